@@ -1,0 +1,217 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import path from 'node:path';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { exchangeRateFromBtcUsd, picoUsdFromUsd } from './ledger/amount.ts';
+
+/** A configuration that cannot be used; the message names the variable and never carries its value. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+const text = z.string().trim().min(1);
+const integer = (lowest: number, highest = Number.MAX_SAFE_INTEGER) =>
+  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(lowest).max(highest));
+const decimal = (lowest: number, highest: number) =>
+  z.string().regex(/^\d+(\.\d+)?$/, 'must be a decimal number').transform(Number).pipe(z.number().min(lowest).max(highest));
+const usd = z.string().regex(/^\d{1,9}(\.\d{1,12})?$/, 'must be an amount in USD').transform(picoUsdFromUsd);
+const flag = z.enum(['true', 'false', '1', '0', '']).transform((value) => value === 'true' || value === '1');
+const list = z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean));
+const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => value.replace(/\/+$/, ''));
+
+const addressRange = list.refine(
+  (ranges) => ranges.every((range) => isIP(range.split('/')[0] ?? '') !== 0 || ['loopback', 'linklocal', 'uniquelocal'].includes(range)),
+  'must be a list of addresses, CIDR ranges, or loopback, linklocal, uniquelocal',
+);
+
+/** Prices in USD per million tokens. */
+const prices = z.strictObject({
+  input: z.number().min(0),
+  output: z.number().min(0),
+  cacheRead: z.number().min(0).optional(),
+  cacheWrite: z.number().min(0).optional(),
+});
+
+/** The operator's YAML file, `GATEWAY_CONFIG`. */
+const gatewayFile = z.strictObject({
+  deployments: z
+    .array(
+      z.strictObject({
+        id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'may hold letters, digits and . _ : / -'),
+        baseUrl: httpUrl,
+        apiKey: text.optional(),
+        apiKeyFile: text.optional(),
+        model: text.optional(),
+        prices,
+        tier: z.enum(['cheap', 'mid', 'premium']).default('cheap'),
+        contextWindow: z.int().min(1).default(8192),
+        maxOutputTokens: z.int().min(1).default(4096),
+        capField: z.enum(['max_tokens', 'max_completion_tokens']).default('max_tokens'),
+        imageTokens: z.int().min(1).optional(),
+        remoteImages: z.boolean().default(false),
+        allowParameters: z.array(text).default([]),
+      }),
+    )
+    .default([]),
+  /** Replaces the catalogue's prices of a model, or prices one that it does not know. */
+  prices: z.record(z.string(), prices).default({}),
+});
+
+export type DeploymentConfig = z.infer<typeof gatewayFile>['deployments'][number];
+export type PricesConfig = z.infer<typeof prices>;
+
+/** Every variable the gateway reads. The order is that of the table in README.md. */
+const environment = z.object({
+  PORT: integer(0, 65535).default(8402),
+  HOST: text.default('127.0.0.1'),
+  PUBLIC_URL: httpUrl.optional(),
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
+  DATA_DIR: text.optional(),
+  LIGHTNING_BACKEND: z.enum(['simulated']).default('simulated'),
+  ALLOW_SIMULATED: flag.default(false),
+  FREE_TIER_REQUESTS: integer(0, 1_000_000_000).default(5000),
+  FREE_TIER_MAX_COST_USD: usd.default(picoUsdFromUsd('0.10')),
+  FREE_TIER_GLOBAL_DAILY_USD: usd.default(picoUsdFromUsd('100')),
+  DAILY_BUDGET_USD: usd.default(picoUsdFromUsd('10')),
+  KEYS_PER_IP_PER_HOUR: integer(0).default(5),
+  TRUSTED_PROXIES: addressRange.default([]),
+  CORS_ORIGINS: list.default(['*']),
+  BODY_LIMIT_MB: decimal(0.001, 1024).default(10),
+  DEFAULT_MAX_TOKENS: integer(1).default(4096),
+  UPSTREAM_TIMEOUT_SECONDS: decimal(0.1, 86_400).default(120),
+  STREAM_MAX_SECONDS: decimal(1, 86_400).default(3600),
+  SHUTDOWN_GRACE_SECONDS: decimal(0, 3600).default(30),
+  HOLD_LEASE_SECONDS: decimal(1, 3600).default(30),
+  INVOICE_EXPIRY_SECONDS: integer(60, 604_800).default(3600),
+  TOPUP_DEFAULT_SATS: integer(1, 1_000_000).default(1000),
+  RATE_LIMIT_RPM: integer(1).default(300),
+  RATE_LIMIT_TPM: integer(1).default(1_000_000),
+  BTC_USD: decimal(1, 1e9).transform(exchangeRateFromBtcUsd).optional(),
+  MARKUP_PERCENT: decimal(0, 1000).default(0),
+  OPENAI_API_KEY: text.optional(),
+  OPENAI_BASE_URL: httpUrl.default('https://api.openai.com/v1'),
+  DEMO_PROVIDER: flag.default(false),
+  GATEWAY_CONFIG: text.optional(),
+  SECRET_KEY: text.optional(),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  NODE_ENV: text.optional(),
+});
+
+/** A root secret of the gateway. Purposes are derived from it; what is stored names its id. */
+export interface RootSecret {
+  readonly id: string;
+  readonly secret: Buffer;
+}
+
+export type Config = Readonly<Omit<z.infer<typeof environment>, 'GATEWAY_CONFIG' | 'SECRET_KEY'>> & {
+  readonly deployments: readonly DeploymentConfig[];
+  readonly prices: Readonly<Record<string, PricesConfig>>;
+  /** Newest first: the first one signs, all of them verify. Empty until `withSecretKey` where the operator gave none. */
+  readonly secretKeys: readonly RootSecret[];
+  /** MARKUP_PERCENT in hundredths of a per cent, an integer. */
+  readonly markupBasisPoints: bigint;
+};
+
+const SECRETS = ['DATABASE_URL', 'OPENAI_API_KEY', 'SECRET_KEY'] as const;
+const MIN_SECRET_BYTES = 32;
+
+/**
+ * Reads the whole configuration from the environment and the files it names. The only reader of the environment.
+ * Throws ConfigError that names the variable (never its value) when something is missing or malformed.
+ */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([name, value]) => name in environment.shape && value !== ''));
+  for (const name of SECRETS) {
+    const file = env[`${name}_FILE`];
+    if (!file) continue;
+    if (given[name]) throw new ConfigError(`${name} and ${name}_FILE are both set`);
+    given[name] = readNamed(`${name}_FILE`, file).trim();
+  }
+  const parsed = environment.safeParse(given);
+  if (!parsed.success) throw new ConfigError(describe(parsed.error));
+  const { GATEWAY_CONFIG, SECRET_KEY, ...rest } = parsed.data;
+  const file = GATEWAY_CONFIG ? readGatewayFile(GATEWAY_CONFIG) : gatewayFile.parse({});
+  refuseUnsafeSimulation(rest);
+  return {
+    ...rest,
+    ...file,
+    secretKeys: SECRET_KEY ? parseSecretKeys(SECRET_KEY) : [],
+    markupBasisPoints: BigInt(Math.round(rest.MARKUP_PERCENT * 100)),
+  };
+}
+
+/**
+ * Completes a configuration without `SECRET_KEY`: with the embedded database a secret is made once and kept in
+ * `dataDir`; with a database of the operator's own it is required, because several gateways must share it.
+ */
+export function withSecretKey(config: Config, dataDir: string): Config {
+  if (config.secretKeys.length > 0) return config;
+  if (config.DATABASE_URL) throw new ConfigError('SECRET_KEY is required with DATABASE_URL: 32 random bytes or more, e.g. `openssl rand -hex 32`');
+  const file = path.join(dataDir, 'secret-key');
+  if (!existsSync(file)) {
+    mkdirSync(dataDir, { recursive: true });
+    writeFileSync(file, randomBytes(32).toString('hex'), { mode: 0o600, flag: 'wx' });
+  }
+  chmodSync(file, 0o600);
+  return { ...config, secretKeys: parseSecretKeys(readFileSync(file, 'utf8').trim()) };
+}
+
+/** The token of the operator's own model server, from its entry or the file it names. */
+export function deploymentApiKey(deployment: DeploymentConfig): string | undefined {
+  return deployment.apiKeyFile ? readNamed(`deployments.${deployment.id}.apiKeyFile`, deployment.apiKeyFile).trim() : deployment.apiKey;
+}
+
+function parseSecretKeys(value: string): RootSecret[] {
+  const keys = value.split(/[\s,]+/).map((entry) => {
+    const separator = entry.indexOf(':');
+    const id = separator < 0 ? '0' : entry.slice(0, separator);
+    return { id, secret: decodeSecret(entry.slice(separator + 1)) };
+  });
+  if (keys.some(({ id }) => !/^(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/.test(id))) throw new ConfigError('SECRET_KEY: an id must be a number from 0 to 255');
+  if (new Set(keys.map(({ id }) => id)).size < keys.length) throw new ConfigError('SECRET_KEY: two secrets have the same id');
+  if (keys.some(({ secret }) => secret.length < MIN_SECRET_BYTES)) throw new ConfigError(`SECRET_KEY: a secret needs ${MIN_SECRET_BYTES} random bytes or more, e.g. \`openssl rand -hex 32\``);
+  return keys;
+}
+
+/** Hex where it is hex, else base64, else the characters themselves: the shortest reading counts, so none is over-credited. */
+function decodeSecret(value: string): Buffer {
+  if (/^([0-9a-f]{2})+$/i.test(value)) return Buffer.from(value, 'hex');
+  return /^[A-Za-z0-9+/_-]+={0,2}$/.test(value) ? Buffer.from(value, 'base64') : Buffer.from(value);
+}
+
+function refuseUnsafeSimulation(config: { LIGHTNING_BACKEND: string; ALLOW_SIMULATED: boolean; NODE_ENV?: string | undefined; HOST: string }): void {
+  if (config.LIGHTNING_BACKEND !== 'simulated' || config.ALLOW_SIMULATED) return;
+  const advice = 'set ALLOW_SIMULATED=true if play money is really what you want';
+  if (config.NODE_ENV === 'production') throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet does not run with NODE_ENV=production; ${advice}`);
+  if (!/^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(config.HOST)) throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet listens on loopback only, not on HOST; ${advice}`);
+}
+
+function readGatewayFile(file: string): z.infer<typeof gatewayFile> {
+  let content: unknown;
+  try {
+    content = parseYaml(readNamed('GATEWAY_CONFIG', file)) ?? {};
+  } catch (error) {
+    throw error instanceof ConfigError ? error : new ConfigError(`GATEWAY_CONFIG: not valid YAML: ${(error as Error).message}`);
+  }
+  const parsed = gatewayFile.safeParse(content);
+  if (!parsed.success) throw new ConfigError(`GATEWAY_CONFIG: ${describe(parsed.error)}`);
+  const ids = parsed.data.deployments.map(({ id }) => id);
+  const twice = ids.find((id, index) => ids.indexOf(id) < index);
+  if (twice !== undefined) throw new ConfigError(`GATEWAY_CONFIG: deployments: the id ${twice} is used twice`);
+  return parsed.data;
+}
+
+function readNamed(name: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(`${name}: cannot read the file: ${(error as NodeJS.ErrnoException).code}`);
+  }
+}
+
+/** The issues of a failed parse by name, without any value: a misplaced secret must not reach a log. */
+function describe(error: z.ZodError): string {
+  return error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+}

@@ -1,0 +1,55 @@
+import pg from 'pg';
+
+export type Pool = pg.Pool;
+export type PoolClient = pg.PoolClient;
+
+const INT8 = 20;
+const DATE = 1082;
+
+/** int8 columns come back as bigint (money must never pass through a double); dates stay `YYYY-MM-DD`. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser(oid, format) {
+    if (oid === INT8) return BigInt;
+    if (oid === DATE) return String;
+    return pg.types.getTypeParser(oid, format as never);
+  },
+};
+
+export interface PoolOptions {
+  connectionString: string;
+  max?: number;
+  /** Told of connections that broke while idle; without a listener such an error would end the process. */
+  onError?: (error: Error) => void;
+}
+
+/** A pool of connections to the ledger's database. */
+export function createPool({ connectionString, max = 10, onError = () => {} }: PoolOptions): Pool {
+  const pool = new pg.Pool({ connectionString, max, types, connectionTimeoutMillis: 5_000, application_name: 'pura-gateway', keepAlive: true });
+  pool.on('error', onError);
+  return pool;
+}
+
+/** Runs `work` in one transaction: committed when it resolves, rolled back when it rejects. */
+export async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch((lost: Error) => (broken = lost));
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** Whether an error means that the connection or server is gone (as against a statement that the server refused). */
+export function isConnectionLost(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (typeof code !== 'string') return error instanceof Error && /connection|timeout|terminated|not queryable/i.test(error.message);
+  // Class 08: connection exceptions; 57P0x: the server is shutting down or starting up; 53300: no connection slot left.
+  return /^(08|57P0|53300)/.test(code) || /^(E[A-Z]+)$/.test(code);
+}

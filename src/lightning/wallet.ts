@@ -1,0 +1,55 @@
+import type { Msat } from '../ledger/amount.ts';
+
+/** The networks a deposit can come from. A database never mixes them. */
+export type Network = 'mainnet' | 'testnet' | 'signet' | 'regtest' | 'simulated';
+
+/** The node's own word on one invoice. */
+export interface InvoiceState {
+  paymentHash: Buffer;
+  status: 'open' | 'settled' | 'canceled';
+  /** What the node really received; present and above 0 exactly when settled. */
+  receivedMsat?: Msat;
+  settledAt?: Date;
+}
+
+export interface NewInvoice {
+  bolt11: string;
+  paymentHash: Buffer;
+  expiresAt: Date;
+}
+
+/** A hint that something settled: the receiver looks it up or credits it, idempotently. */
+export type SettlementListener = (state: InvoiceState) => void;
+
+/**
+ * A Lightning wallet that can receive: simulated, LND, or Nostr Wallet Connect.
+ * Every call has a deadline and rejects with a `GatewayError` `lightning_unavailable` when the node cannot be reached.
+ */
+export interface Wallet {
+  readonly backend: 'simulated' | 'lnd' | 'nwc';
+  /** The node's identity (public key): settlement cursors and invoices belong to one node. */
+  readonly nodeId: string;
+  readonly network: Network;
+  /** True where the caller chooses the preimage (so the hash is known before the node is asked), false where the wallet does. */
+  readonly takesPreimage: boolean;
+  /**
+   * Creates an invoice. With `preimage` given, asking again for the same preimage never makes a second invoice:
+   * the first one is returned.
+   */
+  createInvoice(request: {
+    amountMsat: Msat;
+    description: string;
+    expirySeconds: number;
+    preimage: Buffer;
+  }): Promise<NewInvoice>;
+  /** The node's state of an invoice, or null where this node knows none by that hash. */
+  lookupInvoice(paymentHash: Buffer): Promise<InvoiceState | null>;
+  /**
+   * Calls `onSettled` for settlements as they happen, at least once each and in any order, until `signal` aborts;
+   * resolves then. Rejects when the subscription is lost: the caller backs off and subscribes afresh.
+   */
+  watchSettlements(onSettled: SettlementListener, signal: AbortSignal): Promise<void>;
+  /** Whether the node can be used now, for `/ready` and `/api/status`. Never rejects. */
+  status(): Promise<{ ready: boolean; reason?: string }>;
+  close(): Promise<void>;
+}

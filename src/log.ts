@@ -1,0 +1,39 @@
+import { pino, type DestinationStream, type Logger } from 'pino';
+
+export type { Logger };
+
+/** Never logged, wherever they appear: credentials, and what people say to models. */
+const REDACTED = [
+  'authorization',
+  'key',
+  'secret',
+  'apiKey',
+  'preimage',
+  'macaroon',
+  'password',
+  'body',
+  'prompt',
+  'messages',
+  '*.authorization',
+  '*.key',
+  '*.secret',
+  '*.apiKey',
+  '*.preimage',
+  '*.macaroon',
+  '*.password',
+  '*.body',
+  '*.prompt',
+  '*.messages',
+  'headers["x-api-key"]',
+  'headers["x-provider-key"]',
+  'headers.authorization',
+  'headers.cookie',
+];
+
+/**
+ * A JSON logger that redacts secrets and prompts. `error` is for what should never happen; outside events are `warn`.
+ */
+export function createLog(level: string, destination?: DestinationStream): Logger {
+  const options = { level, base: null, redact: { paths: REDACTED, censor: '[redacted]' } };
+  return destination ? pino(options, destination) : pino(options);
+}

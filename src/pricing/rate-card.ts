@@ -1,0 +1,44 @@
+import { picoUsd, type PicoUsd } from '../ledger/amount.ts';
+
+/** One model's prices, in pico-dollars a token. Compiled once from the catalogue or the configuration. */
+export interface RateCard {
+  /** Names the set of prices this card is of; stamped on every charge. */
+  readonly priceVersion: number;
+  readonly input: PicoUsd;
+  readonly output: PicoUsd;
+  readonly cacheRead: PicoUsd;
+  readonly cacheWrite: PicoUsd;
+  /** The dearest input and output rates over all tiers and modalities: what a hold must cover. */
+  readonly dearestInput: PicoUsd;
+  readonly dearestOutput: PicoUsd;
+  /** Long-context steps, ascending: from `fromTokens` prompt tokens on, these rates hold for the whole request. */
+  readonly steps: readonly RateStep[];
+}
+
+export interface RateStep {
+  readonly fromTokens: number;
+  readonly input: PicoUsd;
+  readonly output: PicoUsd;
+  readonly cacheRead: PicoUsd;
+  readonly cacheWrite: PicoUsd;
+}
+
+/** What the provider counted. All integers of 0 or more; cached and cache-write tokens are part of `promptTokens`, reasoning of `completionTokens`. */
+export interface Usage {
+  promptTokens: number;
+  completionTokens: number;
+  cachedTokens: number;
+  cacheWriteTokens: number;
+  reasoningTokens: number;
+}
+
+/** A request's cost by part, with the markup; `totalPicoUsd` is rounded up once and is the figure of record. */
+export interface Cost {
+  inputPicoUsd: PicoUsd;
+  outputPicoUsd: PicoUsd;
+  cacheInputPicoUsd: PicoUsd;
+  totalPicoUsd: PicoUsd;
+}
+
+export const ZERO_USAGE: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
+export const ZERO_COST: Cost = { inputPicoUsd: picoUsd(0n), outputPicoUsd: picoUsd(0n), cacheInputPicoUsd: picoUsd(0n), totalPicoUsd: picoUsd(0n) };

@@ -1,0 +1,29 @@
+import type { RateCard } from '../pricing/rate-card.ts';
+import type { Provider, Tier } from '../providers/provider.ts';
+
+/** One model at one provider, with all that is needed to route, quote and call it. */
+export interface Deployment {
+  /** The id clients use, e.g. `gpt-4o-mini`, `pureai/gemma-3-4b-it`, `demo-cheap`. */
+  readonly model: string;
+  /** The id the provider knows it by. */
+  readonly upstreamModel: string;
+  readonly provider: Provider;
+  readonly rateCard: RateCard;
+  readonly tier: Tier;
+  readonly contextWindow: number;
+  readonly maxOutputTokens: number;
+  /** The one field in which this model takes its output cap. */
+  readonly capField: 'max_tokens' | 'max_completion_tokens';
+  /** Whether the hold counts the prompt with OpenAI's tokenizer or by bytes. */
+  readonly tokenizer: 'o200k_base' | 'cl100k_base' | 'bytes';
+  /** Images, files and audio are refused where the most they can cost is unknown. */
+  readonly imageTokens: number | null;
+  /** Whether image URLs other than `data:` may go upstream. */
+  readonly remoteImages: boolean;
+  /** Usual output speed, for billing hidden reasoning of a request whose client left. */
+  readonly tokensPerSecond: number;
+  /** Unix seconds, as in `/v1/models`. */
+  readonly created: number;
+  /** Top-level request fields that the operator lets through to this deployment without a rule. */
+  readonly allowParameters: readonly string[];
+}
