@@ -10,7 +10,7 @@ create function ledger_batch(
   p_free_limit integer, p_free_day_limit bigint, p_free_streams integer, p_lease_seconds double precision, p_instance uuid,
   -- Settlements. charge and cost are capped by the hold; void releases it. free_day: the hold's day where it is a free one.
   s_request uuid[], s_account uuid[], s_void boolean[], s_charge bigint[], s_cost bigint[], s_free_day date[], s_answer bytea[],
-  -- Checkpoints: what a crash would charge. Only forward, only while pending.
+  -- Checkpoints: what a crash would charge. Only forward, only while pending and before the lease has run out.
   c_request uuid[], c_account uuid[], c_charge bigint[], c_cost bigint[],
   -- Admissions: cost = base + tokens × per_token, for a granted number of tokens between least and most.
   a_request uuid[], a_account uuid[], a_key uuid[], a_key_version integer[], a_base bigint[], a_per_token bigint[],
@@ -147,6 +147,7 @@ begin
           lease_until = clock_timestamp() + make_interval(secs => p_lease_seconds)
         from unnest(c_request, c_account, c_charge, c_cost) t (request, account, charge, cost)
         where h.request_id = t.request and h.account_id = t.account and t.account = any (v_locked) and h.state = 'pending'
+          and h.lease_until > clock_timestamp()
         returning h.request_id
       )
       select 'c'::text, t.ord::integer, case when c.request_id is null then 'gone' else 'kept' end,

@@ -1,0 +1,229 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { isConnectionLost } from './postgres.ts';
+
+/** A row that waits for its place in a batch. */
+export interface BatchRow {
+  readonly accountId: string;
+  /** True for rows that must be carried out in the end, whatever fails: they go first and are tried again. */
+  readonly mustLand: boolean;
+}
+
+/** The database did not say whether the row was carried out, because the connection broke. Only for rows that need not land. */
+export class OutcomeUnknownError extends Error {
+  override name = 'OutcomeUnknownError';
+}
+
+/** The row was not carried out, and nothing has happened: the queue is full, its account stayed locked, or the database is away. */
+export class NotCarriedOutError extends Error {
+  override name = 'NotCarriedOutError';
+  readonly reason: 'queue_full' | 'locked' | 'database_away';
+
+  constructor(reason: 'queue_full' | 'locked' | 'database_away', cause?: Error) {
+    super(`not carried out: ${reason}`, { cause });
+    this.reason = reason;
+  }
+}
+
+/** The verdict of a row whose account another transaction has locked. */
+export const BUSY = Symbol('busy');
+
+export interface BatchOptions<Row extends BatchRow, Verdict> {
+  /**
+   * Carries out all rows in one transaction and gives their verdicts in order. With `wait`, waits for locked accounts;
+   * without, such rows come back as `BUSY`.
+   */
+  run: (rows: readonly Row[], wait: boolean) => Promise<(Verdict | typeof BUSY)[]>;
+  maxRows?: number;
+  maxRowsPerAccount?: number;
+  maxQueued?: number;
+  maxLanes?: number;
+}
+
+interface Waiting<Row, Verdict> {
+  row: Row;
+  resolve: (verdict: Verdict) => void;
+  reject: (error: Error) => void;
+}
+
+const LOCK_NOT_AVAILABLE = '55P03';
+const RETRY_MS = [50, 100, 200, 400, 800];
+
+/**
+ * Group commit: rows that arrive while a batch is under way go to the database together as the next one, so that a
+ * busy gateway pays for a round trip and an fsync a batch. A lone row is sent at once.
+ *
+ * No account can hold up another: while others wait an account has at most `maxRowsPerAccount` rows in a batch, taken
+ * round robin, and rows of an account that is locked elsewhere leave for a lane of their own, which waits.
+ */
+export class Batch<Row extends BatchRow, Verdict> {
+  readonly #run: BatchOptions<Row, Verdict>['run'];
+  readonly #maxRows: number;
+  readonly #maxRowsPerAccount: number;
+  readonly #maxQueued: number;
+  readonly #maxLanes: number;
+  /** By account, in the order of their turns. Rows that must land are taken before the others. */
+  readonly #mustLand = new Map<string, Waiting<Row, Verdict>[]>();
+  readonly #others = new Map<string, Waiting<Row, Verdict>[]>();
+  readonly #lanes = new Map<string, Waiting<Row, Verdict>[]>();
+  #queued = 0;
+  #running = false;
+  #failures = 0;
+  #idle: (() => void)[] = [];
+
+  constructor({ run, maxRows = 128, maxRowsPerAccount = 32, maxQueued = 10_000, maxLanes = 4 }: BatchOptions<Row, Verdict>) {
+    this.#run = run;
+    this.#maxRows = maxRows;
+    this.#maxRowsPerAccount = maxRowsPerAccount;
+    this.#maxQueued = maxQueued;
+    this.#maxLanes = maxLanes;
+  }
+
+  /**
+   * Carries out one row; resolves after its transaction has committed.
+   * Rejects with `NotCarriedOutError`, `OutcomeUnknownError`, or the database's own error for this row.
+   * Rows that must land are never refused for load and never rejected for a lost connection.
+   */
+  submit(row: Row): Promise<Verdict> {
+    if (this.#queued >= this.#maxQueued && !row.mustLand) return Promise.reject(new NotCarriedOutError('queue_full'));
+    return new Promise((resolve, reject) => this.#enqueue({ row, resolve, reject }));
+  }
+
+  /** Resolves once nothing is queued or under way. */
+  async drained(): Promise<void> {
+    if (this.#queued > 0 || this.#running) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #enqueue(waiting: Waiting<Row, Verdict>): void {
+    this.#queued++;
+    const { accountId, mustLand } = waiting.row;
+    const lane = this.#lanes.get(accountId);
+    if (lane) {
+      lane.push(waiting);
+      return;
+    }
+    const queue = mustLand ? this.#mustLand : this.#others;
+    const rows = queue.get(accountId);
+    if (rows) rows.push(waiting);
+    else queue.set(accountId, [waiting]);
+    if (!this.#running) void this.#work();
+  }
+
+  /** One batch after another until the queues are empty. */
+  async #work(): Promise<void> {
+    this.#running = true;
+    while (this.#mustLand.size > 0 || this.#others.size > 0) {
+      const rows: Waiting<Row, Verdict>[] = [];
+      this.#take(this.#mustLand, rows);
+      this.#take(this.#others, rows);
+      await this.#carryOut(rows, false);
+    }
+    this.#running = false;
+    this.#announceIdle();
+  }
+
+  /** One turn for every account; only an account that is alone may take more than its share. */
+  #take(queue: Map<string, Waiting<Row, Verdict>[]>, into: Waiting<Row, Verdict>[]): void {
+    const share = queue.size === 1 ? this.#maxRows : this.#maxRowsPerAccount;
+    for (const [accountId, rows] of [...queue]) {
+      const room = Math.min(share, this.#maxRows - into.length);
+      if (room === 0) return;
+      queue.delete(accountId);
+      into.push(...rows.splice(0, room));
+      if (rows.length > 0) queue.set(accountId, rows);
+    }
+  }
+
+  async #carryOut(rows: Waiting<Row, Verdict>[], wait: boolean): Promise<void> {
+    let verdicts: (Verdict | typeof BUSY)[];
+    try {
+      verdicts = await this.#run(
+        rows.map(({ row }) => row),
+        wait,
+      );
+      this.#failures = 0;
+    } catch (error) {
+      await this.#afterError(rows, wait, error as Error);
+      return;
+    }
+    rows.forEach((waiting, index) => {
+      const verdict = verdicts[index];
+      if (verdict === BUSY) this.#divert(waiting);
+      else this.#resolve(waiting, verdict as Verdict);
+    });
+  }
+
+  async #afterError(rows: Waiting<Row, Verdict>[], wait: boolean, error: Error): Promise<void> {
+    if (isConnectionLost(error)) {
+      // Those still queued were not sent: that much is certain, and waiting would only add to the crowd at its return.
+      this.#refuseQueued(new NotCarriedOutError('database_away', error));
+      await this.#tryAgain(rows, new OutcomeUnknownError('the connection to the database broke', { cause: error }));
+    } else if ((error as { code?: string }).code === LOCK_NOT_AVAILABLE) {
+      await this.#tryAgain(rows, new NotCarriedOutError('locked', error));
+    } else if (rows.length === 1) {
+      for (const waiting of rows) this.#reject(waiting, error);
+    } else {
+      // One row's error rolled all of them back: alone, only that one fails.
+      for (const waiting of rows) await this.#carryOut([waiting], wait);
+    }
+  }
+
+  /** Puts the rows that must land back into the queue, after a pause; ends the others with `refusal`. */
+  async #tryAgain(rows: Waiting<Row, Verdict>[], refusal: Error): Promise<void> {
+    const again = rows.filter(({ row }) => row.mustLand);
+    for (const waiting of rows) if (!waiting.row.mustLand) this.#reject(waiting, refusal);
+    if (again.length === 0) return;
+    await delay(RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)]);
+    for (const waiting of again) {
+      this.#queued--;
+      this.#enqueue(waiting);
+    }
+  }
+
+  /** Moves a row to its account's own lane, which waits for the lock while the other accounts go on. */
+  #divert(waiting: Waiting<Row, Verdict>): void {
+    const { accountId } = waiting.row;
+    const lane = this.#lanes.get(accountId);
+    if (lane) lane.push(waiting);
+    else if (this.#lanes.size < this.#maxLanes) {
+      this.#lanes.set(accountId, [waiting]);
+      void this.#workLane(accountId);
+    } else if (waiting.row.mustLand) {
+      this.#queued--;
+      this.#enqueue(waiting);
+    } else this.#reject(waiting, new NotCarriedOutError('locked'));
+  }
+
+  async #workLane(accountId: string): Promise<void> {
+    const lane = this.#lanes.get(accountId) ?? [];
+    while (lane.length > 0) {
+      const rows = lane.toSorted((a, b) => Number(b.row.mustLand) - Number(a.row.mustLand)).slice(0, this.#maxRows);
+      const taken = new Set(rows);
+      lane.splice(0, lane.length, ...lane.filter((waiting) => !taken.has(waiting)));
+      await this.#carryOut(rows, true);
+    }
+    this.#lanes.delete(accountId);
+    this.#announceIdle();
+  }
+
+  #refuseQueued(refusal: Error): void {
+    for (const rows of this.#others.values()) for (const waiting of rows) this.#reject(waiting, refusal);
+    this.#others.clear();
+  }
+
+  #resolve(waiting: Waiting<Row, Verdict>, verdict: Verdict): void {
+    this.#queued--;
+    waiting.resolve(verdict);
+  }
+
+  #reject(waiting: Waiting<Row, Verdict>, error: Error): void {
+    this.#queued--;
+    waiting.reject(error);
+  }
+
+  #announceIdle(): void {
+    if (this.#queued > 0 || this.#running) return;
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+}
