@@ -1,0 +1,45 @@
+import type { Pool } from '../db/postgres.ts';
+import { msat, picoUsd } from '../ledger/amount.ts';
+import type { Holds } from '../ledger/hold.ts';
+import type { Logger } from '../log.ts';
+
+interface Orphan {
+  request_id: string;
+  account_id: string;
+  checkpoint_msat: bigint | null;
+  checkpoint_pico_usd: bigint | null;
+  free_day: string | null;
+}
+
+/**
+ * Holds whose lease has run out: their owner is dead, or has given them up. For a full lease after the database's own
+ * start nothing counts as run out, because no owner could renew while it was away.
+ */
+const ORPHANS = `
+  select request_id, account_id, checkpoint_msat, checkpoint_pico_usd, case when funding = 'free' then budget_day end as free_day
+  from holds
+  where state = 'pending' and lease_until < clock_timestamp() and pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $1)
+  order by lease_until limit 1000`;
+
+/**
+ * Settles orphaned holds: posted at their last checkpoint, voided where there was none. Safe on several gateways at
+ * once, because a hold is resolved only once. Gives the number of holds it resolved.
+ */
+export async function sweepHolds(deps: { pool: Pool; holds: Holds; log: Logger; leaseSeconds: number }): Promise<number> {
+  const { rows } = await deps.pool.query<Orphan>(ORPHANS, [deps.leaseSeconds]);
+  const verdicts = await Promise.all(
+    rows.map((orphan) =>
+      deps.holds.settle({
+        requestId: orphan.request_id,
+        accountId: orphan.account_id,
+        void: orphan.checkpoint_msat === null,
+        chargeMsat: msat(orphan.checkpoint_msat ?? 0n),
+        costPicoUsd: picoUsd(orphan.checkpoint_pico_usd ?? 0n),
+        freeDay: orphan.free_day,
+      }),
+    ),
+  );
+  const swept = verdicts.filter(({ verdict }) => verdict === 'posted' || verdict === 'voided').length;
+  if (swept > 0) deps.log.warn({ swept }, 'settled holds whose gateway is gone');
+  return swept;
+}
