@@ -1,0 +1,53 @@
+import { randomBytes } from 'node:crypto';
+import { v7 as uuid } from 'uuid';
+import type { Pool, PoolClient } from '../db/postgres.ts';
+import { msat, type Msat } from '../ledger/amount.ts';
+
+/** What an account has and has used. */
+export interface Account {
+  readonly id: string;
+  readonly postedMsat: Msat;
+  /** Reserved by requests under way; what is available is `postedMsat - heldMsat`. */
+  readonly heldMsat: Msat;
+  readonly freeRequestsUsed: number;
+  readonly freeRequestsLimit: number;
+  readonly freeRequestsRemaining: number;
+}
+
+interface AccountRow {
+  id: string;
+  posted_msat: bigint;
+  held_msat: bigint;
+  free_used: number;
+  free_limit: number;
+}
+
+const SALT_BYTES = 32;
+
+/** Inserts an empty account in the caller's transaction and gives its id. */
+export async function insertAccount(client: PoolClient): Promise<string> {
+  const id = uuid();
+  await client.query('insert into accounts (id, answer_salt) values ($1, $2)', [id, randomBytes(SALT_BYTES)]);
+  return id;
+}
+
+/**
+ * The account's state.
+ * @param defaultFreeRequests the operator's limit, for accounts without one of their own.
+ */
+export async function readAccount(database: Pool | PoolClient, id: string, defaultFreeRequests: number): Promise<Account> {
+  const { rows } = await database.query<AccountRow>(
+    'select id, posted_msat, held_msat, free_used, coalesce(free_limit, $2) as free_limit from accounts where id = $1',
+    [id, defaultFreeRequests],
+  );
+  const [row] = rows;
+  if (!row) throw new Error(`account ${id} is gone`);
+  return {
+    id: row.id,
+    postedMsat: msat(row.posted_msat),
+    heldMsat: msat(row.held_msat),
+    freeRequestsUsed: row.free_used,
+    freeRequestsLimit: row.free_limit,
+    freeRequestsRemaining: Math.max(0, row.free_limit - row.free_used),
+  };
+}

@@ -1,0 +1,131 @@
+import { hash } from 'node:crypto';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import type { Notifications } from '../db/notify.ts';
+import type { Pool } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { API_KEY_COLUMNS, apiKeyFromRow, type ApiKey, type ApiKeyRow } from './api-key.ts';
+import { KeyCache } from './key-cache.ts';
+import type { KeySecrets } from './key-secret.ts';
+import { LastUsed } from './last-used.ts';
+
+export interface KeyAuthenticatorOptions {
+  pool: Pool;
+  secrets: KeySecrets;
+  notifications: Notifications;
+  log: Logger;
+  /** Secrets that are nobody's, per address and minute, before the database is asked no more on its behalf. */
+  unknownKeysPerMinute?: number;
+  /** A monotonic clock in milliseconds. */
+  now?: () => number;
+}
+
+/** The channel on which gateways tell each other the id of a key that has changed. */
+export const KEY_CHANGED_CHANNEL = 'api_key_changed';
+
+const CACHE = { lifetimeMs: 5_000, missLifetimeMs: 60_000, maxKeys: 50_000, maxMisses: 10_000 };
+
+/**
+ * Tells whose a secret is. Keys are cached for 5 seconds at most, dropped as soon as a change is announced, and not
+ * cached at all while announcements cannot be heard. On metered paths the admission reads the key's row as well.
+ */
+export class KeyAuthenticator {
+  readonly #pool: Pool;
+  readonly #secrets: KeySecrets;
+  readonly #notifications: Notifications;
+  readonly #now: () => number;
+  readonly #cache: KeyCache;
+  readonly #lastUsed: LastUsed;
+  readonly #unknown: RateLimiterMemory;
+  readonly #lookups = new Map<string, Promise<ApiKey>>();
+  readonly #stopListening: () => void;
+  /** True once the channel is really listened to. */
+  #listening = false;
+
+  constructor({ pool, secrets, notifications, log, unknownKeysPerMinute = 60, now = () => performance.now() }: KeyAuthenticatorOptions) {
+    this.#pool = pool;
+    this.#secrets = secrets;
+    this.#notifications = notifications;
+    this.#now = now;
+    this.#cache = new KeyCache({ ...CACHE, now });
+    this.#lastUsed = new LastUsed(pool, log);
+    this.#unknown = new RateLimiterMemory({ points: unknownKeysPerMinute, duration: 60 });
+    this.#stopListening = notifications.listen(
+      KEY_CHANGED_CHANNEL,
+      (keyId) => this.#cache.forget(keyId),
+      () => {
+        this.#cache.clear();
+        this.#listening = true;
+      },
+    );
+  }
+
+  /**
+   * The key of a secret. Throws `invalid_api_key` where it is nobody's, revoked or expired, and `rate_limit_exceeded`
+   * where `address` has tried too many secrets that were nobody's.
+   */
+  async authenticate(secret: string, address: string): Promise<ApiKey> {
+    const digest = hash('sha256', secret, 'base64url');
+    const caching = this.#listening && this.#notifications.connected;
+    const cached = caching ? this.#cache.get(digest) : undefined;
+    if (cached === null) throw new GatewayError('invalid_api_key');
+    const key = cached ?? (await this.#lookUp(secret, digest, address, caching));
+    if (key.expiresAt && key.expiresAt.getTime() <= Date.now()) throw new GatewayError('invalid_api_key');
+    this.#lastUsed.mark(key.id);
+    return key;
+  }
+
+  /** Forgets a key that has changed, so that the next request reads its row. */
+  forget(keyId: string): void {
+    this.#cache.forget(keyId);
+    this.#lookups.clear();
+  }
+
+  /** Writes what is still to be written. */
+  async close(): Promise<void> {
+    this.#stopListening();
+    await this.#lastUsed.flush();
+  }
+
+  /** Requests that come with the same secret at once share one query, unless a change could be missed. */
+  #lookUp(secret: string, digest: string, address: string, share: boolean): Promise<ApiKey> {
+    const underWay = share ? this.#lookups.get(digest) : undefined;
+    if (underWay) return underWay;
+    const lookup = this.#query(secret, digest, address);
+    this.#lookups.set(digest, lookup);
+    const done = (): void => {
+      if (this.#lookups.get(digest) === lookup) this.#lookups.delete(digest);
+    };
+    lookup.then(done, done);
+    return lookup;
+  }
+
+  async #query(secret: string, digest: string, address: string): Promise<ApiKey> {
+    const hashes = this.#secrets.hashesOf(secret);
+    if (hashes.length === 0) throw new GatewayError('invalid_api_key');
+    if (!this.#cache.knows(digest)) await this.#refuseGuessing(address);
+    const { epoch } = this.#cache;
+    const readAt = this.#now();
+    const { rows } = await this.#pool.query<ApiKeyRow>({ name: 'key-by-secret', text: KEY_BY_SECRET, values: [hashes] });
+    const [row] = rows;
+    if (!row) {
+      this.#cache.keepMiss(digest);
+      await this.#unknown.penalty(address);
+      throw new GatewayError('invalid_api_key');
+    }
+    const key = apiKeyFromRow(row);
+    this.#cache.keep(digest, key, readAt, epoch);
+    return key;
+  }
+
+  async #refuseGuessing(address: string): Promise<void> {
+    const tried = await this.#unknown.get(address);
+    if (!tried || tried.consumedPoints < this.#unknown.points) return;
+    throw new GatewayError('rate_limit_exceeded', {
+      message: 'Too many unknown API keys from this address.',
+      retryAfter: Math.max(1, Math.ceil(tried.msBeforeNext / 1000)),
+    });
+  }
+}
+
+const KEY_BY_SECRET = `select ${API_KEY_COLUMNS} from api_keys where secret_hash = any ($1) and revoked_at is null`;

@@ -1,0 +1,93 @@
+import type { ApiKey } from './api-key.ts';
+
+interface Entry {
+  key: ApiKey;
+  /** When its row was asked for. */
+  readAt: number;
+}
+
+export interface KeyCacheOptions {
+  /** A cached key is used for this long. */
+  lifetimeMs: number;
+  missLifetimeMs: number;
+  maxKeys: number;
+  maxMisses: number;
+  /** A monotonic clock in milliseconds. */
+  now: () => number;
+}
+
+/**
+ * The keys that this process looked up lately, and the secrets that turned out to be nobody's, by a digest of the
+ * secret. Both are bounded: the oldest leave first.
+ */
+export class KeyCache {
+  readonly #options: KeyCacheOptions;
+  readonly #keys = new Map<string, Entry>();
+  readonly #misses = new Map<string, number>();
+  /** The digests of a key, for forgetting it by its id. */
+  readonly #digests = new Map<string, string>();
+  /** Counts what was forgotten: a row that was read before must not be remembered after. */
+  epoch = 0;
+
+  constructor(options: KeyCacheOptions) {
+    this.#options = options;
+  }
+
+  /** The key, `null` for a secret known to be nobody's, `undefined` where the database must be asked. */
+  get(digest: string): ApiKey | null | undefined {
+    const now = this.#options.now();
+    const entry = this.#keys.get(digest);
+    if (entry && now - entry.readAt < this.#options.lifetimeMs) return entry.key;
+    const missedAt = this.#misses.get(digest);
+    return missedAt !== undefined && now - missedAt < this.#options.missLifetimeMs ? null : undefined;
+  }
+
+  /** Whether the secret was some key's when it was last looked up, however long ago. */
+  knows(digest: string): boolean {
+    return this.#keys.has(digest);
+  }
+
+  /** Remembers a key whose row was asked for at `readAt`, unless anything was forgotten since `epoch`. */
+  keep(digest: string, key: ApiKey, readAt: number, epoch: number): void {
+    if (epoch !== this.epoch) return;
+    this.#remove(digest);
+    this.#keys.set(digest, { key, readAt });
+    this.#digests.set(key.id, digest);
+    for (const oldest of this.#keys.keys()) {
+      if (this.#keys.size <= this.#options.maxKeys) break;
+      this.#remove(oldest);
+    }
+  }
+
+  /** Remembers that a secret is nobody's. */
+  keepMiss(digest: string): void {
+    this.#remove(digest);
+    this.#misses.delete(digest);
+    this.#misses.set(digest, this.#options.now());
+    for (const oldest of this.#misses.keys()) {
+      if (this.#misses.size <= this.#options.maxMisses) break;
+      this.#misses.delete(oldest);
+    }
+  }
+
+  /** Forgets a key that has changed. */
+  forget(keyId: string): void {
+    this.epoch++;
+    const digest = this.#digests.get(keyId);
+    if (digest !== undefined) this.#remove(digest);
+  }
+
+  /** Forgets all keys: changes may have been missed. */
+  clear(): void {
+    this.epoch++;
+    this.#keys.clear();
+    this.#digests.clear();
+  }
+
+  #remove(digest: string): void {
+    const entry = this.#keys.get(digest);
+    if (!entry) return;
+    this.#keys.delete(digest);
+    if (this.#digests.get(entry.key.id) === digest) this.#digests.delete(entry.key.id);
+  }
+}
