@@ -41,4 +41,9 @@ export interface Cost {
 }
 
 export const ZERO_USAGE: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
-export const ZERO_COST: Cost = { inputPicoUsd: picoUsd(0n), outputPicoUsd: picoUsd(0n), cacheInputPicoUsd: picoUsd(0n), totalPicoUsd: picoUsd(0n) };
+export const ZERO_COST: Cost = {
+  inputPicoUsd: picoUsd(0n),
+  outputPicoUsd: picoUsd(0n),
+  cacheInputPicoUsd: picoUsd(0n),
+  totalPicoUsd: picoUsd(0n),
+};

@@ -1,0 +1,102 @@
+import { z } from 'zod';
+
+/** One part of a message's content. Only what the gateway must know of it; other members pass through. */
+export interface ContentPart {
+  type: string;
+  text?: string;
+  image_url?: { url: string };
+}
+
+/** One message of a chat. Only what the gateway must know of it; other members pass through. */
+export interface ChatMessage {
+  role: string;
+  content?: string | ContentPart[] | null;
+}
+
+/** More than any model takes; bounds the work of validation. */
+const MAX_MESSAGES = 4096;
+const ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function'] as const;
+const REFUSED_PARTS = new Set(['input_audio', 'audio', 'file', 'video_url', 'input_file']);
+/** Longer lifetimes of a cache entry are billed at rates that no price list here knows. */
+const PRICED_CACHE_LIFETIME = '30m';
+
+const IMAGE_DATA = /^data:image\/[a-z0-9.+-]+[;,]/i;
+const HTTPS = /^https:\/\/[^\s]+$/i;
+
+const text = z.string();
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+type Complain = (path: (string | number)[], message: string) => void;
+
+const content = z.unknown().superRefine((value, context) => {
+  const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
+  if (value === undefined || value === null || typeof value === 'string') return;
+  if (!Array.isArray(value)) return complain([], 'must be a string or a list of content parts');
+  for (const [index, part] of value.entries()) checkPart(part, (path, message) => complain([index, ...path], message));
+});
+
+function checkPart(part: unknown, complain: Complain): void {
+  if (!isObject(part)) return complain([], 'must be an object');
+  const cacheLifetime = isObject(part['prompt_cache_breakpoint']) ? part['prompt_cache_breakpoint']['ttl'] : undefined;
+  if (cacheLifetime !== undefined && cacheLifetime !== PRICED_CACHE_LIFETIME) {
+    return complain(['prompt_cache_breakpoint', 'ttl'], `only ${PRICED_CACHE_LIFETIME} has a known price`);
+  }
+  const { type } = part;
+  if (type === 'text' || type === 'refusal') {
+    if (typeof part[type] !== 'string') complain([type], 'must be a string');
+  } else if (type === 'image_url') {
+    const url = isObject(part['image_url']) ? part['image_url']['url'] : undefined;
+    if (typeof url !== 'string' || !(IMAGE_DATA.test(url) || HTTPS.test(url))) {
+      complain(['image_url', 'url'], 'must be a data: URL of an image or an https: URL');
+    }
+  } else if (typeof type === 'string' && REFUSED_PARTS.has(type)) {
+    complain(['type'], `${type} is not supported: its cost cannot be known beforehand`);
+  } else {
+    complain(['type'], 'must be text, image_url or refusal');
+  }
+}
+
+/** The `messages` of a chat request. Used to check, not to copy: what it accepts goes upstream whole. */
+export const messagesSchema = z
+  .array(
+    z
+      .looseObject({
+        role: z.enum(ROLES),
+        content,
+        name: text.nullish(),
+        tool_call_id: text.nullish(),
+        tool_calls: z.array(z.looseObject({ type: text.optional() })).nullish(),
+        // Names an answer stored upstream, perhaps another tenant's.
+        audio: z.null('refers to an object stored upstream, which is not supported').optional(),
+      })
+      .superRefine((message, context) => {
+        if (message.role !== 'assistant' && (message.content === undefined || message.content === null)) {
+          context.addIssue({ code: 'custom', path: ['content'], message: 'is required' });
+        }
+      }),
+  )
+  .min(1, 'must hold at least one message')
+  .max(MAX_MESSAGES, `must hold at most ${MAX_MESSAGES} messages`);
+
+/** The images of a conversation: how many, and the paths of the first one and of the first that is not a `data:` URL. */
+export interface Images {
+  count: number;
+  firstParam: string | null;
+  firstRemoteParam: string | null;
+}
+
+/** Finds the images in validated messages. */
+export function imagesOf(messages: readonly ChatMessage[]): Images {
+  const images: Images = { count: 0, firstParam: null, firstRemoteParam: null };
+  for (const [index, message] of messages.entries()) {
+    if (!Array.isArray(message.content)) continue;
+    for (const [part, { type, image_url: image }] of message.content.entries()) {
+      if (type !== 'image_url' || !image) continue;
+      const param = `messages.${index}.content.${part}.image_url.url`;
+      images.count += 1;
+      images.firstParam ??= param;
+      if (!IMAGE_DATA.test(image.url)) images.firstRemoteParam ??= param;
+    }
+  }
+  return images;
+}
