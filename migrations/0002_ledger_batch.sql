@@ -127,11 +127,16 @@ begin
       ), freed as (
         delete from idempotency i using changed c where c.idempotent and c.state = 'voided' and i.request_id = c.request_id
       )
-      select 's'::text, i.ord::integer,
-        case when c.request_id is not null then c.state else coalesce((select 'already_' || h.state from holds h where h.request_id = i.request), 'unknown_hold') end,
-        c.funding, null::bigint, c.amount_msat, c.posted_msat, c.posted_pico_usd, a.available, a.free_used, a.free_limit,
-        (select k.daily_budget_pico_usd from api_keys k where k.id = c.key_id) - b.used, c.budget_day, a.funded_at is not null
+      -- A hold that was resolved before comes back with what it was resolved to.
+      select 's'::text, i.ord::integer, case when c.request_id is not null then c.state else coalesce('already_' || h.state, 'unknown_hold') end,
+        h.funding, null::bigint, h.amount_msat, coalesce(c.posted_msat, h.posted_msat), coalesce(c.posted_pico_usd, h.posted_pico_usd),
+        coalesce(a.available, o.posted_msat - o.held_msat), coalesce(a.free_used, o.free_used), coalesce(a.free_limit, o.free_limit, p_free_limit),
+        (select k.daily_budget_pico_usd from api_keys k where k.id = h.key_id)
+          - coalesce(b.used, (select d.reserved_pico_usd + d.spent_pico_usd from budget_days d where d.key_id = h.key_id and d.day = h.budget_day)),
+        h.budget_day, o.funded_at is not null
       from unnest(s_request, s_account) with ordinality i (request, account, ord)
+      join accounts o on o.id = i.account
+      left join holds h on h.request_id = i.request and h.account_id = i.account
       left join changed c on c.ord = i.ord
       left join account_change a on a.id = c.account_id
       left join budget_change b on b.key_id = c.key_id and b.day = c.budget_day

@@ -24,7 +24,11 @@ export interface PoolOptions {
 
 /** A pool of connections to the ledger's database. */
 export function createPool({ connectionString, max = 10, onError = () => {} }: PoolOptions): Pool {
-  const pool = new pg.Pool({ connectionString, max, types, connectionTimeoutMillis: 5_000, application_name: 'pura-gateway', keepAlive: true });
+  const pool = new pg.Pool({ connectionString, max, types, connectionTimeoutMillis: 5_000, application_name: 'pura-gateway', keepAlive: true,
+    // A database that hangs must not hang its callers: the server gives up first, then we do.
+    statement_timeout: 8_000,
+    query_timeout: 10_000,
+  });
   pool.on('error', onError);
   return pool;
 }

@@ -30,6 +30,7 @@ export async function sweepHolds(deps: { pool: Pool; holds: Holds; log: Logger; 
   const verdicts = await Promise.all(
     rows.map((orphan) =>
       deps.holds.settle({
+        kind: 'settlement',
         requestId: orphan.request_id,
         accountId: orphan.account_id,
         void: orphan.checkpoint_msat === null,

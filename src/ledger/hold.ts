@@ -126,9 +126,12 @@ export class Holds {
     return this.#batch.submit({ ...admission, kind: 'admission', mustLand: false });
   }
 
-  /** Resolves a hold. Tried until the database has answered; a second settlement of a hold changes nothing. */
-  settle(settlement: Omit<Settlement, 'kind'>): Promise<HoldVerdict> {
-    return this.#batch.submit({ ...settlement, kind: 'settlement', mustLand: true });
+  /**
+   * Resolves a hold. Tried until the database has answered; a second settlement of a hold changes nothing.
+   * The caller may still turn `void` on while it waits: later tries release the hold.
+   */
+  settle(settlement: Settlement): Promise<HoldVerdict> {
+    return this.#batch.submit(Object.assign(settlement, { mustLand: true }));
   }
 
   /** Records what a crash would charge, and renews the lease. `gone` where the hold is no longer ours. */

@@ -1,0 +1,155 @@
+import type { ApiKey } from '../accounts/api-key.ts';
+import type { Quote } from '../completions/quote.ts';
+import { NotCarriedOutError, OutcomeUnknownError } from '../db/batch.ts';
+import { GatewayError } from '../errors.ts';
+import { msat, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import type { Admission, HoldVerdict, Holds, Refusal } from '../ledger/hold.ts';
+import type { RateLimit, RateLimitTicket } from './rate-limit.ts';
+
+export interface AdmissionDeps {
+  holds: Holds;
+  rateLimit: RateLimit;
+  freeMaxPicoUsd: PicoUsd;
+}
+
+export interface AdmissionRequest {
+  requestId: string;
+  key: ApiKey;
+  quote: Quote;
+  /** How many completions were asked for (`n`). */
+  choices: number;
+  priceVersion: number;
+  rate: PicoUsdPerMsat;
+  /** The request's own cap, where it has one. */
+  maxCostPicoUsd: PicoUsd | null;
+  stream: boolean;
+  idempotency?: Admission['idempotency'];
+}
+
+/** Leave to dispatch: the hold is committed. */
+export interface Admitted {
+  hold: HoldVerdict;
+  ticket: RateLimitTicket;
+  /** When the hold was asked for, on the monotonic clock: its lease is at least as young. */
+  since: number;
+}
+
+/** The account lacks the money: whoever catches this offers an invoice for it. */
+export class FundsNeededError extends Error {
+  override name = 'FundsNeededError';
+  readonly code: 'free_tier_exceeded' | 'insufficient_balance';
+  readonly reason: 'used_up' | 'too_costly' | 'daily_ceiling';
+  readonly shortfallMsat: Msat;
+  readonly ticket: RateLimitTicket;
+
+  constructor(verdict: HoldVerdict, reason: FundsNeededError['reason'], ticket: RateLimitTicket) {
+    super(`needs funds: ${reason}`);
+    this.code = verdict.funded ? 'insufficient_balance' : 'free_tier_exceeded';
+    this.reason = reason;
+    this.shortfallMsat = msat(verdict.heldMsat - verdict.availableMsat);
+    this.ticket = ticket;
+  }
+}
+
+/** The key was changed since it was read: read it again, and check the request against what it says now. */
+export class KeyChangedError extends Error {
+  override name = 'KeyChangedError';
+}
+
+/** Another request with the same Idempotency-Key was admitted first. */
+export class RepeatedError extends Error {
+  override name = 'RepeatedError';
+}
+
+/**
+ * Everything that stands between a request and a provider, in this order: rate limits, the request's own cost cap, and
+ * in one transaction the key, its budget, and a free slot or a hold on the wallet. Resolves only when the hold is
+ * committed. A refusal takes no slot, budget or tokens.
+ */
+export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Promise<Admitted> {
+  const { quote, key } = request;
+  const ticket = deps.rateLimit.check(key, quote.promptTokens + quote.mostTokens * request.choices);
+  const mostTokens = capByCost(quote, request.maxCostPicoUsd);
+  if (mostTokens < quote.leastTokens) {
+    deps.rateLimit.refundTokens(ticket);
+    throw new GatewayError('max_cost_exceeded', { headers: { ...ticket.headers } });
+  }
+  const since = performance.now();
+  let hold: HoldVerdict;
+  try {
+    hold = await deps.holds.admit({
+      requestId: request.requestId,
+      accountId: key.accountId,
+      keyId: key.id,
+      keyVersion: key.version,
+      basePicoUsd: quote.basePicoUsd,
+      perTokenPicoUsd: quote.perTokenPicoUsd,
+      leastTokens: quote.leastTokens,
+      mostTokens,
+      freeMaxPicoUsd: deps.freeMaxPicoUsd,
+      rate: request.rate,
+      priceVersion: request.priceVersion,
+      stream: request.stream,
+      idempotency: request.idempotency,
+    });
+  } catch (error) {
+    deps.rateLimit.cancel(ticket);
+    if (error instanceof OutcomeUnknownError) releaseUnknown(deps.holds, request);
+    throw asRefusal(error);
+  }
+  if (hold.verdict === 'admitted') return { hold, ticket, since };
+  deps.rateLimit.refundTokens(ticket);
+  throw refusalOf(hold, ticket);
+}
+
+/** The most output tokens that a cost cap leaves; below `leastTokens` when it does not cover the request. */
+export function capByCost(quote: Quote, maxCostPicoUsd: PicoUsd | null): number {
+  if (maxCostPicoUsd === null) return quote.mostTokens;
+  const room = maxCostPicoUsd - quote.basePicoUsd;
+  if (room < 0n) return -1;
+  if (quote.perTokenPicoUsd === 0n) return quote.mostTokens;
+  const affordable = room / quote.perTokenPicoUsd;
+  return affordable < BigInt(quote.mostTokens) ? Number(affordable) : quote.mostTokens;
+}
+
+/**
+ * The commit's outcome is unknown, so the request is not dispatched. Should the hold exist after all, it is released;
+ * should its commit come later still, the sweeper releases it.
+ */
+function releaseUnknown(holds: Holds, { requestId, key }: AdmissionRequest): void {
+  const nothing = { chargeMsat: msat(0n), costPicoUsd: picoUsd(0n), freeDay: null };
+  void holds.settle({ kind: 'settlement', requestId, accountId: key.accountId, void: true, ...nothing }).catch(() => {});
+}
+
+function asRefusal(error: unknown): unknown {
+  if (error instanceof OutcomeUnknownError) return new GatewayError('database_unavailable', { retryAfter: 1, cause: error });
+  if (!(error instanceof NotCarriedOutError)) return error;
+  const code = error.reason === 'database_away' ? 'database_unavailable' : 'overloaded';
+  return new GatewayError(code, { retryAfter: 1, cause: error });
+}
+
+function refusalOf(hold: HoldVerdict, ticket: RateLimitTicket): Error {
+  const headers = { ...ticket.headers };
+  switch (hold.verdict as Refusal) {
+    case 'key_gone':
+    case 'unknown_account':
+      return new GatewayError('invalid_api_key');
+    case 'key_changed':
+      return new KeyChangedError('the key was changed');
+    case 'idempotency':
+      return new RepeatedError('the Idempotency-Key is taken');
+    case 'budget':
+      return new GatewayError('budget_exhausted', { fields: { resets_at: dayAfter(hold.budgetDay) }, headers });
+    case 'free_streams':
+      return new GatewayError('rate_limit_exceeded', { message: 'Rate limit exceeded: too many free streams at once', retryAfter: 1, headers });
+    case 'used_up':
+    case 'too_costly':
+    case 'daily_ceiling':
+      return new FundsNeededError(hold, hold.verdict as FundsNeededError['reason'], ticket);
+  }
+}
+
+/** 00:00 UTC after `day` (`YYYY-MM-DD`). */
+function dayAfter(day: string): string {
+  return new Date(Date.parse(`${day}T00:00:00Z`) + 86_400_000).toISOString();
+}

@@ -1,0 +1,133 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Pool } from '../db/postgres.ts';
+import type { Funding } from '../ledger/hold.ts';
+import type { Logger } from '../log.ts';
+
+/** What a request was, for reports and `/api/requests`. Never what was said. */
+export interface UsageRecord {
+  id: string;
+  accountId: string;
+  keyId: string;
+  path: string;
+  requestedModel: string;
+  model: string | null;
+  provider: string | null;
+  tier: string | null;
+  stream: boolean;
+  /** `ok`, `refused`, `upstream_error`, `client_gone`, `broke_off`, or `lease_lost`. */
+  outcome: string;
+  status: number;
+  errorCode: string | null;
+  funding: Funding | null;
+  promptTokens: number;
+  completionTokens: number;
+  cachedTokens: number;
+  reasoningTokens: number;
+  costPicoUsd: bigint;
+  costMsat: bigint;
+  chargedMsat: bigint;
+  picoUsdPerMsat: bigint;
+  priceVersion: number | null;
+  latencyMs: number;
+  ttftMs: number | null;
+  explored: boolean;
+  upstreamRequestId: string | null;
+  clientRequestId: string | null;
+}
+
+const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => unknown][] = [
+  ['id', 'uuid', (r) => r.id],
+  ['account_id', 'uuid', (r) => r.accountId],
+  ['key_id', 'uuid', (r) => r.keyId],
+  ['path', 'text', (r) => r.path],
+  ['requested_model', 'text', (r) => clean(r.requestedModel)],
+  ['model', 'text', (r) => r.model],
+  ['provider', 'text', (r) => r.provider],
+  ['tier', 'text', (r) => r.tier],
+  ['stream', 'boolean', (r) => r.stream],
+  ['outcome', 'text', (r) => r.outcome],
+  ['status', 'integer', (r) => r.status],
+  ['error_code', 'text', (r) => r.errorCode],
+  ['funding', 'text', (r) => r.funding],
+  ['prompt_tokens', 'bigint', (r) => r.promptTokens],
+  ['completion_tokens', 'bigint', (r) => r.completionTokens],
+  ['cached_tokens', 'bigint', (r) => r.cachedTokens],
+  ['reasoning_tokens', 'bigint', (r) => r.reasoningTokens],
+  ['cost_pico_usd', 'bigint', (r) => r.costPicoUsd],
+  ['cost_msat', 'bigint', (r) => r.costMsat],
+  ['charged_msat', 'bigint', (r) => r.chargedMsat],
+  ['pico_usd_per_msat', 'bigint', (r) => r.picoUsdPerMsat],
+  ['price_version', 'integer', (r) => r.priceVersion],
+  ['latency_ms', 'double precision', (r) => r.latencyMs],
+  ['ttft_ms', 'double precision', (r) => r.ttftMs],
+  ['explored', 'boolean', (r) => r.explored],
+  ['upstream_request_id', 'text', (r) => clean(r.upstreamRequestId)],
+  ['client_request_id', 'text', (r) => clean(r.clientRequestId)],
+];
+
+const INSERT = `insert into requests (${COLUMNS.map(([column]) => column).join(', ')})
+  select * from unnest(${COLUMNS.map(([, type], index) => `$${index + 1}::${type}[]`).join(', ')}) on conflict (id) do nothing`;
+
+const MAX_WAITING = 50_000;
+const MAX_ROWS = 500;
+const ATTEMPTS = 5;
+
+/**
+ * Writes usage records behind the requests, many in one statement. The money is in the ledger already: a record that
+ * cannot be written is logged and lost, and undoes nothing.
+ */
+export class Recorder {
+  readonly #pool: Pool;
+  readonly #log: Logger;
+  #waiting: UsageRecord[] = [];
+  #writing: Promise<void> | undefined;
+
+  constructor(pool: Pool, log: Logger) {
+    this.#pool = pool;
+    this.#log = log;
+  }
+
+  add(record: UsageRecord): void {
+    if (this.#waiting.length >= MAX_WAITING) {
+      this.#log.warn({ requestId: record.id }, 'too many usage records wait: one is dropped');
+      return;
+    }
+    this.#waiting.push(record);
+    this.#writing ??= this.#write().finally(() => (this.#writing = undefined));
+  }
+
+  /** Resolves once every record added so far is written (or given up), so that a report can count on them. */
+  async flush(): Promise<void> {
+    while (this.#writing) await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    // Records of the same moment share a statement.
+    await new Promise(setImmediate);
+    while (this.#waiting.length > 0) {
+      const records = this.#waiting.splice(0, MAX_ROWS);
+      if (!(await this.#insert(records)) && records.length > 1) for (const record of records) await this.#insert([record]);
+    }
+  }
+
+  async #insert(records: UsageRecord[]): Promise<boolean> {
+    const values = COLUMNS.map(([, , value]) => records.map(value));
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#pool.query({ name: 'insert_requests', text: INSERT, values });
+        return true;
+      } catch (error) {
+        if (attempt === ATTEMPTS || (error as { severity?: string }).severity === 'ERROR') {
+          this.#log.error({ err: error, records: records.length }, 'usage records could not be written');
+          return false;
+        }
+        await delay(200 * 2 ** attempt);
+      }
+    }
+  }
+}
+
+/** Text from outside, fit for a text column: no NUL, and not endless. */
+function clean(text: string | null): string | null {
+  return text === null ? null : text.replaceAll('\0', '').slice(0, 200);
+}

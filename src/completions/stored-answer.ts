@@ -1,0 +1,134 @@
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import type { RootSecret } from '../config.ts';
+import type { Pool } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import { deriveKey } from '../secrets.ts';
+
+/** Answers above this are not kept: their key is spent, and a repeat is told so. */
+export const MAX_STORED_BYTES = 1024 * 1024;
+
+/** A finished answer as a repeat gets it. A stream's body ends before the settled figures, which the repeat adds anew. */
+export interface StoredAnswer {
+  status: number;
+  headers: Record<string, string>;
+  stream: boolean;
+  body: Buffer;
+}
+
+export interface IdempotencyKey {
+  path: string;
+  /** SHA-256 of the client's key, in hex: no text of a client's is stored. */
+  key: string;
+  bodySha256: Buffer;
+}
+
+/** A request's use of an Idempotency-Key: seals the answer under the account's own key. */
+export interface Repeatable {
+  idempotency: IdempotencyKey;
+  seal: (answer: StoredAnswer) => Buffer | undefined;
+}
+
+const HEADER = 'idempotency-key';
+const LOOKUP = `
+  select a.answer_salt, i.state, i.body_sha256, i.answer, i.request_id, h.pico_usd_per_msat, h.posted_pico_usd, h.posted_msat, h.funding
+  from accounts a
+  left join idempotency i on i.account_id = a.id and i.path = $2 and i.key = $3 and (i.expires_at > now() or i.state = 'running')
+  left join holds h on h.request_id = i.request_id
+  where a.id = $1`;
+
+interface LookupRow {
+  answer_salt: Buffer;
+  state: 'running' | 'done' | 'interrupted' | null;
+  body_sha256: Buffer;
+  answer: Buffer | null;
+  request_id: string;
+  pico_usd_per_msat: bigint | null;
+  posted_pico_usd: bigint | null;
+  posted_msat: bigint | null;
+  funding: string | null;
+}
+
+/** What an earlier request with the same key and body left. */
+export interface Replay {
+  answer: StoredAnswer;
+  requestId: string;
+  costPicoUsd: bigint;
+  costMsat: bigint;
+  chargedMsat: bigint;
+  funding: string;
+}
+
+/** The request's Idempotency-Key, or null without one. Throws `invalid_request` unless it is 1 to 255 printable characters. */
+export function idempotencyKeyOf(value: string | string[] | undefined, path: string, bodySha256: Buffer): IdempotencyKey | null {
+  if (value === undefined) return null;
+  if (typeof value !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(value)) {
+    throw new GatewayError('invalid_request', { message: 'Idempotency-Key must be 1 to 255 printable ASCII characters.', param: HEADER });
+  }
+  return { path, key: createHash('sha256').update(value).digest('hex'), bodySha256 };
+}
+
+/**
+ * Looks an Idempotency-Key up. Gives the answer to repeat, or the means to keep this request's.
+ * Throws `idempotency_conflict`, `idempotency_in_progress` or `idempotency_interrupted`.
+ */
+export async function lookUpAnswer(
+  pool: Pool,
+  roots: readonly RootSecret[],
+  accountId: string,
+  idempotency: IdempotencyKey,
+): Promise<Replay | Repeatable> {
+  const { rows } = await pool.query<LookupRow>({ name: 'find_answer', text: LOOKUP, values: [accountId, idempotency.path, idempotency.key] });
+  const row = rows[0];
+  if (!row) throw new GatewayError('invalid_api_key');
+  const context = Buffer.from(`${accountId}/${idempotency.path}/${idempotency.key}`);
+  if (row.state === null) return { idempotency, seal: (answer) => seal(answer, roots, row.answer_salt, context) };
+  if (!row.body_sha256.equals(idempotency.bodySha256)) throw new GatewayError('idempotency_conflict', { param: HEADER });
+  if (row.state === 'running') throw new GatewayError('idempotency_in_progress', { param: HEADER, retryAfter: 1 });
+  const rate = row.pico_usd_per_msat ?? 1n;
+  const costPicoUsd = row.posted_pico_usd ?? 0n;
+  const costMsat = (costPicoUsd + rate - 1n) / rate;
+  const answer = row.answer && open(row.answer, roots, row.answer_salt, context);
+  if (!answer) {
+    throw new GatewayError('idempotency_interrupted', { param: HEADER, fields: { request_id: row.request_id, cost_msat: Number(costMsat) } });
+  }
+  return { answer, requestId: row.request_id, costPicoUsd, costMsat, chargedMsat: row.posted_msat ?? 0n, funding: row.funding ?? 'wallet' };
+}
+
+/** AES-256-GCM; the first byte names the root secret. Undefined where the answer is too large to keep. */
+function seal(answer: StoredAnswer, roots: readonly RootSecret[], salt: Buffer, context: Buffer): Buffer | undefined {
+  const root = roots[0];
+  if (!root || answer.body.length > MAX_STORED_BYTES) return undefined;
+  const { body, ...head } = answer;
+  const headBytes = Buffer.from(JSON.stringify(head));
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(headBytes.length);
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', answerKey(root, salt), nonce).setAAD(context);
+  return Buffer.concat([
+    Buffer.of(Number(root.id)),
+    nonce,
+    cipher.update(Buffer.concat([length, headBytes, body])),
+    cipher.final(),
+    cipher.getAuthTag(),
+  ]);
+}
+
+/** Null where the secret that sealed it is gone, or the bytes are not what was sealed. */
+function open(sealed: Buffer, roots: readonly RootSecret[], salt: Buffer, context: Buffer): StoredAnswer | null {
+  const root = roots.find(({ id }) => Number(id) === sealed[0]);
+  if (!root) return null;
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', answerKey(root, salt), sealed.subarray(1, 13)).setAAD(context);
+    decipher.setAuthTag(sealed.subarray(-16));
+    const plain = Buffer.concat([decipher.update(sealed.subarray(13, -16)), decipher.final()]);
+    const headEnd = 4 + plain.readUInt32BE(0);
+    const head = JSON.parse(plain.toString('utf8', 4, headEnd)) as Omit<StoredAnswer, 'body'>;
+    return { ...head, body: plain.subarray(headEnd) };
+  } catch {
+    return null;
+  }
+}
+
+function answerKey(root: RootSecret, salt: Buffer): Buffer {
+  return Buffer.from(hkdfSync('sha256', deriveKey(root, 'answer'), salt, 'pura-gateway/answer', 32));
+}
