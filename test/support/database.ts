@@ -1,0 +1,47 @@
+import { randomBytes } from 'node:crypto';
+import { createPool, type Pool } from '../../src/db/postgres.ts';
+
+export const TEMPLATE_DATABASE = 'pura_template';
+export const CLUSTER_VARIABLE = 'PURA_TEST_DATABASE_URL';
+
+/** A migrated, empty database of a test file's own. */
+export interface TestDatabase {
+  readonly pool: Pool;
+  readonly connectionString: string;
+  /** Ends the pool and removes the database, cutting connections that are still open. */
+  drop(): Promise<void>;
+}
+
+/** Clones the migrated template: milliseconds, so that every test file (or test) can have a database to itself. */
+export async function createTestDatabase({ max = 10 } = {}): Promise<TestDatabase> {
+  const cluster = process.env[CLUSTER_VARIABLE];
+  if (!cluster) throw new Error(`${CLUSTER_VARIABLE} is not set: run the tests through jest, whose global setup starts the database`);
+  const name = `test_${randomBytes(8).toString('hex')}`;
+  await maintain(cluster, `create database ${name} template ${TEMPLATE_DATABASE}`);
+  const connectionString = withDatabase(cluster, name);
+  const pool = createPool({ connectionString, max });
+  return {
+    pool,
+    connectionString,
+    async drop() {
+      await pool.end();
+      await maintain(cluster, `drop database ${name} with (force)`);
+    },
+  };
+}
+
+async function maintain(connectionString: string, statement: string): Promise<void> {
+  const pool = createPool({ connectionString, max: 1 });
+  try {
+    await pool.query(statement);
+  } finally {
+    await pool.end();
+  }
+}
+
+/** The same server, another database. */
+export function withDatabase(connectionString: string, database: string): string {
+  const url = new URL(connectionString);
+  url.pathname = `/${database}`;
+  return url.href;
+}
