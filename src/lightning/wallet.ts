@@ -36,19 +36,15 @@ export interface Wallet {
    * Creates an invoice. With `preimage` given, asking again for the same preimage never makes a second invoice:
    * the first one is returned.
    */
-  createInvoice(request: {
-    amountMsat: Msat;
-    description: string;
-    expirySeconds: number;
-    preimage: Buffer;
-  }): Promise<NewInvoice>;
+  createInvoice(request: { amountMsat: Msat; description: string; expirySeconds: number; preimage: Buffer }): Promise<NewInvoice>;
   /** The node's state of an invoice, or null where this node knows none by that hash. */
   lookupInvoice(paymentHash: Buffer): Promise<InvoiceState | null>;
   /**
    * Calls `onSettled` for settlements as they happen, at least once each and in any order, until `signal` aborts;
    * resolves then. Rejects when the subscription is lost: the caller backs off and subscribes afresh.
+   * `onSubscribed` is called whenever the subscription has come into effect: what settled before is the caller's to look up.
    */
-  watchSettlements(onSettled: SettlementListener, signal: AbortSignal): Promise<void>;
+  watchSettlements(onSettled: SettlementListener, signal: AbortSignal, onSubscribed?: () => void): Promise<void>;
   /** Whether the node can be used now, for `/ready` and `/api/status`. Never rejects. */
   status(): Promise<{ ready: boolean; reason?: string }>;
   close(): Promise<void>;

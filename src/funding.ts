@@ -1,0 +1,214 @@
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import type { RootSecret } from './config.ts';
+import type { Notifications } from './db/notify.ts';
+import { transaction, type Pool } from './db/postgres.ts';
+import { GatewayError } from './errors.ts';
+import type { Msat } from './ledger/amount.ts';
+import { lockAccount, postDeposit } from './ledger/deposit.ts';
+import { invoiceFromRow, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './lightning/invoice.ts';
+import { InvoiceCreation } from './lightning/invoice-creation.ts';
+import { InvoiceSchedule } from './lightning/invoice-schedule.ts';
+import { Invoices } from './lightning/invoices.ts';
+import { NodeQueue } from './lightning/node-queue.ts';
+import type { InvoiceState, Wallet } from './lightning/wallet.ts';
+import type { Logger } from './log.ts';
+
+export interface FundingOptions {
+  pool: Pool;
+  wallet: Wallet;
+  notifications: Notifications;
+  roots: readonly RootSecret[];
+  log: Logger;
+  /** How long an invoice is offered. */
+  invoiceExpirySeconds: number;
+  /** The amount of a refusal's invoice where the client names none. */
+  topupDefaultSats: number;
+}
+
+export interface TopUp {
+  amountSat: number;
+  idempotencyKey?: string | undefined;
+  /** SHA-256 of the request's bytes, 32 bytes; with `idempotencyKey`. */
+  bodySha256?: Buffer | undefined;
+}
+
+/** Every process tells the others by this channel, with the invoice's id, that an invoice has changed. */
+const CHANNEL = 'invoice';
+
+/**
+ * The invoice path: a top-up is created, the node is watched, and what it received is credited.
+ * An account's money changes in `credit` alone, on the node's own word, once a payment hash.
+ */
+export class Funding {
+  readonly #options: FundingOptions;
+  readonly #invoices: Invoices;
+  readonly #schedule: InvoiceSchedule;
+  readonly #creation: InvoiceCreation;
+  readonly #listeners = new Map<string, Set<() => void>>();
+  readonly #stopListening: () => void;
+  readonly #lookupQueue = new NodeQueue({ atOnce: 8, mostWaiting: 256 });
+  /** Of what clients make the node be asked about one invoice; the watcher's own lookups are not counted. */
+  readonly #lookupLimit = new RateLimiterMemory({ points: 10, duration: 10 });
+
+  constructor(options: FundingOptions) {
+    const { pool, wallet, roots, invoiceExpirySeconds, notifications } = options;
+    this.#options = options;
+    this.#invoices = new Invoices({ pool, wallet, roots, expirySeconds: invoiceExpirySeconds });
+    this.#creation = new InvoiceCreation(this.#invoices, wallet, invoiceExpirySeconds);
+    this.#schedule = new InvoiceSchedule(pool, wallet.nodeId);
+    this.#stopListening = notifications.listen(
+      CHANNEL,
+      (id) => this.#listeners.get(id)?.forEach((changed) => changed()),
+      () => this.#listeners.forEach((listeners) => listeners.forEach((changed) => changed())),
+    );
+  }
+
+  // ——— Create ———
+
+  /**
+   * The invoice of a top-up that a client asked for; with an idempotency key, the one of the first time (`replayed`).
+   * Throws GatewayError `idempotency_conflict`, `too_many_invoices`, `overloaded` or `lightning_unavailable`.
+   */
+  async fund(accountId: string, topUp: TopUp): Promise<{ invoice: Invoice; replayed: boolean }> {
+    const { row, replayed } = await this.#invoices.reserve(accountId, topUp);
+    return { invoice: await this.#creation.complete(row), replayed };
+  }
+
+  /**
+   * The invoice that a refusal for lack of money offers: the account's open one where it fits, else a new one. `topupSats` is what the
+   * client named. Throws GatewayError as `fund` does, and `invalid_request` where the shortfall is more than one invoice can be for.
+   */
+  async offer(accountId: string, { shortfallMsat, topupSats }: { shortfallMsat: Msat; topupSats?: number | undefined }): Promise<Invoice> {
+    const { topupDefaultSats } = this.#options;
+    const amountSat = offeredSats({ shortfallMsat, wantedSat: topupSats ?? topupDefaultSats });
+    // An agent pays the default without asking its owner, and not more, unless it named more or the request needs it.
+    const mostSat = topupSats === undefined && amountSat <= topupDefaultSats ? topupDefaultSats : LARGEST_TOPUP_SAT;
+    return this.#creation.complete(await this.#invoices.reserveOffer(accountId, { amountSat, mostSat }));
+  }
+
+  // ——— Watch ———
+
+  /**
+   * An invoice of an account as it is now, by the node's word where that is not final yet and can be had; else as last known.
+   * Throws GatewayError `invoice_not_found`, for another account's too.
+   */
+  async status(accountId: string, invoiceId: string): Promise<Invoice> {
+    return this.#current(await this.#invoices.find(invoiceId, accountId));
+  }
+
+  /** The same for whoever knows the invoice's id, which is all that its page asks for. */
+  async statusOfPage(invoiceId: string): Promise<Invoice> {
+    return this.#current(await this.#invoices.find(invoiceId));
+  }
+
+  /** An invoice as last known, without asking the node. Undefined where there is none. */
+  async peek(invoiceId: string): Promise<Invoice | undefined> {
+    const row = await this.#invoices.find(invoiceId);
+    return row && row.bolt11 !== null ? invoiceFromRow(row) : undefined;
+  }
+
+  async #current(row: InvoiceRow | undefined): Promise<Invoice> {
+    if (!row || row.bolt11 === null || !row.payment_hash) throw new GatewayError('invoice_not_found');
+    if (row.state === 'paid') return invoiceFromRow(row);
+    try {
+      await this.#lookupLimit.consume(row.id);
+      const state = await this.#lookUp(row.payment_hash);
+      if (state) await this.credit(state);
+    } catch (error) {
+      this.#options.log.debug({ err: error, invoiceId: row.id }, 'the node was not asked about an invoice');
+    }
+    return invoiceFromRow((await this.#invoices.find(row.id)) ?? row);
+  }
+
+  async #lookUp(paymentHash: Buffer): Promise<InvoiceState | null> {
+    return this.#lookupQueue.run(() => this.#options.wallet.lookupInvoice(paymentHash));
+  }
+
+  /** Looks an invoice up at its node, acts on its word and sets the time of the next check. Rejects where the node is away. */
+  async check(row: InvoiceRow): Promise<void> {
+    const state = row.payment_hash && (await this.#lookUp(row.payment_hash));
+    if (state?.status === 'settled') await this.credit(state);
+    else if (state?.status === 'open' && row.state === 'creating') await this.#creation.complete(row);
+    else await this.#schedule.checked(row.id, state?.status ?? 'unknown');
+  }
+
+  /** A hint that a payment has settled: its invoice is looked up now, or as soon as the node answers. */
+  async settled(paymentHash: Buffer): Promise<void> {
+    const row = await this.#invoices.findByHash(paymentHash);
+    if (!row || row.state === 'paid') return;
+    try {
+      const state = await this.#lookUp(paymentHash);
+      if (state) await this.credit(state);
+    } catch (error) {
+      this.#options.log.warn({ err: error, invoiceId: row.id }, 'a settled invoice could not be credited yet');
+      await this.#schedule.makeDue(paymentHash);
+    }
+  }
+
+  /** Checks up to `limit` invoices whose time has come; calls `onProgress` after each. Gives how many there were. */
+  async checkDue(limit: number, onProgress: () => void = () => {}): Promise<number> {
+    const rows = await this.#schedule.due(limit);
+    await Promise.all(
+      rows.map(async (row) => {
+        try {
+          await this.check(row);
+        } catch (error) {
+          this.#options.log.warn({ err: error, invoiceId: row.id }, 'an invoice could not be checked and is asked about again');
+          await this.#schedule.postpone(row.id);
+        }
+        onProgress();
+      }),
+    );
+    return rows.length;
+  }
+
+  /** Makes every invoice due whose node has not had its last word: settlements may have gone unseen. */
+  async missedSettlements(): Promise<void> {
+    await this.#schedule.makeDue();
+  }
+
+  // ——— Credit ———
+
+  /**
+   * Credits what the node received for an invoice of ours, once, from any state but paid: the deposit, the balance and the invoice change
+   * in one transaction, under the account's lock. Any number of callers in any number of processes may report the same payment.
+   * Does nothing for a state that is not settled or a hash that is not ours.
+   */
+  async credit(state: InvoiceState): Promise<void> {
+    const { receivedMsat, paymentHash, settledAt = null } = state;
+    if (state.status !== 'settled') return;
+    if (!receivedMsat || receivedMsat <= 0n) throw new Error('the node reports a settled invoice that received nothing');
+    const known = await this.#invoices.findByHash(paymentHash);
+    if (!known || known.state === 'paid') return;
+    // Paid although its creation's answer was lost: the invoice's text is fetched first, for a paid row has one.
+    if (known.bolt11 === null) await this.#creation.complete(known);
+
+    const credited = await transaction(this.#options.pool, async (client) => {
+      await lockAccount(client, known.account_id);
+      const row = await this.#invoices.lock(client, known.id);
+      if (!row || row.state === 'paid') return false;
+      const deposit = { accountId: row.account_id, invoiceId: row.id, paymentHash, receivedMsat };
+      const { transferId } = await postDeposit(client, deposit);
+      await this.#invoices.markPaid(client, row.id, { receivedMsat, transferId, settledAt });
+      return true;
+    });
+    if (!credited) return;
+    this.#options.log.info({ invoiceId: known.id, receivedMsat: String(receivedMsat) }, 'credited a payment');
+    // Pages that miss this look again by themselves.
+    await this.#options.notifications.notify(CHANNEL, known.id).catch(() => {});
+  }
+
+  /** Calls `changed` when the invoice may have changed, in whatever process; it looks for itself. Returns the function that ends it. */
+  subscribe(invoiceId: string, changed: () => void): () => void {
+    const listeners = this.#listeners.get(invoiceId) ?? new Set();
+    this.#listeners.set(invoiceId, listeners.add(changed));
+    return () => {
+      listeners.delete(changed);
+      if (listeners.size === 0 && this.#listeners.get(invoiceId) === listeners) this.#listeners.delete(invoiceId);
+    };
+  }
+
+  close(): void {
+    this.#stopListening();
+  }
+}

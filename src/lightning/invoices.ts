@@ -1,0 +1,203 @@
+import { randomUUID } from 'node:crypto';
+import type { RootSecret } from '../config.ts';
+import { validate as isUuid } from 'uuid';
+import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import type { Msat } from '../ledger/amount.ts';
+import { INVOICE_COLUMNS, invoicePreimage, paymentHashOf, type InvoiceRow } from './invoice.ts';
+import type { NewInvoice, Wallet } from './wallet.ts';
+
+const MOST_OPEN = 5;
+
+export interface InvoicesOptions {
+  pool: Pool;
+  wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'takesPreimage'>;
+  roots: readonly RootSecret[];
+  expirySeconds: number;
+}
+
+/**
+ * The rows of `invoices`. A row is stored in state `creating` before the node is asked for its invoice, so that a creation whose
+ * answer was lost is asked for again and never repeated. Whoever adds one to an account holds the account's lock: that is
+ * what bounds its open invoices and lets parallel refusals of one account share one.
+ */
+export class Invoices {
+  readonly #options: InvoicesOptions;
+  readonly #pool: Pool;
+
+  constructor(options: InvoicesOptions) {
+    this.#options = options;
+    this.#pool = options.pool;
+  }
+
+  /**
+   * The row for a top-up that the client asked for: a new one, or the one of the same idempotency key (`replayed`).
+   * Throws GatewayError `idempotency_conflict` for the same key with another body, `too_many_invoices`.
+   */
+  async reserve(
+    accountId: string,
+    topUp: { amountSat: number; idempotencyKey?: string | undefined; bodySha256?: Buffer | undefined },
+  ): Promise<{ row: InvoiceRow; replayed: boolean }> {
+    const { amountSat, idempotencyKey = null, bodySha256 = null } = topUp;
+    return transaction(this.#pool, async (client) => {
+      await beginWith(client, accountId);
+      if (idempotencyKey !== null) {
+        await client.query(
+          `update invoices set idempotency_key = null, idempotency_sha256 = null
+           where account_id = $1 and idempotency_key = $2 and (created_at < now() - interval '24 hours' or state = 'failed')`,
+          [accountId, idempotencyKey],
+        );
+        const same = await one(client, `account_id = $1 and idempotency_key = $2`, [accountId, idempotencyKey]);
+        if (same && !same.idempotency_sha256?.equals(bodySha256 ?? Buffer.alloc(0))) throw new GatewayError('idempotency_conflict');
+        // A row whose creation failed was never answered with: completing it now is the first answer.
+        if (same) return { row: same, replayed: same.state !== 'creating' || same.checks === 0 };
+      } else {
+        const lost = await this.#adoptLostCreation(client, accountId, amountSat);
+        if (lost) return { row: lost, replayed: false };
+      }
+      return { row: await this.#add(client, accountId, { amountSat, idempotencyKey, bodySha256, reusable: false }), replayed: false };
+    });
+  }
+
+  /**
+   * The row for a refusal's invoice of `amountSat`, or of more up to `mostSat`: one of the account's open ones while it has ten minutes
+   * left (half its life where that is shorter), else a new one. Throws GatewayError `too_many_invoices`.
+   */
+  async reserveOffer(accountId: string, { amountSat, mostSat }: { amountSat: number; mostSat: number }): Promise<InvoiceRow> {
+    const suits = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4
+      and (state = 'open' or (state = 'creating' and reusable)) and expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
+    const values = [accountId, this.#options.wallet.nodeId, amountSat, mostSat];
+    const offered = await one(this.#pool, `${suits} and reusable`, values);
+    if (offered) return offered;
+    return transaction(this.#pool, async (client) => {
+      await beginWith(client, accountId);
+      const open = await one(client, `${suits} order by reusable desc, amount_sat, expires_at desc limit 1 for update`, values);
+      await client.query(`update invoices set reusable = false where account_id = $1 and reusable and id is distinct from $2`, [
+        accountId,
+        open?.id ?? null,
+      ]);
+      if (!open) return this.#add(client, accountId, { amountSat, idempotencyKey: null, bodySha256: null, reusable: true });
+      await client.query(`update invoices set reusable = true where id = $1 and not reusable`, [open.id]);
+      return open;
+    });
+  }
+
+  /** The preimage of a row, the same one each time that the node is asked. */
+  preimage(row: Pick<InvoiceRow, 'id' | 'payment_hash'>): Buffer {
+    return invoicePreimage(this.#options.roots, row.id, row.payment_hash);
+  }
+
+  /** Stores what the node made. Gives the row as it is now, which another process may have opened first. */
+  async opened(id: string, made: NewInvoice): Promise<InvoiceRow | undefined> {
+    await this.#pool.query(
+      `update invoices set state = 'open', bolt11 = $2, payment_hash = $3, expires_at = $4, checks = 0, next_check_at = clock_timestamp() + interval '5 seconds'
+       where id = $1 and state in ('creating', 'failed')`,
+      [id, made.bolt11, made.paymentHash, made.expiresAt],
+    );
+    return this.find(id);
+  }
+
+  /**
+   * The node's answer to a creation was lost or a failure. Where we chose the preimage it can be asked for again; where the
+   * wallet chose it, its invoice was shown to nobody and the row is done with.
+   */
+  async creationFailed(id: string): Promise<void> {
+    await this.#pool.query(
+      `update invoices set checks = checks + 1, reusable = reusable and payment_hash is not null,
+         state = case when payment_hash is null then 'failed' else state end,
+         next_check_at = case when payment_hash is null then null else clock_timestamp() + interval '5 seconds' end
+       where id = $1 and state = 'creating'`,
+      [id],
+    );
+  }
+
+  /** A row by its id, of the given account where one is given. */
+  async find(id: string, accountId?: string): Promise<InvoiceRow | undefined> {
+    if (!isUuid(id)) return undefined;
+    return one(this.#pool, `id = $1 and ($2::uuid is null or account_id = $2)`, [id, accountId ?? null]);
+  }
+
+  /** The row of a payment to this node. */
+  async findByHash(paymentHash: Buffer): Promise<InvoiceRow | undefined> {
+    return one(this.#pool, `payment_hash = $1 and node_id = $2`, [paymentHash, this.#options.wallet.nodeId]);
+  }
+
+  /** Locks a row in the caller's transaction, after its account, and gives what it is now. */
+  async lock(client: PoolClient, id: string): Promise<InvoiceRow | undefined> {
+    return one(client, `id = $1 for update`, [id]);
+  }
+
+  /** Marks a locked row paid, from whatever state. */
+  async markPaid(client: PoolClient, id: string, paid: { receivedMsat: Msat; transferId: bigint; settledAt: Date | null }): Promise<void> {
+    await client.query(
+      `update invoices set state = 'paid', received_msat = $2, transfer_id = $3, paid_at = coalesce($4, clock_timestamp()),
+         credited_at = clock_timestamp(), next_check_at = null, reusable = false
+       where id = $1`,
+      [id, paid.receivedMsat, paid.transferId, paid.settledAt],
+    );
+  }
+
+  /** A creation of the same amount that failed and that no answer told of, for whoever asks again without an idempotency key. */
+  async #adoptLostCreation(client: PoolClient, accountId: string, amountSat: number): Promise<InvoiceRow | undefined> {
+    const lost = await one(
+      client,
+      `account_id = $1 and amount_sat = $2 and node_id = $3 and state = 'creating' and checks > 0 and idempotency_key is null and not reusable
+       order by created_at limit 1 for update`,
+      [accountId, amountSat, this.#options.wallet.nodeId],
+    );
+    if (lost) await client.query(`update invoices set checks = 0 where id = $1`, [lost.id]);
+    return lost;
+  }
+
+  async #add(
+    client: PoolClient,
+    accountId: string,
+    row: { amountSat: number; idempotencyKey: string | null; bodySha256: Buffer | null; reusable: boolean },
+  ): Promise<InvoiceRow> {
+    const open = await client.query<{ count: bigint }>(
+      `select count(*) from invoices where account_id = $1 and state in ('creating', 'open') and expires_at > clock_timestamp()`,
+      [accountId],
+    );
+    if ((open.rows[0]?.count ?? 0n) >= MOST_OPEN) throw new GatewayError('too_many_invoices');
+    const { wallet, roots, expirySeconds } = this.#options;
+    const id = randomUUID();
+    const paymentHash = wallet.takesPreimage ? paymentHashOf(invoicePreimage(roots, id)) : null;
+    const { rows } = await client.query<InvoiceRow>(
+      `insert into invoices (id, account_id, backend, node_id, network, payment_hash, amount_sat, reusable, idempotency_key, idempotency_sha256,
+         expires_at, next_check_at)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() + make_interval(secs => $11), clock_timestamp() + interval '15 seconds')
+       returning ${INVOICE_COLUMNS}`,
+      [
+        id,
+        accountId,
+        wallet.backend,
+        wallet.nodeId,
+        wallet.network,
+        paymentHash,
+        row.amountSat,
+        row.reusable,
+        row.idempotencyKey,
+        row.bodySha256,
+        expirySeconds,
+      ],
+    );
+    const added = rows[0];
+    if (!added) throw new Error('an insert gave no row');
+    return { ...added, fresh: true };
+  }
+}
+
+/** Takes the account's lock and ends creations whose answer is lost for good: the wallet chose the hash, and never told. */
+async function beginWith(client: PoolClient, accountId: string): Promise<void> {
+  await client.query(`select 1 from accounts where id = $1 for no key update`, [accountId]);
+  await client.query(
+    `update invoices set state = 'failed', reusable = false, next_check_at = null
+     where account_id = $1 and state = 'creating' and payment_hash is null and created_at < now() - interval '15 seconds'`,
+    [accountId],
+  );
+}
+
+async function one(client: Pool | PoolClient, condition: string, values: unknown[]): Promise<InvoiceRow | undefined> {
+  const { rows } = await client.query<InvoiceRow>(`select ${INVOICE_COLUMNS} from invoices where ${condition}`, values);
+  return rows[0];
+}
