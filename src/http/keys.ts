@@ -1,0 +1,175 @@
+import type { Request, Response } from 'express';
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import { z } from 'zod';
+import { readAccount, type Account } from '../accounts/account.ts';
+import type { ApiKey } from '../accounts/api-key.ts';
+import type { ApiKeys, KeySettings } from '../accounts/api-keys.ts';
+import type { Config } from '../config.ts';
+import type { Pool } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import { picoUsdFromUsd, usdNumber } from '../ledger/amount.ts';
+import { principalOf, readCredential, type Authenticate } from './authenticate.ts';
+import { clientAddress } from './client-address.ts';
+import { readJson } from './json-body.ts';
+
+export interface KeyRoutesDeps {
+  pool: Pool;
+  apiKeys: ApiKeys;
+  authenticate: Authenticate;
+  config: Pick<Config, 'DAILY_BUDGET_USD' | 'FREE_TIER_REQUESTS' | 'KEYS_PER_IP_PER_HOUR'>;
+}
+
+const SECONDS_PER_HOUR = 3600;
+const LARGEST_LIMIT = 2_147_483_647;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+const line = (longest: number) =>
+  z
+    .string()
+    .min(1)
+    .max(longest)
+    .regex(/^\P{Cc}*$/u, 'must not hold control characters');
+const settings = {
+  label: line(200).nullable(),
+  dailyBudgetUsd: z.number().min(0).max(1_000_000).transform(picoUsdFromUsd),
+  rateLimitRpm: z.int().min(1).max(LARGEST_LIMIT).nullable(),
+  rateLimitTpm: z.int().min(1).max(LARGEST_LIMIT).nullable(),
+  allowedModels: z.array(line(200)).min(1).max(100).nullable(),
+  expiresAt: z.iso
+    .datetime({ offset: true })
+    .transform((time) => new Date(time))
+    .refine((time) => time.getTime() > Date.now(), 'must be in the future')
+    .nullable(),
+};
+const changeBody = z.strictObject(settings).partial();
+const createBody = changeBody.extend({ role: z.enum(['owner', 'inference']).optional() });
+
+/** The handlers of `/api/keys`: making, listing, changing, revoking and rotating the keys of an account. */
+export function keyHandlers({ pool, apiKeys, authenticate, config }: KeyRoutesDeps) {
+  const newAccounts = new RateLimiterMemory({ points: config.KEYS_PER_IP_PER_HOUR, duration: SECONDS_PER_HOUR });
+  const account = (id: string): Promise<Account> => readAccount(pool, id, config.FREE_TIER_REQUESTS);
+
+  return {
+    /** Without a credential: a new account and its owner key. With an owner's: another key of that account. */
+    async create(req: Request, res: Response): Promise<void> {
+      const owner = readCredential(req) === null ? null : ownerOf((await authenticate(req)).key);
+      const { role, ...given } = await readJson(req, createBody);
+      if (!owner && role === 'inference') {
+        throw new GatewayError('invalid_request', { message: "role: an account's first key is its owner's", param: 'role' });
+      }
+      const chosen = completed(settingsFrom(given), config);
+      const { key, secret } = owner
+        ? await apiKeys.create(owner.accountId, role ?? 'inference', chosen)
+        : await limited(newAccounts, clientAddress(req.ip), () => apiKeys.createAccount(chosen));
+      const { freeRequestsRemaining } = await account(key.accountId);
+      res
+        .status(201)
+        .set('Cache-Control', 'no-store')
+        .json({
+          id: key.id,
+          key: secret,
+          prefix: key.prefix,
+          label: key.label,
+          accountId: key.accountId,
+          createdAt: key.createdAt.toISOString(),
+          dailyBudgetUsd: usdNumber(key.dailyBudgetPicoUsd),
+          freeRequestsRemaining,
+          message: 'Keep this key: it is shown this once, and cannot be shown again.',
+        });
+    },
+
+    /** An owner sees all keys of the account, anybody else his own. */
+    async list(_req: Request, res: Response): Promise<void> {
+      const { key } = principalOf(res);
+      const keys = key.role === 'owner' ? await apiKeys.list(key.accountId) : [await apiKeys.find(key.accountId, key.id)];
+      const state = await account(key.accountId);
+      res.json({ keys: keys.map((each) => keyRow(each, state)) });
+    },
+
+    async change(req: Request, res: Response): Promise<void> {
+      const { accountId } = ownerOf(principalOf(res).key);
+      const changes = settingsFrom(await readJson(req, changeBody));
+      const key = await apiKeys.change(accountId, keyIdOf(req), changes);
+      res.json(keyRow(key, await account(accountId)));
+    },
+
+    async revoke(req: Request, res: Response): Promise<void> {
+      const { accountId } = ownerOf(principalOf(res).key);
+      await apiKeys.revoke(accountId, keyIdOf(req));
+      res.status(204).end();
+    },
+
+    async rotate(req: Request, res: Response): Promise<void> {
+      const { accountId } = ownerOf(principalOf(res).key);
+      const { key, secret } = await apiKeys.rotate(accountId, keyIdOf(req));
+      res.set('Cache-Control', 'no-store').json({ ...keyRow(key, await account(accountId)), key: secret });
+    },
+  };
+}
+
+/** A key that may see and change the whole account. Throws `not_permitted` for any other. */
+export function ownerOf(key: ApiKey): ApiKey {
+  if (key.role !== 'owner') throw new GatewayError('not_permitted', { message: 'This needs an owner key of the account.' });
+  return key;
+}
+
+/** The id in the path. What cannot be an id is nobody's key. */
+function keyIdOf(req: Request): string {
+  const id = req.params['id'];
+  if (typeof id !== 'string' || !UUID.test(id)) throw new GatewayError('key_not_found');
+  return id;
+}
+
+function settingsFrom({ dailyBudgetUsd, ...rest }: z.infer<typeof changeBody>): Partial<KeySettings> {
+  return dailyBudgetUsd === undefined ? rest : { ...rest, dailyBudgetPicoUsd: dailyBudgetUsd };
+}
+
+function completed(given: Partial<KeySettings>, config: KeyRoutesDeps['config']): KeySettings {
+  return {
+    label: null,
+    dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
+    rateLimitRpm: null,
+    rateLimitTpm: null,
+    allowedModels: null,
+    expiresAt: null,
+    ...given,
+  };
+}
+
+/** Runs `create` if the address may have another account this hour; one that failed does not count. */
+async function limited<T>(limiter: RateLimiterMemory, address: string, create: () => Promise<T>): Promise<T> {
+  try {
+    await limiter.consume(address);
+  } catch (refusal) {
+    if (!(refusal instanceof RateLimiterRes)) throw refusal;
+    throw new GatewayError('rate_limit_exceeded', {
+      message: `Rate limit exceeded: ${limiter.points} new accounts an hour from one address`,
+      retryAfter: Math.max(1, Math.ceil(refusal.msBeforeNext / 1000)),
+    });
+  }
+  try {
+    return await create();
+  } catch (error) {
+    await limiter.reward(address);
+    throw error;
+  }
+}
+
+function keyRow(key: ApiKey, { freeRequestsRemaining }: Account) {
+  return {
+    id: key.id,
+    prefix: key.prefix,
+    label: key.label,
+    role: key.role,
+    accountId: key.accountId,
+    createdAt: key.createdAt.toISOString(),
+    dailyBudgetUsd: usdNumber(key.dailyBudgetPicoUsd),
+    freeRequestsRemaining,
+    rateLimitRpm: key.rateLimitRpm,
+    rateLimitTpm: key.rateLimitTpm,
+    allowedModels: key.allowedModels,
+    expiresAt: key.expiresAt?.toISOString() ?? null,
+    revokedAt: key.revokedAt?.toISOString() ?? null,
+    lastUsedAt: key.lastUsedAt?.toISOString() ?? null,
+  };
+}

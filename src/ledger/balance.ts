@@ -1,0 +1,39 @@
+import type { Pool } from '../db/postgres.ts';
+import { msat, picoUsd, type Msat, type PicoUsd } from './amount.ts';
+
+/** A key's budget of the current UTC day, on the database's clock. */
+export interface BudgetDay {
+  /** Spent and reserved. */
+  usedPicoUsd: PicoUsd;
+  resetsAt: Date;
+}
+
+/** What the key has used of today's budget, and when the next day begins. */
+export async function readBudgetDay(pool: Pool, keyId: string): Promise<BudgetDay> {
+  const { rows } = await pool.query<{ used: bigint; resets_at: Date }>(BUDGET_DAY, [keyId]);
+  const [row] = rows;
+  if (!row) throw new Error('no clock');
+  return { usedPicoUsd: picoUsd(row.used), resetsAt: row.resets_at };
+}
+
+const BUDGET_DAY = `
+  select coalesce((select reserved_pico_usd + spent_pico_usd from budget_days where key_id = $1 and day = today.day), 0) as used,
+    (today.day + 1)::timestamp at time zone 'utc' as resets_at
+  from (select (clock_timestamp() at time zone 'utc')::date as day) today`;
+
+/**
+ * The account's mean charge of the last 30 days, rounded up; null where it was charged nothing. Of a busy account only
+ * the last 10,000 charges count: it is an estimate, and must not cost a walk through a month of holds.
+ */
+export async function readMeanCharge(pool: Pool, accountId: string): Promise<Msat | null> {
+  const { rows } = await pool.query<{ mean: bigint | null }>(MEAN_CHARGE, [accountId]);
+  const mean = rows[0]?.mean ?? null;
+  return mean === null ? null : msat(mean);
+}
+
+const MEAN_CHARGE = `
+  select ceil(avg(posted_msat))::bigint as mean from (
+    select posted_msat from holds
+    where account_id = $1 and state = 'posted' and resolved_at >= clock_timestamp() - interval '30 days' and posted_msat > 0
+    order by resolved_at desc limit 10000
+  ) recent`;
