@@ -38,6 +38,8 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const RETRY_FIRST_MS = 50;
 const RETRY_LAST_MS = 5_000;
 const STEADY_MS = 10_000;
+const START_ATTEMPTS = 50;
+const START_RETRY_MS = 100;
 const START_TIMEOUT_MS = 60_000;
 
 interface Cluster extends EmbeddedDirectory {
@@ -106,7 +108,10 @@ async function joinRunning(place: EmbeddedDirectory, join: boolean): Promise<Emb
   };
 }
 
-/** Starts the server on a port that was free a moment ago; should it be taken meanwhile, on another. */
+/**
+ * Starts the server on a port that was free a moment ago; should it be taken meanwhile, on another. Processes of a
+ * server that was killed can hold its memory for a moment longer: they are waited for.
+ */
 async function startOnFreePort(cluster: Cluster): Promise<number> {
   for (let attempt = 1; ; attempt++) {
     const port = await freePort();
@@ -114,7 +119,8 @@ async function startOnFreePort(cluster: Cluster): Promise<number> {
       await startServer(cluster, cluster.binaries, port, cluster.settings);
       return port;
     } catch (error) {
-      if (attempt === 3 || !/address already in use/i.test((error as Error).message)) throw error;
+      if (attempt === START_ATTEMPTS || !/address already in use|is still in use/i.test((error as Error).message)) throw error;
+      await delay(START_RETRY_MS);
     }
   }
 }

@@ -9,8 +9,8 @@ import {
   readlinkSync,
   realpathSync,
   renameSync,
-  rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -85,8 +85,7 @@ export async function startServer(
   port: number,
   settings: PostgresSettings,
 ): Promise<void> {
-  // Nobody runs (the caller looked), so the file is stale. PostgreSQL itself would believe any process of that number.
-  rmSync(path.join(place.clusterDir, 'postmaster.pid'), { force: true });
+  disownStaleFile(place.clusterDir);
   const all = { ...SETTINGS, ...settings, port };
   const args = ['-D', place.clusterDir, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
   const log = openLog(path.join(place.directory, 'postgres.log'));
@@ -107,6 +106,26 @@ export async function startServer(
   server.unref();
   const failure = await Promise.race([ended, untilReady(place.clusterDir, server)]);
   if (failure !== undefined) throw new EmbeddedPostgresError(`PostgreSQL did not start (${failure}): ${tail(log.file, start)}`);
+}
+
+/**
+ * A stale `postmaster.pid` whose number now belongs to some other process (likely in containers) would stop the start.
+ * Removing the file is dangerous: it also leads the new server to shared memory that a dying one's processes still use.
+ * Under the number of its own parent the server takes the file for stale and keeps that check (CreateLockFile in miscinit.c).
+ */
+function disownStaleFile(clusterDir: string): void {
+  const file = path.join(clusterDir, 'postmaster.pid');
+  if (process.platform === 'win32' || !existsSync(file)) return;
+  const [pid, ...rest] = readFileSync(file, 'utf8').split('\n');
+  if (existsProcess(Number(pid))) writeFileSync(file, [process.pid, ...rest].join('\n'));
+}
+
+function existsProcess(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** Crash recovery can take minutes, so only the server's end sets a limit to this. */
