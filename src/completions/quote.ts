@@ -37,7 +37,7 @@ export function quote(request: ChatRequest, candidates: readonly Deployment[], s
     const textTokens = new Map(tokenizers.map((tokenizer, index) => [tokenizer, counts[index] ?? 0]));
     return combine(request, candidates, textTokens, settings);
   };
-  return bounds.every((bound) => typeof bound === 'number') ? finish(bounds) : Promise.all(bounds).then(finish);
+  return bounds.every((bound) => typeof bound === 'number') ? finish(bounds) : Promise.all(bounds.map(async (bound) => bound)).then(finish);
 }
 
 /** Quotes a request for one deployment alone. */

@@ -1,0 +1,207 @@
+import { Pool, type Dispatcher } from 'undici';
+import type { BodyReader, Provider, UpstreamAnswer, UpstreamRequest } from './provider.ts';
+import { ProviderError, type ProviderErrorKind } from './provider-error.ts';
+
+export interface OpenAiWireOptions {
+  /** As in `X-Pura-Provider`. */
+  id: string;
+  /** With the API's path, e.g. `https://api.openai.com/v1`. */
+  baseUrl: string;
+  apiKey?: string | undefined;
+  /** Whether the answer's own headers (request id, rate limits) are handed on to clients. */
+  passesHeaders: boolean;
+  /** To the first byte of the answer. */
+  headersTimeoutMs: number;
+  connectTimeoutMs?: number;
+  /** Between two chunks of a body, while its reader wants more. */
+  bodyTimeoutMs?: number;
+  /** Larger bodies are broken off. */
+  maxBodyBytes?: number;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const BODY_TIMEOUT_MS = 120_000;
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
+/** Arrived before anybody reads: beyond this the connection is paused. */
+const MAX_UNREAD_BYTES = 64 * 1024;
+/** Idle connections are kept shorter than common servers keep theirs, so that none dies under a new request. */
+const KEEP_ALIVE_MS = 4_000;
+
+/**
+ * A provider that speaks the OpenAI HTTP API (https://platform.openai.com/docs/api-reference), over connections that
+ * are kept open. Redirects are not followed, and no compression is asked for: what arrives is what the client gets.
+ */
+export function createOpenAiWire(options: OpenAiWireOptions): Provider {
+  const { id, passesHeaders, headersTimeoutMs, connectTimeoutMs = CONNECT_TIMEOUT_MS, bodyTimeoutMs = BODY_TIMEOUT_MS } = options;
+  const { origin, pathname } = new URL(options.baseUrl);
+  const basePath = pathname.replace(/\/+$/, '');
+  const pool = new Pool(origin, {
+    connections: null,
+    pipelining: 1,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectTimeout: Math.min(connectTimeoutMs, headersTimeoutMs),
+    headersTimeout: headersTimeoutMs,
+    bodyTimeout: bodyTimeoutMs,
+    maxResponseSize: -1,
+    allowH2: false,
+  });
+  const authorization = options.apiKey === undefined ? [] : ['authorization', `Bearer ${options.apiKey}`];
+
+  return {
+    id,
+    demo: false,
+    passesHeaders,
+    complete({ path, body, stream, clientRequestId }: UpstreamRequest, signal: AbortSignal): Promise<UpstreamAnswer> {
+      const headers = [
+        'content-type',
+        'application/json',
+        'accept',
+        stream ? 'text/event-stream' : 'application/json',
+        'accept-encoding',
+        'identity',
+        ...authorization,
+        ...(clientRequestId === undefined ? [] : ['x-client-request-id', clientRequestId]),
+      ];
+      return new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(aborted());
+        const exchange = new Exchange(resolve, reject, signal, options.maxBodyBytes ?? MAX_BODY_BYTES);
+        pool.dispatch({ method: 'POST', path: basePath + path, headers, body }, exchange);
+      });
+    },
+    close: () => pool.destroy(),
+  };
+}
+
+/** One request and its answer: undici's callbacks on one side, `UpstreamAnswer` on the other. */
+class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
+  status = 0;
+  headers: UpstreamAnswer['headers'] = {};
+  readonly #resolve: (answer: UpstreamAnswer) => void;
+  readonly #reject: (reason: ProviderError) => void;
+  readonly #signal: AbortSignal;
+  readonly #maxBodyBytes: number;
+  readonly #onAbort = () => this.#fail(aborted());
+  #controller: Dispatcher.DispatchController | undefined;
+  #reader: BodyReader | undefined;
+  #unread: Buffer[] = [];
+  #receivedBytes = 0;
+  #ended = false;
+  #failure: ProviderError | undefined;
+  #delivered = false;
+
+  constructor(
+    resolve: (answer: UpstreamAnswer) => void,
+    reject: (reason: ProviderError) => void,
+    signal: AbortSignal,
+    maxBodyBytes: number,
+  ) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#signal = signal;
+    this.#maxBodyBytes = maxBodyBytes;
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    // Ended while it still waited for a connection.
+    if (this.#failure) controller.abort(this.#failure);
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: UpstreamAnswer['headers']): void {
+    // 103 Early Hints and the like come before the answer.
+    if (status < 200) return;
+    this.status = status;
+    this.headers = headers;
+    this.#resolve(this);
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#failure) return;
+    this.#receivedBytes += chunk.length;
+    if (this.#receivedBytes > this.#maxBodyBytes) {
+      return this.#fail(new ProviderError('protocol', `answer larger than ${this.#maxBodyBytes} bytes`));
+    }
+    if (!this.#reader) {
+      this.#unread.push(chunk);
+      if (this.#receivedBytes > MAX_UNREAD_BYTES) controller.pause();
+    } else if (!this.#reader.data(chunk)) {
+      controller.pause();
+    }
+  }
+
+  onResponseEnd(): void {
+    this.#ended = true;
+    this.#finish();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
+    this.#fail(this.#failure ?? providerError(error));
+  }
+
+  read(reader: BodyReader): void {
+    this.#reader = reader;
+    const unread = this.#unread;
+    this.#unread = [];
+    let wantsMore = true;
+    for (const chunk of unread) wantsMore = reader.data(chunk);
+    if (wantsMore) this.resume();
+    else this.#controller?.pause();
+    this.#finish();
+  }
+
+  resume(): void {
+    // Another exchange's bytes may be being parsed right now, and the parser is not reentrant.
+    queueMicrotask(() => this.#controller?.resume());
+  }
+
+  #fail(failure: ProviderError): void {
+    if (this.#ended || this.#delivered) return;
+    this.#failure ??= failure;
+    this.#unread = [];
+    this.#controller?.abort(this.#failure);
+    this.#reject(this.#failure);
+    this.#finish();
+  }
+
+  /** Tells the reader how it ended, once both are known. */
+  #finish(): void {
+    if (!this.#ended && !this.#failure) return;
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    if (!this.#reader || this.#delivered) return;
+    this.#delivered = true;
+    if (this.#failure) this.#reader.error(this.#failure);
+    else this.#reader.end();
+  }
+}
+
+function aborted(): ProviderError {
+  return new ProviderError('aborted', 'the request was aborted');
+}
+
+const KINDS: Readonly<Record<string, ProviderErrorKind>> = {
+  UND_ERR_CONNECT_TIMEOUT: 'timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'timeout',
+  UND_ERR_BODY_TIMEOUT: 'timeout',
+  UND_ERR_SOCKET: 'reset',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'protocol',
+  UND_ERR_HEADERS_OVERFLOW: 'protocol',
+  UND_ERR_DESTROYED: 'connect',
+  UND_ERR_CLOSED: 'connect',
+  ECONNREFUSED: 'connect',
+  ENOTFOUND: 'connect',
+  EAI_AGAIN: 'connect',
+  EHOSTUNREACH: 'connect',
+  ENETUNREACH: 'connect',
+  ECONNRESET: 'reset',
+  EPIPE: 'reset',
+  ETIMEDOUT: 'timeout',
+};
+
+function providerError(error: Error): ProviderError {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  const kind =
+    KINDS[code] ??
+    (/^(HPE_|UND_ERR_)/.test(code) ? 'protocol' : /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_|UNABLE_|SELF_)/.test(code) ? 'connect' : 'reset');
+  return new ProviderError(kind, error.message, error);
+}

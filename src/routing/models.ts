@@ -1,0 +1,174 @@
+import { ConfigError, deploymentApiKey, type Config, type DeploymentConfig } from '../config.ts';
+import { catalogueEntry, type Prices, type Rates } from '../pricing/catalogue.ts';
+import { createDemo } from '../providers/demo.ts';
+import { createOpenAiWire, type OpenAiWireOptions } from '../providers/openai-wire.ts';
+import type { Provider, Tier } from '../providers/provider.ts';
+import type { Deployment } from './deployment.ts';
+import { isOpenAiChatModel, OPENAI_LISTED, openAiModel } from './openai-models.ts';
+
+/** The models that can be called now. */
+export interface Models {
+  /** Those that are listed and that `auto` chooses from. */
+  list(): readonly Deployment[];
+  /** The deployment behind an exact model id; undefined where no configured provider has it or no price is known. */
+  find(model: string): Deployment | undefined;
+  /** The configured providers. */
+  readonly providers: readonly Provider[];
+  /** All fields that the operator lets through to some deployment without a rule. */
+  readonly allowParameters: ReadonlySet<string>;
+  /** Closes the providers' idle connections. */
+  close(): Promise<void>;
+}
+
+export interface ModelsOptions {
+  prices: Prices;
+  /** The number of `prices` in the database. */
+  priceVersion: number;
+  /** Stand in for the configured providers of the same id. */
+  providers?: readonly Provider[];
+}
+
+type ModelsConfig = Pick<Config, 'OPENAI_API_KEY' | 'OPENAI_BASE_URL' | 'DEMO_PROVIDER' | 'UPSTREAM_TIMEOUT_SECONDS' | 'deployments'>;
+
+const RESERVED_PROVIDER_IDS = new Set(['openai', 'anthropic', 'groq', 'gemini', 'deepseek', 'moonshot', 'demo']);
+const CUSTOM_PREFIX = 'pureai/';
+/** Ids asked for beyond the list that are remembered; more only cost the search again. */
+const MAX_ON_DEMAND = 512;
+
+/** Up to these prices of a million output tokens, in USD, a model is of the cheap and of the middle tier. */
+const CHEAP_UP_TO_USD = 2;
+const MID_UP_TO_USD = 10;
+
+/** 2025-01-01: the day that the demo's and the operator's own models claim to be of. */
+const CREATED = 1_735_689_600;
+
+/**
+ * The deployments of a configuration: OpenAI's with a key, the operator's own, and the demo where there is nothing else
+ * or the operator wants it. Throws ConfigError for deployments that cannot be told apart.
+ */
+export function createModels(config: ModelsConfig, { prices, priceVersion, providers: standIns = [] }: ModelsOptions): Models {
+  const headersTimeoutMs = config.UPSTREAM_TIMEOUT_SECONDS * 1000;
+  const providers: Provider[] = [];
+  const provide = (id: string, create: () => Provider): Provider => {
+    const provider = standIns.find((standIn) => standIn.id === id) ?? create();
+    providers.push(provider);
+    return provider;
+  };
+  const wire = (options: Pick<OpenAiWireOptions, 'id' | 'baseUrl' | 'apiKey' | 'passesHeaders'>) =>
+    createOpenAiWire({ headersTimeoutMs, ...options });
+
+  const listed: Deployment[] = [];
+  const openAi =
+    config.OPENAI_API_KEY === undefined
+      ? undefined
+      : provide('openai', () =>
+          wire({ id: 'openai', baseUrl: config.OPENAI_BASE_URL, apiKey: config.OPENAI_API_KEY, passesHeaders: true }),
+        );
+  const openAiDeployment = (model: string): Deployment | undefined =>
+    openAi && isOpenAiChatModel(model) ? createOpenAiDeployment(model, openAi, prices, priceVersion) : undefined;
+  if (openAi) listed.push(...OPENAI_LISTED.map(openAiDeployment).filter((deployment) => deployment !== undefined));
+
+  for (const entry of config.deployments) {
+    refuseAmbiguous(entry, listed);
+    const rates = prices.get(`${CUSTOM_PREFIX}${entry.id}`);
+    if (!rates) throw new ConfigError(`deployments: ${entry.id} has no price`);
+    const provider = provide(entry.id, () =>
+      wire({ id: entry.id, baseUrl: entry.baseUrl, apiKey: deploymentApiKey(entry), passesHeaders: false }),
+    );
+    listed.push(createCustomDeployment(entry, provider, { priceVersion, ...rates }));
+  }
+
+  if (config.DEMO_PROVIDER || providers.length === 0)
+    listed.push(...createDemoDeployments(provide('demo', createDemo), prices, priceVersion));
+
+  const byModel = new Map(listed.map((deployment) => [deployment.model, deployment]));
+  const onDemand = new Map<string, Deployment>();
+  return {
+    list: () => listed,
+    find(model) {
+      const known = byModel.get(model) ?? onDemand.get(model);
+      if (known) return known;
+      const found = openAiDeployment(model);
+      if (found && onDemand.size < MAX_ON_DEMAND) onDemand.set(model, found);
+      return found;
+    },
+    providers,
+    allowParameters: new Set(config.deployments.flatMap((entry) => entry.allowParameters)),
+    close: async () => void (await Promise.all(providers.map((provider) => provider.close()))),
+  };
+}
+
+function createOpenAiDeployment(model: string, provider: Provider, prices: Prices, priceVersion: number): Deployment | undefined {
+  const entry = catalogueEntry('openai', model);
+  const rates = prices.get(`openai/${model}`) ?? (entry && prices.get(`openai/${entry.id}`));
+  if (!rates) return undefined;
+  return {
+    ...openAiModel(model),
+    model,
+    upstreamModel: model,
+    provider,
+    rateCard: { priceVersion, ...rates },
+    tier: tierOf(rates),
+    contextWindow: entry?.contextWindow ?? 128_000,
+    capField: 'max_completion_tokens',
+    remoteImages: true,
+    created: CREATED,
+    allowParameters: [],
+  };
+}
+
+function createCustomDeployment(entry: DeploymentConfig, provider: Provider, rateCard: Deployment['rateCard']): Deployment {
+  return {
+    model: `${CUSTOM_PREFIX}${entry.id}`,
+    upstreamModel: entry.model ?? entry.id,
+    provider,
+    rateCard,
+    tier: entry.tier,
+    contextWindow: entry.contextWindow,
+    maxOutputTokens: entry.maxOutputTokens,
+    capField: entry.capField,
+    tokenizer: 'bytes',
+    imageTokens: entry.imageTokens ?? null,
+    remoteImages: entry.remoteImages,
+    tokensPerSecond: 50,
+    created: CREATED,
+    allowParameters: entry.allowParameters,
+  };
+}
+
+function createDemoDeployments(provider: Provider, prices: Prices, priceVersion: number): Deployment[] {
+  return (['cheap', 'mid', 'premium'] as const).flatMap((tier) => {
+    const model = `demo-${tier}`;
+    const rates = prices.get(`demo/${model}`);
+    if (!rates) return [];
+    return [
+      {
+        model,
+        upstreamModel: model,
+        provider,
+        rateCard: { priceVersion, ...rates },
+        tier,
+        contextWindow: 128_000,
+        maxOutputTokens: 16_384,
+        capField: 'max_tokens' as const,
+        tokenizer: 'bytes' as const,
+        imageTokens: 1_024,
+        remoteImages: true,
+        tokensPerSecond: 100,
+        created: CREATED,
+        allowParameters: [],
+      },
+    ];
+  });
+}
+
+function tierOf({ output }: Rates): Tier {
+  const usdPerMillion = Number(output) / 1_000_000;
+  return usdPerMillion <= CHEAP_UP_TO_USD ? 'cheap' : usdPerMillion <= MID_UP_TO_USD ? 'mid' : 'premium';
+}
+
+/** A deployment's id is its provider's, in headers, reports and `routing.excludeProviders`. */
+function refuseAmbiguous({ id }: DeploymentConfig, listed: readonly Deployment[]): void {
+  if (RESERVED_PROVIDER_IDS.has(id)) throw new ConfigError(`deployments: ${id} is the name of a public provider`);
+  if (listed.some(({ provider }) => provider.id === id)) throw new ConfigError(`deployments: ${id} is there twice`);
+}
