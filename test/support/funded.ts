@@ -1,0 +1,55 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { createNotifications } from '../../src/db/notify.ts';
+import type { Pool } from '../../src/db/postgres.ts';
+import { Funding, type FundingOptions } from '../../src/funding.ts';
+import type { Wallet } from '../../src/lightning/wallet.ts';
+import { createLog } from '../../src/log.ts';
+import type { TestDatabase } from './database.ts';
+
+export const TEST_ROOT = { id: '0', secret: Buffer.alloc(32, 7) };
+
+/** An account without keys or money; gives its id. */
+export async function addAccount(pool: Pool): Promise<string> {
+  const id = randomUUID();
+  await pool.query(`insert into accounts (id, answer_salt) values ($1, $2)`, [id, randomBytes(16)]);
+  return id;
+}
+
+/** The invoice path of one gateway process over a test's database. `close` ends what it opened. */
+export function openFunding(
+  database: TestDatabase,
+  wallet: Wallet,
+  options: Partial<FundingOptions> = {},
+): { funding: Funding; close(): Promise<void> } {
+  const notifications = createNotifications(database.connectionString);
+  const funding = new Funding({
+    pool: database.pool,
+    wallet,
+    notifications,
+    roots: [TEST_ROOT],
+    log: createLog('silent'),
+    invoiceExpirySeconds: 3600,
+    topupDefaultSats: 1000,
+    ...options,
+  });
+  return {
+    funding,
+    async close() {
+      funding.close();
+      await notifications.close();
+    },
+  };
+}
+
+/** An account's balance and deposits, as the ledger has them. */
+export async function depositsOf(pool: Pool, accountId: string): Promise<{ postedMsat: bigint; deposits: bigint[]; funded: boolean }> {
+  const { rows } = await pool.query<{ posted_msat: bigint; funded: boolean; deposits: bigint[] }>(
+    `select posted_msat, funded_at is not null as funded,
+       coalesce((select array_agg(amount_msat::text order by id) from transfers t where t.account_id = a.id and kind = 'deposit'), '{}') as deposits
+     from accounts a where id = $1`,
+    [accountId],
+  );
+  const row = rows[0];
+  if (!row) throw new Error('no such account');
+  return { postedMsat: row.posted_msat, deposits: row.deposits.map(BigInt), funded: row.funded };
+}
