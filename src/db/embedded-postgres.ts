@@ -164,9 +164,10 @@ function watchServer(cluster: Cluster, port: number, log: Logger, first: pg.Clie
       }).catch(() => {});
       if (stopping.signal.aborted) return;
       failures++;
-      client = await bringBack(cluster, port).catch(
-        (error: Error) => void log.warn({ err: error }, 'the embedded PostgreSQL is not back yet'),
-      );
+      client = await bringBack(cluster, port).catch((error: Error) => {
+        log.warn({ err: error }, 'the embedded PostgreSQL is not back yet');
+        return undefined;
+      });
     }
   })();
   return {

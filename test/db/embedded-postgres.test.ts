@@ -162,10 +162,11 @@ describe('the embedded PostgreSQL', () => {
   it('starts although the process number in a stale postmaster.pid belongs to somebody else now', async () => {
     const first = await start();
     await first.stop();
-    writeFileSync(
-      path.join(dataDir, 'postgres', 'postmaster.pid'),
-      `${process.pid}\n${dataDir}/postgres\n1\n5432\n\n127.0.0.1\n\nready   \n`,
-    );
+    const { uid, gid } = statSync(path.join(dataDir, 'postgres'));
+    const stranger = spawn('sleep', ['60'], process.getuid?.() === 0 ? { uid, gid } : {});
+    cleanUps.push(() => killAndWait(stranger, 'SIGKILL'));
+    const stale = [stranger.pid, `${dataDir}/postgres`, 1, 5432, '', '127.0.0.1', '', 'ready', ''].join('\n');
+    writeFileSync(path.join(dataDir, 'postgres', 'postmaster.pid'), stale);
     const second = await start();
     expect(second.adopted).toBe(false);
     expect(await query(second, 'select 1 as alive')).toEqual([{ alive: 1 }]);
