@@ -1,7 +1,7 @@
-import type { Response } from 'express';
+import type { ServerResponse } from 'node:http';
 import type { Lease } from '../ledger/lease.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import { SseScanner, type SseScan } from '../providers/sse.ts';
+import { SseScanner, type SseScan, type WireChunk } from '../providers/sse.ts';
 import type { Usage } from '../pricing/rate-card.ts';
 import { usageFromWire } from '../pricing/usage.ts';
 import { Delivered, type CountTokens } from './delivered.ts';
@@ -15,7 +15,7 @@ const USAGE_GRACE_MS = 2_000;
 
 export interface StreamRelay {
   answer: UpstreamAnswer;
-  res: Response;
+  res: ServerResponse;
   /** Ends the exchange with the provider. */
   abort: () => void;
   lease: Lease;
@@ -35,6 +35,8 @@ export interface StreamEnd {
   /** Whether anything was handed on: if not, another provider may still answer. */
   started: boolean;
   usage: Usage | null;
+  /** The chunk that the usage came in. */
+  usageChunk: WireChunk | null;
   deliveredTokens: () => Promise<number>;
   firstByteAt: number | null;
   error?: Error | undefined;
@@ -54,6 +56,7 @@ class Relay {
   readonly #scanner = new SseScanner();
   readonly #delivered: Delivered;
   #usage: Usage | null = null;
+  #usageChunk: WireChunk | null = null;
   #providerError = false;
   #firstByteAt: number | null = null;
   #lastWriteAt = 0;
@@ -80,7 +83,7 @@ class Relay {
     answer.read({
       data: (chunk) => this.#data(chunk),
       end: () => this.#finish(),
-      error: (error) => this.#end(this.#clientGone ? 'client_gone' : 'broke_off', error),
+      error: (error) => this.#end(this.#clientGone ? 'client_gone' : this.#relay.lease.held() ? 'broke_off' : 'lease_lost', error),
     });
   }
 
@@ -115,7 +118,10 @@ class Relay {
   #take({ forward, notable }: SseScan): boolean {
     for (const chunk of notable) {
       const usage = chunk.usage === undefined ? null : usageFromWire(chunk.usage);
-      if (usage) this.#usage = usage;
+      if (usage) {
+        this.#usage = usage;
+        this.#usageChunk = chunk;
+      }
       if (typeof chunk.error === 'object' && chunk.error !== null) this.#providerError = true;
     }
     if (this.#clientGone) {
@@ -219,6 +225,7 @@ class Relay {
       reason,
       started: this.#firstByteAt !== null,
       usage: this.#usage,
+      usageChunk: this.#usageChunk,
       deliveredTokens: () => this.#delivered.tokens(),
       firstByteAt: this.#firstByteAt,
       error,

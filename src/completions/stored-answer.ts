@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } f
 import type { RootSecret } from '../config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
+import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
 import { deriveKey } from '../secrets.ts';
 
 /** Answers above this are not kept: their key is spent, and a repeat is told so. */
@@ -10,7 +11,7 @@ export const MAX_STORED_BYTES = 1024 * 1024;
 /** A finished answer as a repeat gets it. A stream's body ends before the settled figures, which the repeat adds anew. */
 export interface StoredAnswer {
   status: number;
-  headers: Record<string, string>;
+  headers: Record<string, string | string[]>;
   stream: boolean;
   body: Buffer;
 }
@@ -30,7 +31,7 @@ export interface Repeatable {
 
 const HEADER = 'idempotency-key';
 const LOOKUP = `
-  select a.answer_salt, i.state, i.body_sha256, i.answer, i.request_id, h.pico_usd_per_msat, h.posted_pico_usd, h.posted_msat, h.funding
+  select a.answer_salt, a.posted_msat - a.held_msat as available_msat, i.state, i.body_sha256, i.answer, i.request_id, h.pico_usd_per_msat, h.posted_pico_usd, h.posted_msat, h.funding
   from accounts a
   left join idempotency i on i.account_id = a.id and i.path = $2 and i.key = $3 and (i.expires_at > now() or i.state = 'running')
   left join holds h on h.request_id = i.request_id
@@ -38,6 +39,7 @@ const LOOKUP = `
 
 interface LookupRow {
   answer_salt: Buffer;
+  available_msat: bigint;
   state: 'running' | 'done' | 'interrupted' | null;
   body_sha256: Buffer;
   answer: Buffer | null;
@@ -52,9 +54,10 @@ interface LookupRow {
 export interface Replay {
   answer: StoredAnswer;
   requestId: string;
-  costPicoUsd: bigint;
-  costMsat: bigint;
-  chargedMsat: bigint;
+  costPicoUsd: PicoUsd;
+  costMsat: Msat;
+  chargedMsat: Msat;
+  availableMsat: Msat;
   funding: string;
 }
 
@@ -84,14 +87,15 @@ export async function lookUpAnswer(
   if (row.state === null) return { idempotency, seal: (answer) => seal(answer, roots, row.answer_salt, context) };
   if (!row.body_sha256.equals(idempotency.bodySha256)) throw new GatewayError('idempotency_conflict', { param: HEADER });
   if (row.state === 'running') throw new GatewayError('idempotency_in_progress', { param: HEADER, retryAfter: 1 });
-  const rate = row.pico_usd_per_msat ?? 1n;
-  const costPicoUsd = row.posted_pico_usd ?? 0n;
-  const costMsat = (costPicoUsd + rate - 1n) / rate;
+  const costPicoUsd = picoUsd(row.posted_pico_usd ?? 0n);
+  const costMsat = msatFromPicoUsd(costPicoUsd, (row.pico_usd_per_msat ?? 1n) as PicoUsdPerMsat);
   const answer = row.answer && open(row.answer, roots, row.answer_salt, context);
   if (!answer) {
     throw new GatewayError('idempotency_interrupted', { param: HEADER, fields: { request_id: row.request_id, cost_msat: Number(costMsat) } });
   }
-  return { answer, requestId: row.request_id, costPicoUsd, costMsat, chargedMsat: row.posted_msat ?? 0n, funding: row.funding ?? 'wallet' };
+  const { request_id: requestId, funding } = row;
+  const availableMsat = msat(row.available_msat);
+  return { answer, requestId, costPicoUsd, costMsat, chargedMsat: msat(row.posted_msat ?? 0n), availableMsat, funding: funding ?? 'wallet' };
 }
 
 /** AES-256-GCM; the first byte names the root secret. Undefined where the answer is too large to keep. */

@@ -1,0 +1,113 @@
+import { formatUsd, satsFromMsat, usdNumber, type Msat, type PicoUsd } from '../ledger/amount.ts';
+import type { HoldVerdict } from '../ledger/hold.ts';
+import type { UpstreamAnswer } from '../providers/provider.ts';
+import type { WireChunk } from '../providers/sse.ts';
+import type { Deployment } from '../routing/deployment.ts';
+import type { Bill } from './settle.ts';
+
+export const STREAM_DONE = Buffer.from('data: [DONE]\n\n');
+
+export interface Timing {
+  latencyMs: number;
+  ttftMs: number | null;
+}
+
+/** The answer's body as the client gets it: the provider's own, with what it cost in `usage`. */
+export function jsonBody(body: Record<string, unknown>, deployment: Deployment, bill: Bill, timing: Timing): Buffer {
+  const model = typeof body['model'] === 'string' && body['model'] !== '' ? body['model'] : deployment.model;
+  return Buffer.from(JSON.stringify({ ...body, model, usage: usageWithCost(body['usage'], bill, timing) }));
+}
+
+/** The chunk that tells usage and cost at the end of a stream, for clients that asked for it. */
+export function usageChunk(source: WireChunk | null, requestId: string, deployment: Deployment, bill: Bill, timing: Timing): Buffer {
+  const base = source ?? {
+    id: `chatcmpl-${requestId}`,
+    object: 'chat.completion.chunk',
+    created: Math.floor(Date.now() / 1000),
+    model: deployment.model,
+  };
+  return Buffer.from(`data: ${JSON.stringify({ ...base, choices: [], usage: usageWithCost(source?.usage, bill, timing) })}\n\n`);
+}
+
+/** The settled figures of a stream, as an SSE comment: OpenAI clients pass over it, ours read it. */
+export function settledComment(figures: {
+  costPicoUsd: PicoUsd;
+  costMsat: Msat;
+  chargedMsat: Msat;
+  funding: string;
+  availableMsat: Msat;
+  requestId: string;
+}): string {
+  return `: pura ${JSON.stringify({
+    cost_usd: usdNumber(figures.costPicoUsd),
+    cost_msat: Number(figures.costMsat),
+    charged_msat: Number(figures.chargedMsat),
+    funding: figures.funding,
+    balance_sats: satsFromMsat(figures.availableMsat),
+    request_id: figures.requestId,
+  })}\n\n`;
+}
+
+/** What a stream says instead while its settlement waits for the database. */
+export function pendingComment(requestId: string): string {
+  return `: pura ${JSON.stringify({ pending: true, request_id: requestId })}\n\n`;
+}
+
+/** An error after the first byte of a stream. */
+export function errorEvent(error: { toJSON(): unknown }): string {
+  return `data: ${JSON.stringify(error)}\n\n`;
+}
+
+/** Who answered, for every answer that came from a provider. */
+export function providerHeaders(deployment: Deployment, answer: UpstreamAnswer | null, requestId: string, explored: boolean): Record<string, string | string[]> {
+  return {
+    'X-Pura-Provider': deployment.provider.id,
+    'X-Pura-Model': deployment.model,
+    'X-Pura-Tier': deployment.tier,
+    'X-Pura-Explored': String(explored),
+    'x-request-id': requestId,
+    ...(answer && deployment.provider.passesHeaders && passedHeaders(answer)),
+  };
+}
+
+export function costHeaders(costPicoUsd: PicoUsd, costMsat: Msat, kind: 'settled' | 'estimate'): Record<string, string> {
+  return { 'X-Pura-Cost': formatUsd(costPicoUsd), 'X-Pura-Cost-Kind': kind, 'X-Pura-Cost-Msat': costMsat.toString() };
+}
+
+/** How the account and the key stand after `verdict`. */
+export function accountHeaders(verdict: HoldVerdict): Record<string, string> {
+  return {
+    'X-Pura-Funding': verdict.funding ?? 'wallet',
+    'X-Pura-Budget-Remaining': formatUsd((verdict.budgetLeftPicoUsd > 0n ? verdict.budgetLeftPicoUsd : 0n) as PicoUsd),
+    'X-Pura-Free-Remaining': String(Math.max(0, verdict.freeLimit - verdict.freeUsed)),
+    'X-Pura-Balance': String(satsFromMsat(verdict.availableMsat)),
+  };
+}
+
+const PASSED = /^(?:x-request-id$|openai-|x-ratelimit-)/;
+
+function passedHeaders({ headers }: UpstreamAnswer): Record<string, string | string[]> {
+  const passed: Record<string, string | string[]> = {};
+  for (const name in headers) {
+    const value = headers[name];
+    if (value !== undefined && PASSED.test(name)) passed[name] = value;
+  }
+  return passed;
+}
+
+function usageWithCost(usage: unknown, { usage: billed, cost, costPicoUsd, costMsat }: Bill, { latencyMs, ttftMs }: Timing): Record<string, unknown> {
+  const given = typeof usage === 'object' && usage !== null ? (usage as Record<string, unknown>) : {};
+  return {
+    ...given,
+    prompt_tokens: billed.promptTokens,
+    completion_tokens: billed.completionTokens,
+    total_tokens: billed.promptTokens + billed.completionTokens,
+    input_cost_usd: usdNumber(cost.inputPicoUsd),
+    output_cost_usd: usdNumber(cost.outputPicoUsd),
+    cache_input_cost_usd: usdNumber(cost.cacheInputPicoUsd),
+    total_cost_usd: usdNumber(costPicoUsd),
+    total_cost_msat: Number(costMsat),
+    latency_ms: Math.round(latencyMs * 10) / 10,
+    ttft_ms: ttftMs === null ? null : Math.round(ttftMs * 10) / 10,
+  };
+}

@@ -1,0 +1,289 @@
+import type { ServerResponse } from 'node:http';
+import type { RateLimit } from '../admission/rate-limit.ts';
+import type { Config } from '../config.ts';
+import type { Pool } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import { msatFromPicoUsd } from '../ledger/amount.ts';
+import type { Holds, HoldVerdict } from '../ledger/hold.ts';
+import type { Logger } from '../log.ts';
+import type { UpstreamAnswer } from '../providers/provider.ts';
+import type { Deployment } from '../routing/deployment.ts';
+import {
+  accountHeaders,
+  costHeaders,
+  errorEvent,
+  jsonBody,
+  pendingComment,
+  providerHeaders,
+  settledComment,
+  STREAM_DONE,
+  usageChunk,
+  type Timing,
+} from './answer.ts';
+import type { Answered, Dispatched } from './dispatch.ts';
+import { abortReason, type Exchange } from './exchange.ts';
+import { billedUsage, type Outcome } from './outcome.ts';
+import type { Recorder } from './record.ts';
+import type { Replay } from './stored-answer.ts';
+import { billOf, NOTHING_BILLED, settle, type Bill, type Settled } from './settle.ts';
+import { tokensOfChoices } from './delivered.ts';
+import { countOutputTokens } from './tokens.ts';
+
+export interface ConcludeDeps {
+  config: Pick<Config, 'markupBasisPoints'>;
+  pool: Pool;
+  log: Logger;
+  holds: Holds;
+  rateLimit: RateLimit;
+  recorder: Recorder;
+}
+
+type Of<Kind extends Answered['kind']> = Extract<Answered, { kind: Kind }>;
+type Headers = Record<string, string | string[]>;
+
+/** Bills how a dispatch ended, settles it, and finishes the client's answer. Rejects with what the client is to be told where nothing was sent. */
+export async function conclude(deps: ConcludeDeps, exchange: Exchange, dispatched: Dispatched): Promise<void> {
+  switch (dispatched.kind) {
+    case 'failed':
+      return fail(deps, exchange, dispatched.attempts);
+    case 'refused':
+      return passRefusal(deps, exchange, dispatched);
+    case 'client_gone':
+      return settleAbandoned(deps, exchange, dispatched);
+    case 'json':
+      return answerJson(deps, exchange, dispatched);
+    case 'stream':
+      return finishStream(deps, exchange, dispatched);
+  }
+}
+
+/** The head of a stream: its cost is what was quoted, for it is not known yet. */
+export function streamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer): Headers {
+  const { hold, rate } = exchange;
+  return {
+    'Content-Type': 'text/event-stream; charset=utf-8',
+    'Cache-Control': 'no-cache, no-transform',
+    'X-Accel-Buffering': 'no',
+    ...headersOf(exchange, deployment, answer, hold),
+    ...costHeaders(hold.costPicoUsd, msatFromPicoUsd(hold.costPicoUsd, rate), 'estimate'),
+  };
+}
+
+/** Gives the answer of an earlier request with the same Idempotency-Key and body, under that request's id. */
+export function replay(res: ServerResponse, { answer, requestId, ...figures }: Replay): void {
+  const { status, headers, stream, body } = answer;
+  const ending = stream ? Buffer.concat([Buffer.from(settledComment({ ...figures, requestId })), STREAM_DONE]) : Buffer.alloc(0);
+  res
+    .writeHead(status, { ...headers, 'X-Pura-Request-Id': requestId, 'Idempotency-Replayed': 'true', 'Content-Length': body.length + ending.length })
+    .end(Buffer.concat([body, ending]));
+}
+
+/** No candidate answered: nothing is charged, and the free slot goes back. */
+async function fail(deps: ConcludeDeps, exchange: Exchange, attempts: string[]): Promise<void> {
+  await settle(deps, held(exchange), null, { maybeSwept: abortReason(exchange) === 'lease_lost' });
+  deps.rateLimit.refundTokens(exchange.ticket);
+  const reason = abortReason(exchange);
+  if (reason === 'client_gone') return record(deps, exchange, 'client_gone', 499, null, NOTHING_BILLED);
+  record(deps, exchange, 'upstream_error', 503, null, NOTHING_BILLED);
+  if (reason !== undefined) throw new GatewayError('overloaded', { retryAfter: 1, cause: `given up: ${reason}` });
+  throw new GatewayError('upstream_error', {
+    message: `No provider could answer this request (${attempts.join('; ')}).`,
+    retryAfter: 1,
+    headers: { ...exchange.ticket.headers },
+    cause: attempts.join('; '),
+  });
+}
+
+/** The provider found fault with the request: the client gets its word for it, and pays nothing. */
+async function passRefusal(deps: ConcludeDeps, exchange: Exchange, { deployment, answer, body }: Of<'refused'>): Promise<void> {
+  const settled = await settle(deps, held(exchange), null);
+  deps.rateLimit.refundTokens(exchange.ticket);
+  record(deps, exchange, 'refused', answer.status, deployment, NOTHING_BILLED, answer);
+  const verdict = settled.state === 'settled' ? settled.verdict : exchange.hold;
+  const headers = { ...headersOf(exchange, deployment, answer, verdict), ...costHeaders(NOTHING_BILLED.costPicoUsd, NOTHING_BILLED.costMsat, 'settled') };
+  const ours = new GatewayError('invalid_request', { message: `The provider refused the request (HTTP ${answer.status}).` });
+  const payload = isErrorObject(body) ? body : Buffer.from(JSON.stringify(ours));
+  exchange.res.writeHead(answer.status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': payload.length }).end(payload);
+}
+
+/** The client left before anything came: what the model did meanwhile is billed. */
+async function settleAbandoned(deps: ConcludeDeps, exchange: Exchange, dispatched: Of<'client_gone'>): Promise<void> {
+  const bill = await billFor(deps, exchange, dispatched);
+  await settle(deps, held(exchange), bill);
+  correctTokens(deps, exchange, bill);
+  record(deps, exchange, 'client_gone', 499, dispatched.deployment, bill ?? NOTHING_BILLED);
+}
+
+/** Settles, then answers: an answer whose charge is not in the ledger is not delivered, and costs nothing. */
+async function answerJson(deps: ConcludeDeps, exchange: Exchange, dispatched: Of<'json'>): Promise<void> {
+  const { deployment, answer, firstByteAt } = dispatched;
+  const bill = (await billFor(deps, exchange, dispatched)) ?? NOTHING_BILLED;
+  const timing = timingOf(exchange, firstByteAt);
+  const body = jsonBody(dispatched.body, deployment, bill, timing);
+  const headers = {
+    'Content-Type': 'application/json; charset=utf-8',
+    ...providerHeaders(deployment, answer, exchange.requestId, exchange.choice.explored),
+    ...costHeaders(bill.costPicoUsd, bill.costMsat, 'settled'),
+    'X-Pura-Charged-Msat': bill.chargeMsat.toString(),
+  };
+  const sealed = exchange.repeatable?.seal({ status: 200, headers, stream: false, body });
+  const settled = await settle(deps, held(exchange), bill, { answer: sealed, unlessLate: true });
+  if (settled.state !== 'settled') {
+    record(deps, exchange, 'unsettled', 503, deployment, NOTHING_BILLED, answer, timing);
+    throw new GatewayError('database_unavailable', { retryAfter: 1, cause: `settlement ${settled.state}` });
+  }
+  correctTokens(deps, exchange, bill);
+  record(deps, exchange, 'ok', 200, deployment, bill, answer, timing);
+  exchange.res
+    .writeHead(200, { ...headers, ...exchange.ticket.headers, ...accountHeaders(settled.verdict), 'Content-Length': body.length })
+    .end(body);
+}
+
+/** Settles what was delivered, then ends the stream with the settled figures. */
+async function finishStream(deps: ConcludeDeps, exchange: Exchange, dispatched: Of<'stream'>): Promise<void> {
+  const { deployment, answer, end } = dispatched;
+  const { res, request, requestId } = exchange;
+  const bill = await billFor(deps, exchange, dispatched);
+  const timing = timingOf(exchange, end.firstByteAt);
+  const whole = end.reason === 'complete';
+  const tail = whole && request.includeUsage && bill ? usageChunk(end.usageChunk, requestId, deployment, bill, timing) : Buffer.alloc(0);
+  const kept = whole ? exchange.kept?.bytes() : null;
+  const stored = kept && { status: 200, headers: streamReplayHead(exchange, dispatched), stream: true, body: Buffer.concat([kept, tail]) };
+  const settled = await settle(deps, held(exchange), bill, {
+    answer: stored ? exchange.repeatable?.seal(stored) : undefined,
+    maybeSwept: end.reason === 'lease_lost',
+  });
+  correctTokens(deps, exchange, bill);
+  record(deps, exchange, whole ? 'ok' : end.reason, whole ? 200 : end.reason === 'client_gone' ? 499 : 502, deployment, bill ?? NOTHING_BILLED, answer, timing);
+  if (end.reason === 'client_gone') return;
+  if (end.reason === 'lease_lost' || settled.state === 'lost') {
+    res.destroy();
+    return;
+  }
+  if (end.reason === 'broke_off') res.write(errorEvent(new GatewayError('upstream_error', { message: 'The provider broke off its answer.' })));
+  if (tail.length > 0) res.write(tail);
+  res.write(closingComment(exchange, settled, bill ?? NOTHING_BILLED));
+  res.end(whole ? STREAM_DONE : undefined);
+}
+
+function closingComment({ requestId, hold }: Exchange, settled: Settled, bill: Bill): string {
+  if (settled.state !== 'settled') return pendingComment(requestId);
+  const { chargedMsat, availableMsat } = settled.verdict;
+  return settledComment({ ...bill, chargedMsat, availableMsat, funding: hold.funding ?? 'wallet', requestId });
+}
+
+function streamReplayHead(exchange: Exchange, { deployment, answer }: Of<'stream'>): Headers {
+  const head = streamHead(exchange, deployment, answer);
+  for (const name in head) if (/^X-Pura-(Balance|Budget|Free-|RateLimit)/.test(name)) delete head[name];
+  return head;
+}
+
+function headersOf(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer, verdict: HoldVerdict): Headers {
+  const { requestId, choice, ticket } = exchange;
+  return { ...providerHeaders(deployment, answer, requestId, choice.explored), ...ticket.headers, ...accountHeaders(verdict) };
+}
+
+function held({ requestId, key, hold, lease }: Exchange) {
+  return { requestId, accountId: key.accountId, hold, lease };
+}
+
+async function billFor({ config }: ConcludeDeps, exchange: Exchange, dispatched: Answered): Promise<Bill | null> {
+  const usage = await billedUsage(outcomeOf(exchange, dispatched));
+  return usage && billOf(usage, dispatched.deployment.rateCard, config.markupBasisPoints, exchange.hold, exchange.rate);
+}
+
+/** The gateway's own count of a prompt: for answers whose provider counts nothing, and for checkpoints. */
+export async function promptTokensOf({ request }: Exchange, { tokenizer, imageTokens }: Deployment): Promise<number> {
+  return (await countOutputTokens(request.promptText(), tokenizer)) + request.images.count * (imageTokens ?? 0);
+}
+
+/** What happened, in the terms of the bill. */
+function outcomeOf(exchange: Exchange, dispatched: Answered): Outcome {
+  const { deployment, dispatchedAt } = dispatched;
+  const { request, hold } = exchange;
+  const { rateCard, tokenizer, tokensPerSecond } = deployment;
+  const facts = {
+    promptTokens: () => promptTokensOf(exchange, deployment),
+    elapsedSeconds: (performance.now() - dispatchedAt) / 1000,
+    tokensPerSecond,
+    outputTokens: hold.tokens * request.n,
+    freeModel: rateCard.input === 0n && rateCard.output === 0n,
+  };
+  switch (dispatched.kind) {
+    case 'json': {
+      const { body, usage } = dispatched;
+      const deliveredTokens = () => tokensOfChoices(body['choices'], (text) => countOutputTokens(text, tokenizer));
+      return { ...facts, end: 'answered', usage, started: true, deliveredTokens };
+    }
+    case 'stream': {
+      const { reason, usage, started, deliveredTokens } = dispatched.end;
+      const end = reason === 'client_gone' ? 'client_gone' : !started ? 'undelivered' : reason === 'complete' ? 'answered' : 'broke_off';
+      return { ...facts, end, usage, started, deliveredTokens };
+    }
+    case 'client_gone':
+      return { ...facts, end: 'client_gone', usage: null, started: false, deliveredTokens: () => 0 };
+    case 'refused':
+      return { ...facts, end: 'undelivered', usage: null, started: false, deliveredTokens: () => 0 };
+  }
+}
+
+function timingOf({ startedAt }: Exchange, firstByteAt: number | null): Timing {
+  return { latencyMs: performance.now() - startedAt, ttftMs: firstByteAt === null ? null : firstByteAt - startedAt };
+}
+
+function correctTokens({ rateLimit }: ConcludeDeps, { ticket }: Exchange, bill: Bill | null): void {
+  rateLimit.correct(ticket, bill ? bill.usage.promptTokens + bill.usage.completionTokens : 0);
+}
+
+function isErrorObject(body: Buffer): boolean {
+  try {
+    const parsed = JSON.parse(body.toString('utf8')) as { error?: unknown } | null;
+    return typeof parsed === 'object' && parsed !== null && 'error' in parsed;
+  } catch {
+    return false;
+  }
+}
+
+function record(
+  { recorder, log }: ConcludeDeps,
+  exchange: Exchange,
+  outcome: string,
+  status: number,
+  deployment: Deployment | null,
+  bill: Bill,
+  answer?: UpstreamAnswer,
+  timing: Timing = timingOf(exchange, null),
+): void {
+  const { requestId, key, path, request, hold, rate, choice, clientRequestId } = exchange;
+  if (bill.overrunPicoUsd > 0n) log.warn({ requestId, overrunPicoUsd: String(bill.overrunPicoUsd) }, 'an answer cost more than its hold');
+  const upstreamId = answer?.headers['x-request-id'];
+  recorder.add({
+    id: requestId,
+    accountId: key.accountId,
+    keyId: key.id,
+    path,
+    requestedModel: request.model,
+    model: deployment?.model ?? null,
+    provider: deployment?.provider.id ?? null,
+    tier: deployment?.tier ?? choice.tier,
+    stream: request.stream,
+    outcome,
+    status,
+    errorCode: outcome === 'upstream_error' ? 'upstream_error' : null,
+    funding: hold.funding,
+    promptTokens: bill.usage.promptTokens,
+    completionTokens: bill.usage.completionTokens,
+    cachedTokens: bill.usage.cachedTokens,
+    reasoningTokens: bill.usage.reasoningTokens,
+    costPicoUsd: bill.costPicoUsd,
+    costMsat: bill.costMsat,
+    chargedMsat: bill.chargeMsat,
+    picoUsdPerMsat: rate,
+    priceVersion: deployment?.rateCard.priceVersion ?? null,
+    latencyMs: timing.latencyMs,
+    ttftMs: timing.ttftMs,
+    explored: choice.explored,
+    upstreamRequestId: typeof upstreamId === 'string' ? upstreamId : null,
+    clientRequestId: clientRequestId ?? null,
+  });
+}

@@ -1,0 +1,148 @@
+import type { ServerResponse } from 'node:http';
+import type { Lease } from '../ledger/lease.ts';
+import { ProviderError } from '../providers/provider-error.ts';
+import type { UpstreamAnswer } from '../providers/provider.ts';
+import { usageFromWire } from '../pricing/usage.ts';
+import type { Usage } from '../pricing/rate-card.ts';
+import type { Deployment } from '../routing/deployment.ts';
+import type { ProviderHealth } from '../routing/health.ts';
+import { collectBody, relayStream, type StreamEnd } from './relay.ts';
+import type { ChatRequest } from './request.ts';
+import { countOutputTokens } from './tokens.ts';
+
+/** A request that may be sent: admitted, with the candidates that its hold covers. */
+export interface Dispatch {
+  res: ServerResponse;
+  request: ChatRequest;
+  /** In the order of preference. */
+  candidates: readonly Deployment[];
+  /** The output cap that goes upstream. */
+  outputTokens: number;
+  accountHash: string;
+  clientRequestId: string | undefined;
+  lease: Lease;
+  /** Aborts once the client has left, the lease is lost, the time is up or the gateway stops; the reason says which. */
+  signal: AbortSignal;
+  firstByteTimeoutMs: number;
+  health: ProviderHealth;
+  writeStreamHead: (deployment: Deployment, answer: UpstreamAnswer) => void;
+  checkpoint: (deployment: Deployment, deliveredTokens: number) => Promise<boolean>;
+  keep?: ((events: Buffer) => void) | undefined;
+}
+
+/** Why a request under way is given up; the reason of the abort signal. */
+export type AbortReason = 'client_gone' | 'lease_lost' | 'time_limit' | 'shutdown';
+
+interface Leg {
+  deployment: Deployment;
+  /** On the monotonic clock. */
+  dispatchedAt: number;
+}
+
+/** A candidate's answer, or the client's leaving while one was at it. */
+export type Answered =
+  | (Leg & { kind: 'json'; answer: UpstreamAnswer; body: Record<string, unknown>; usage: Usage | null; firstByteAt: number })
+  | (Leg & { kind: 'stream'; answer: UpstreamAnswer; end: StreamEnd })
+  | (Leg & { kind: 'refused'; answer: UpstreamAnswer; body: Buffer })
+  | (Leg & { kind: 'client_gone' });
+
+/** How a dispatch ended. `failed`: no candidate gave an answer, and nothing was delivered. */
+export type Dispatched = Answered | { kind: 'failed'; attempts: string[] };
+
+type Failed = { kind: 'failed'; reason: string };
+
+/** The statuses by which a provider says that the request itself is at fault: no other candidate would take it either. */
+const REQUEST_AT_FAULT = new Set([400, 413, 422, 451]);
+const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json\b/i;
+const SSE_TYPE = /^text\/event-stream\b/i;
+
+/**
+ * Sends the request to one candidate after the other until one answers. The next one is tried only while nothing has
+ * been delivered, and never when the provider found the request itself at fault. Never rejects for a provider's failure.
+ */
+export async function dispatch(d: Dispatch): Promise<Dispatched> {
+  const attempts: string[] = [];
+  for (const deployment of d.candidates) {
+    if (d.signal.aborted || !d.lease.held()) break;
+    const leg: Leg = { deployment, dispatchedAt: performance.now() };
+    const result = await attempt(d, leg);
+    d.health.observe(deployment.provider.id, { ok: result.kind !== 'failed', latencyMs: performance.now() - leg.dispatchedAt });
+    if (result.kind !== 'failed') return result;
+    if ((d.signal.reason as AbortReason | undefined) === 'client_gone') return { ...leg, kind: 'client_gone' };
+    attempts.push(`${deployment.provider.id}: ${result.reason}`);
+  }
+  return { kind: 'failed', attempts };
+}
+
+async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
+  const { deployment } = leg;
+  const { request } = d;
+  const controller = new AbortController();
+  const onAbort = () => controller.abort(d.signal.reason);
+  d.signal.addEventListener('abort', onAbort, { once: true });
+  let silent = false;
+  const silence = setTimeout(() => {
+    silent = true;
+    controller.abort('time_limit');
+  }, d.firstByteTimeoutMs);
+  try {
+    const body = request.serialise(deployment, d.outputTokens, d.accountHash);
+    const upstream = { path: '/chat/completions', body, stream: request.stream, clientRequestId: d.clientRequestId };
+    const answer = await deployment.provider.complete(upstream, controller.signal);
+    if (answer.status < 200 || answer.status > 299) return await refusalOf(leg, answer);
+    if (!request.stream) return await readJson(leg, answer);
+    if (!SSE_TYPE.test(String(answer.headers['content-type'] ?? ''))) throw new ProviderError('protocol', 'the answer is not an event stream');
+    return await stream(d, leg, answer, controller, () => clearTimeout(silence));
+  } catch (error) {
+    if (!(error instanceof ProviderError)) throw error;
+    return { kind: 'failed', reason: silent ? 'timeout' : error.kind };
+  } finally {
+    clearTimeout(silence);
+    d.signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function stream(d: Dispatch, leg: Leg, answer: UpstreamAnswer, controller: AbortController, onFirstByte: () => void): Promise<Answered | Failed> {
+  const { deployment } = leg;
+  const end = await relayStream({
+    answer,
+    res: d.res,
+    abort: () => controller.abort('client_gone'),
+    lease: d.lease,
+    writeHead: () => {
+      onFirstByte();
+      d.writeStreamHead(deployment, answer);
+    },
+    countTokens: (text) => countOutputTokens(text, deployment.tokenizer),
+    checkpoint: (deliveredTokens) => d.checkpoint(deployment, deliveredTokens),
+    keep: d.keep,
+  });
+  if (!end.started && end.reason !== 'client_gone' && end.reason !== 'lease_lost') {
+    return { kind: 'failed', reason: end.reason === 'provider_error' ? 'error event' : 'empty answer' };
+  }
+  return { ...leg, kind: 'stream', answer, end };
+}
+
+/** A 4xx about the request goes to the client; anything else is the provider's failure. */
+async function refusalOf(leg: Leg, answer: UpstreamAnswer): Promise<Answered | Failed> {
+  const body = await collectBody(answer);
+  if (REQUEST_AT_FAULT.has(answer.status)) return { ...leg, kind: 'refused', answer, body };
+  return { kind: 'failed', reason: `HTTP ${answer.status}` };
+}
+
+async function readJson(leg: Leg, answer: UpstreamAnswer): Promise<Answered | Failed> {
+  const firstByteAt = performance.now();
+  if (!JSON_TYPE.test(String(answer.headers['content-type'] ?? ''))) throw new ProviderError('protocol', 'the answer is not JSON');
+  const bytes = await collectBody(answer);
+  let body: unknown;
+  try {
+    body = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw new ProviderError('protocol', 'the answer is not JSON', error);
+  }
+  if (typeof body !== 'object' || body === null || !Array.isArray((body as { choices?: unknown }).choices)) {
+    throw new ProviderError('protocol', 'the answer is not a completion');
+  }
+  const usage = usageFromWire((body as { usage?: unknown }).usage);
+  return { ...leg, kind: 'json', answer, body: body as Record<string, unknown>, usage, firstByteAt };
+}

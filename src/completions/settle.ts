@@ -1,0 +1,132 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Pool } from '../db/postgres.ts';
+import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import type { Holds, HoldVerdict, Settlement } from '../ledger/hold.ts';
+import type { Lease } from '../ledger/lease.ts';
+import { refundCharge } from '../ledger/refund.ts';
+import type { Logger } from '../log.ts';
+import { costOf } from '../pricing/cost.ts';
+import { ZERO_COST, ZERO_USAGE, type Cost, type RateCard, type Usage } from '../pricing/rate-card.ts';
+
+/** What a request comes to: its usage at its prices, within its hold. */
+export interface Bill {
+  usage: Usage;
+  cost: Cost;
+  /** The cost of record: never above the hold. */
+  costPicoUsd: PicoUsd;
+  costMsat: Msat;
+  /** What the wallet pays of it. */
+  chargeMsat: Msat;
+  /** What the provider will charge beyond the hold: the house's loss. */
+  overrunPicoUsd: PicoUsd;
+}
+
+export const NOTHING_BILLED: Bill = {
+  usage: ZERO_USAGE,
+  cost: ZERO_COST,
+  costPicoUsd: picoUsd(0n),
+  costMsat: msat(0n),
+  chargeMsat: msat(0n),
+  overrunPicoUsd: picoUsd(0n),
+};
+
+/** The bill for `usage`, capped by what was held for it. */
+export function billOf(usage: Usage, rateCard: RateCard, markupBasisPoints: bigint, hold: HoldVerdict, rate: PicoUsdPerMsat): Bill {
+  const cost = costOf(usage, rateCard, markupBasisPoints);
+  const costPicoUsd = cost.totalPicoUsd < hold.costPicoUsd ? cost.totalPicoUsd : hold.costPicoUsd;
+  const costMsat = msatFromPicoUsd(costPicoUsd, rate);
+  const chargeMsat = hold.funding === 'wallet' ? costMsat : msat(0n);
+  return { usage, cost, costPicoUsd, costMsat, chargeMsat, overrunPicoUsd: picoUsd(cost.totalPicoUsd - costPicoUsd) };
+}
+
+export interface HeldRequest {
+  requestId: string;
+  accountId: string;
+  hold: HoldVerdict;
+  lease: Lease;
+}
+
+/**
+ * How a settlement went. `settled`: in the ledger. `pending`: the database did not answer in time, and the process keeps
+ * trying. `lost`: the hold had been swept, or the ledger refused it: nothing may be delivered on it.
+ */
+export type Settled = { state: 'settled'; verdict: HoldVerdict } | { state: 'pending' } | { state: 'lost' };
+
+const WAIT_MS = 5_000;
+const REFUND_RETRIES_MS = [500, 1_000, 2_000, 4_000, 8_000, 16_000];
+
+/**
+ * Posts a bill, or voids the hold without one. Waits 5 seconds for the database at most.
+ * Never cancelled: it is carried out although the client may have left.
+ * @param unlessLate an answer that could not be settled in time is not delivered, so it must cost nothing: from then on the
+ *   hold is released instead, and a charge that had gone through after all is given back.
+ * @param maybeSwept the lease was lost, so that finding the hold resolved is no surprise.
+ */
+export async function settle(
+  deps: { holds: Holds; pool: Pool; log: Logger },
+  { requestId, accountId, hold, lease }: HeldRequest,
+  bill: Bill | null,
+  { answer, unlessLate = false, maybeSwept = false }: { answer?: Buffer | undefined; unlessLate?: boolean; maybeSwept?: boolean } = {},
+): Promise<Settled> {
+  const row: Settlement = {
+    kind: 'settlement',
+    requestId,
+    accountId,
+    void: bill === null,
+    chargeMsat: bill?.chargeMsat ?? msat(0n),
+    costPicoUsd: bill?.costPicoUsd ?? picoUsd(0n),
+    freeDay: hold.funding === 'free' ? hold.budgetDay : null,
+    answer,
+  };
+  let late = false;
+  const settled = deps.holds.settle(row).then(
+    (verdict): Settled => {
+      lease.end();
+      if (late && unlessLate) void giveBack(deps, row, verdict);
+      const wanted = bill === null ? 'voided' : 'posted';
+      // `already_…` is our own earlier try, whose answer was lost with its connection.
+      if (verdict.verdict === wanted || verdict.verdict === `already_${wanted}`) return { state: 'settled', verdict };
+      if (!late && !maybeSwept) deps.log.error({ requestId, verdict: verdict.verdict }, 'a hold was resolved by somebody else');
+      return { state: 'lost' };
+    },
+    (error: unknown): Settled => {
+      lease.end();
+      deps.log.error({ requestId, err: error }, 'the ledger refused a settlement: its hold is left to the sweeper');
+      return { state: 'lost' };
+    },
+  );
+  const result = await firstOf(settled, WAIT_MS);
+  if (result) return result;
+  late = true;
+  if (unlessLate) {
+    row.void = true;
+    row.answer = undefined;
+  }
+  deps.log.warn({ requestId }, 'a settlement waits for the database');
+  return { state: 'pending' };
+}
+
+async function giveBack(deps: { pool: Pool; log: Logger }, { accountId, requestId }: Settlement, verdict: HoldVerdict): Promise<void> {
+  if (!verdict.verdict.endsWith('posted') || verdict.chargedMsat === 0n) return;
+  for (const retryMs of REFUND_RETRIES_MS) {
+    try {
+      await refundCharge(deps.pool, accountId, requestId);
+      return;
+    } catch (error) {
+      deps.log.warn({ requestId, err: error }, 'a refund waits for the database');
+      await delay(retryMs);
+    }
+  }
+  deps.log.error({ requestId }, 'the charge of an answer that was not delivered could not be refunded');
+}
+
+/** What `promise` resolves to within `limitMs`, else null. Without a timer where it is quick. */
+async function firstOf<T>(promise: Promise<T>, limitMs: number): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<null>((resolve) => (timer = setTimeout(() => resolve(null), limitMs)));
+  try {
+    return await Promise.race([promise, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,260 @@
+import { createHmac, hash } from 'node:crypto';
+import type { Request, Response } from 'express';
+import type { ApiKey } from './accounts/api-key.ts';
+import { admit, FundsNeededError, KeyChangedError, RepeatedError, type Admitted } from './admission/admit.ts';
+import type { RateLimit } from './admission/rate-limit.ts';
+import { conclude, promptTokensOf, replay, streamHead } from './completions/conclude.ts';
+import { dispatch, type AbortReason, type Dispatch } from './completions/dispatch.ts';
+import { Kept, type Call, type Exchange } from './completions/exchange.ts';
+import { costBound, quote, type Quote } from './completions/quote.ts';
+import type { Recorder } from './completions/record.ts';
+import { parseChatRequest } from './completions/request.ts';
+import { billOf } from './completions/settle.ts';
+import { idempotencyKeyOf, lookUpAnswer, type Repeatable } from './completions/stored-answer.ts';
+import type { Config } from './config.ts';
+import type { Pool } from './db/postgres.ts';
+import { GatewayError } from './errors.ts';
+import type { Funding } from './funding.ts';
+import type { Authenticate } from './http/authenticate.ts';
+import { readBody, refuseOtherTypes } from './http/json-body.ts';
+import { msatFromSats, picoUsdFromMsat, type PicoUsd, type PicoUsdPerMsat } from './ledger/amount.ts';
+import type { Holds } from './ledger/hold.ts';
+import type { Leases } from './ledger/lease.ts';
+import { invoiceView, parseTopupSats } from './lightning/invoice.ts';
+import type { Logger } from './log.ts';
+import type { ExchangeRate } from './pricing/exchange-rate.ts';
+import { ZERO_USAGE } from './pricing/rate-card.ts';
+import { chooseCandidates, type Choice } from './routing/candidates.ts';
+import type { Deployment } from './routing/deployment.ts';
+import type { ProviderHealth } from './routing/health.ts';
+import type { Models } from './routing/models.ts';
+import { deriveKey } from './secrets.ts';
+
+export interface GatewayDeps {
+  config: Config;
+  pool: Pool;
+  log: Logger;
+  authenticate: Authenticate;
+  /** Forgets a cached key, so that it is read again. */
+  forgetKey: (keyId: string) => void;
+  models: Models;
+  health: ProviderHealth;
+  exchangeRate: ExchangeRate;
+  rateLimit: RateLimit;
+  holds: Holds;
+  leases: Leases;
+  funding: Funding;
+  recorder: Recorder;
+  originOf: (req: Request) => string;
+}
+
+/** An inference path: its name, and what `stream` means where a request does not say. */
+export interface InferencePath {
+  path: string;
+  streamDefault: boolean;
+}
+
+/**
+ * The main path, from a request to its settled answer. Nothing reaches a provider but through here, and nothing is
+ * dispatched before its hold is committed.
+ */
+export class Gateway {
+  readonly #deps: GatewayDeps;
+  readonly #accountHashes = new WeakMap<ApiKey, string>();
+  readonly #underWay = new Set<Exchange>();
+
+  constructor(deps: GatewayDeps) {
+    this.#deps = deps;
+  }
+
+  /** Requests under way now. */
+  get underWay(): number {
+    return this.#underWay.size;
+  }
+
+  /** Ends every request under way: what was delivered is charged, the rest is released. */
+  stop(): void {
+    for (const { abort } of this.#underWay) abort.abort('shutdown' satisfies AbortReason);
+  }
+
+  /** Answers one chat-completions request. Rejects with what the client is to be told, as long as nothing was sent. */
+  async chat(req: Request, res: Response, { path, streamDefault }: InferencePath): Promise<void> {
+    const { authenticate, config, models, exchangeRate, pool } = this.#deps;
+    const startedAt = performance.now();
+    let { key } = await authenticate(req);
+    const body = await readBody(req, config.BODY_LIMIT_MB * 1024 * 1024);
+    refuseOtherTypes(req);
+    const bodySha256 = hash('sha256', body, 'buffer');
+    res.setHeader('X-Pura-Body-Sha256', bodySha256.toString('hex'));
+    const rate = exchangeRate.current();
+    const wishes = readHeaders(req, rate);
+    const request = parseChatRequest(body, { streamDefault, allowParameters: models.allowParameters });
+    const idempotency = idempotencyKeyOf(req.headers['idempotency-key'], path, bodySha256);
+    if (wishes.clientRequestId) res.setHeader('X-Client-Request-Id', wishes.clientRequestId);
+    if (request.routing.quality) res.setHeader('X-Pura-Quality', request.routing.quality);
+    const requestId = res.locals['requestId'] as string;
+
+    for (let again = false; ; again = true) {
+      const earlier = idempotency && (await lookUpAnswer(pool, config.secretKeys, key.accountId, idempotency));
+      if (earlier && 'answer' in earlier) return replay(res, earlier);
+      try {
+        const call: Call = { requestId, res, path, request, key, rate, startedAt, clientRequestId: wishes.clientRequestId };
+        return await this.#serve(req, call, wishes, earlier);
+      } catch (error) {
+        // The key was changed, or another request was faster with the same Idempotency-Key: look again, once.
+        if (again || !(error instanceof KeyChangedError || error instanceof RepeatedError)) throw error;
+        this.#deps.forgetKey(key.id);
+        ({ key } = await authenticate(req));
+      }
+    }
+  }
+
+  /** Route, quote, admit; call and relay; settle. */
+  async #serve(req: Request, call: Call, wishes: Wishes, repeatable: Repeatable | null): Promise<void> {
+    const { models, health } = this.#deps;
+    const choice = chooseCandidates(call.request, models, call.key, (id) => health.snapshot(id).windows['5m'].latencyMs);
+    const maxCostPicoUsd = lesser(wishes.maxCostPicoUsd, call.request.routing.maxCostPicoUsd);
+    const { candidates, quote } = await this.#quote(call, choice, maxCostPicoUsd);
+    const affordable = { ...choice, candidates };
+    const admitted = await this.#admit(req, call, wishes, { choice: affordable, quote, maxCostPicoUsd, repeatable });
+    const exchange = this.#open(call, admitted, { choice: affordable, quote, repeatable });
+    try {
+      const dispatched = await dispatch(this.#dispatchOf(exchange));
+      await conclude(this.#deps, exchange, dispatched);
+    } finally {
+      this.#close(exchange);
+    }
+  }
+
+  /** What the request can cost at most. Under `auto`, candidates that the request's own cap does not cover drop out first. */
+  async #quote({ request }: Call, { candidates }: Choice, maxCostPicoUsd: PicoUsd | null): Promise<{ candidates: readonly Deployment[]; quote: Quote }> {
+    const { DEFAULT_MAX_TOKENS: defaultMaxTokens, markupBasisPoints } = this.#deps.config;
+    const quoteFor = (some: readonly Deployment[]) => quote(request, some, { defaultMaxTokens, markupBasisPoints });
+    if (maxCostPicoUsd !== null && candidates.length > 1) {
+      const quotes = await Promise.all(candidates.map((candidate) => quoteFor([candidate])));
+      const covered = candidates.filter((_, index) => costBound(quotes[index] as Quote, (quotes[index] as Quote).leastTokens) <= maxCostPicoUsd);
+      if (covered.length > 0) return { candidates: covered, quote: await quoteFor(covered) };
+    }
+    return { candidates, quote: await quoteFor(candidates) };
+  }
+
+  async #admit(req: Request, call: Call, wishes: Wishes, { choice, quote, maxCostPicoUsd, repeatable }: Priced): Promise<Admitted> {
+    const { rateLimit, holds, config } = this.#deps;
+    const { requestId, key, rate, request } = call;
+    const priceVersion = choice.candidates[0]?.rateCard.priceVersion ?? 0;
+    const { n: choices, stream } = request;
+    const idempotency = repeatable?.idempotency;
+    try {
+      return await admit(
+        { rateLimit, holds, freeMaxPicoUsd: config.FREE_TIER_MAX_COST_USD },
+        { requestId, key, quote, choices, priceVersion, rate, maxCostPicoUsd, stream, idempotency },
+      );
+    } catch (error) {
+      throw error instanceof FundsNeededError ? await this.#paymentRequired(req, call, wishes, error) : error;
+    }
+  }
+
+  /** The 402 that can be paid: it carries the invoice. */
+  async #paymentRequired(req: Request, { key }: Call, { topupSats }: Wishes, needed: FundsNeededError): Promise<GatewayError> {
+    const { code, reason, shortfallMsat, ticket } = needed;
+    const invoice = await this.#deps.funding.offer(key.accountId, { shortfallMsat, topupSats });
+    const funding = invoiceView(invoice, this.#deps.originOf(req));
+    return new GatewayError(code, { fields: { ...(code === 'free_tier_exceeded' && { reason }), funding }, headers: { ...ticket.headers } });
+  }
+
+  /** From here on the request is known as under way, until `#close`. */
+  #open(call: Call, { hold, ticket, since }: Admitted, priced: Pick<Exchange, 'choice' | 'quote' | 'repeatable'>): Exchange {
+    const abort = new AbortController();
+    const give = (reason: AbortReason) => abort.abort(reason);
+    const lease = this.#deps.leases.take(call.requestId, since, () => give('lease_lost'));
+    const kept = priced.repeatable && call.request.stream ? new Kept() : null;
+    const exchange: Exchange = { ...call, ...priced, hold, ticket, lease, abort, kept };
+    const timeLimit = setTimeout(() => give('time_limit'), this.#deps.config.STREAM_MAX_SECONDS * 1000);
+    call.res.once('close', () => {
+      clearTimeout(timeLimit);
+      // A stream's relay sees for itself how its client left: it may still wait for the usage.
+      if (!call.res.writableFinished && !call.res.headersSent) give('client_gone');
+    });
+    if (call.res.destroyed) give('client_gone');
+    this.#underWay.add(exchange);
+    return exchange;
+  }
+
+  #close(exchange: Exchange): void {
+    this.#underWay.delete(exchange);
+  }
+
+  #dispatchOf(exchange: Exchange): Dispatch {
+    const { requestId, res, request, choice, hold, clientRequestId, lease, abort, kept, key, rate } = exchange;
+    const { config, health, holds } = this.#deps;
+    return {
+      res,
+      request,
+      candidates: choice.candidates,
+      outputTokens: hold.tokens,
+      accountHash: this.#accountHash(key),
+      clientRequestId,
+      lease,
+      signal: abort.signal,
+      firstByteTimeoutMs: config.UPSTREAM_TIMEOUT_SECONDS * 1000,
+      health,
+      writeStreamHead: (deployment, answer) => res.writeHead(200, streamHead(exchange, deployment, answer)),
+      checkpoint: async (deployment, deliveredTokens) => {
+        const since = performance.now();
+        const usage = { ...ZERO_USAGE, promptTokens: await promptTokensOf(exchange, deployment), completionTokens: deliveredTokens };
+        const { chargeMsat, costPicoUsd } = billOf(usage, deployment.rateCard, config.markupBasisPoints, hold, rate);
+        const { verdict } = await holds.checkpoint({ requestId, accountId: key.accountId, chargeMsat, costPicoUsd });
+        if (verdict === 'kept') lease.renewed(since);
+        return verdict === 'kept';
+      },
+      keep: kept ? (events) => kept.add(events) : undefined,
+    };
+  }
+
+  /** Stands for the account wherever a provider is told of an end user. */
+  #accountHash(key: ApiKey): string {
+    let accountHash = this.#accountHashes.get(key);
+    const root = this.#deps.config.secretKeys[0];
+    if (accountHash === undefined && root) {
+      accountHash = createHmac('sha256', deriveKey(root, 'end-user')).update(key.accountId).digest('base64url');
+      this.#accountHashes.set(key, accountHash);
+    }
+    return accountHash ?? '';
+  }
+}
+
+interface Priced {
+  choice: Choice;
+  quote: Quote;
+  maxCostPicoUsd: PicoUsd | null;
+  repeatable: Repeatable | null;
+}
+
+/** What a request asks for in headers. */
+interface Wishes {
+  clientRequestId: string | undefined;
+  topupSats: number | undefined;
+  maxCostPicoUsd: PicoUsd | null;
+}
+
+/** Throws `invalid_request` naming the header. */
+function readHeaders(req: Request, rate: PicoUsdPerMsat): Wishes {
+  if (req.headers['x-provider-key'] !== undefined) {
+    throw new GatewayError('invalid_request', { message: 'X-Provider-Key is not supported.', param: 'X-Provider-Key' });
+  }
+  const clientRequestId = req.headers['x-client-request-id'];
+  const maxCostSats = req.headers['x-pura-max-cost-sats'];
+  if (maxCostSats !== undefined && !/^\d{1,12}$/.test(String(maxCostSats))) {
+    throw new GatewayError('invalid_request', { message: 'X-Pura-Max-Cost-Sats must be a whole number of sats.', param: 'X-Pura-Max-Cost-Sats' });
+  }
+  return {
+    // Passed on only where it can be a header's value; OpenAI takes 512 ASCII characters.
+    clientRequestId: typeof clientRequestId === 'string' && /^[\x21-\x7e]{1,512}$/.test(clientRequestId) ? clientRequestId : undefined,
+    topupSats: parseTopupSats(req.headers['x-pura-topup-sats'] as string | undefined),
+    maxCostPicoUsd: maxCostSats === undefined ? null : picoUsdFromMsat(msatFromSats(Number(maxCostSats)), rate),
+  };
+}
+
+function lesser(a: PicoUsd | null, b: PicoUsd | null): PicoUsd | null {
+  return a === null || (b !== null && b < a) ? b : a;
+}
