@@ -200,8 +200,12 @@ const KINDS: Readonly<Record<string, ProviderErrorKind>> = {
 
 function providerError(error: Error): ProviderError {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  const kind =
-    KINDS[code] ??
-    (/^(HPE_|UND_ERR_)/.test(code) ? 'protocol' : /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_|UNABLE_|SELF_)/.test(code) ? 'connect' : 'reset');
-  return new ProviderError(kind, error.message, error);
+  return new ProviderError(kindOf(error.name, code), error.message, error);
+}
+
+function kindOf(name: string, code: string): ProviderErrorKind {
+  if (KINDS[code]) return KINDS[code];
+  if (name === 'HTTPParserError' || code.startsWith('UND_ERR_')) return 'protocol';
+  // TLS: an expired or foreign certificate, a failed handshake.
+  return /^(ERR_TLS|ERR_SSL|CERT_|DEPTH_|UNABLE_|SELF_)/.test(code) ? 'connect' : 'reset';
 }
