@@ -72,7 +72,7 @@ interface Row {
   client_request_id: string | null;
 }
 
-/** A page of an account's requests, newest first. Charged ones whose record was lost are among them, without a name. */
+/** A page of an account's requests, newest first. Charged ones whose record was lost are among them, without a name; refunded ones cost nothing. */
 export async function readRequests(pool: Pool, { accountId, keyId, after, limit }: RequestPage): Promise<RecordedRequest[]> {
   const { rows } = await pool.query<Row>(REQUESTS, [accountId, keyId, after?.at ?? null, after?.id ?? null, limit, UNRECORDED]);
   return rows.map((row) => ({
@@ -117,6 +117,7 @@ const REQUESTS = `
       coalesce((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat, 0) as cost_msat, coalesce(h.posted_msat, 0) as charged_msat,
       r.latency_ms, r.ttft_ms, r.explored, r.upstream_request_id, r.client_request_id
     from requests r left join holds h on h.request_id = r.id
+      and not exists (select from transfers t where t.account_id = $1 and t.request_id = r.id and t.kind = 'refund')
     where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::timestamptz is null or (r.created_at, r.id) < ($3, $4::uuid))
     order by r.created_at desc, r.id desc limit $5
   ), lost as (

@@ -32,7 +32,7 @@ export function encodeCursor(parts: readonly string[]): string {
  */
 export function decodeCursor(cursor: unknown, patterns: readonly RegExp[]): string[] | null {
   if (cursor === undefined) return null;
-  const parts = typeof cursor === 'string' ? parsed(Buffer.from(cursor, 'base64url').toString()) : null;
+  const parts = typeof cursor === 'string' ? parseOrNull(Buffer.from(cursor, 'base64url').toString()) : null;
   const fits =
     Array.isArray(parts) &&
     parts.length === patterns.length &&
@@ -41,7 +41,7 @@ export function decodeCursor(cursor: unknown, patterns: readonly RegExp[]): stri
   return parts as string[];
 }
 
-function parsed(text: string): unknown {
+function parseOrNull(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

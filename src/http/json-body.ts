@@ -57,7 +57,8 @@ export function invalidField(error: z.ZodError): GatewayError {
   return new GatewayError('invalid_request', { message, param: shown });
 }
 
-function refuseOtherTypes(req: Request): void {
+/** Throws `unsupported_media_type` unless the body is plain JSON. */
+export function refuseOtherTypes(req: Request): void {
   const encoding = req.headers['content-encoding'] ?? 'identity';
   if (!JSON_TYPE.test(req.headers['content-type'] ?? '') || encoding.toLowerCase() !== 'identity') {
     throw new GatewayError('unsupported_media_type');

@@ -1,4 +1,4 @@
-import type { Request, Response } from 'express';
+import type { RequestHandler } from 'express';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import { readAccount, type Account } from '../accounts/account.ts';
@@ -11,6 +11,7 @@ import { picoUsdFromUsd, usdNumber } from '../ledger/amount.ts';
 import { principalOf, readCredential, type Authenticate } from './authenticate.ts';
 import { clientAddress } from './client-address.ts';
 import { readJson } from './json-body.ts';
+import { keyId } from './key-id.ts';
 
 export interface KeyRoutesDeps {
   pool: Pool;
@@ -21,7 +22,6 @@ export interface KeyRoutesDeps {
 
 const SECONDS_PER_HOUR = 3600;
 const LARGEST_LIMIT = 2_147_483_647;
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 const line = (longest: number) =>
   z
@@ -45,13 +45,18 @@ const changeBody = z.strictObject(settings).partial();
 const createBody = changeBody.extend({ role: z.enum(['owner', 'inference']).optional() });
 
 /** The handlers of `/api/keys`: making, listing, changing, revoking and rotating the keys of an account. */
-export function keyHandlers({ pool, apiKeys, authenticate, config }: KeyRoutesDeps) {
+export function keyHandlers({
+  pool,
+  apiKeys,
+  authenticate,
+  config,
+}: KeyRoutesDeps): Record<'create' | 'list' | 'change' | 'revoke' | 'rotate', RequestHandler> {
   const newAccounts = new RateLimiterMemory({ points: config.KEYS_PER_IP_PER_HOUR, duration: SECONDS_PER_HOUR });
   const account = (id: string): Promise<Account> => readAccount(pool, id, config.FREE_TIER_REQUESTS);
 
   return {
     /** Without a credential: a new account and its owner key. With an owner's: another key of that account. */
-    async create(req: Request, res: Response): Promise<void> {
+    async create(req, res) {
       const owner = readCredential(req) === null ? null : ownerOf((await authenticate(req)).key);
       const { role, ...given } = await readJson(req, createBody);
       if (!owner && role === 'inference') {
@@ -79,29 +84,29 @@ export function keyHandlers({ pool, apiKeys, authenticate, config }: KeyRoutesDe
     },
 
     /** An owner sees all keys of the account, anybody else his own. */
-    async list(_req: Request, res: Response): Promise<void> {
+    async list(_req, res) {
       const { key } = principalOf(res);
       const keys = key.role === 'owner' ? await apiKeys.list(key.accountId) : [await apiKeys.find(key.accountId, key.id)];
       const state = await account(key.accountId);
       res.json({ keys: keys.map((each) => keyRow(each, state)) });
     },
 
-    async change(req: Request, res: Response): Promise<void> {
+    async change(req, res) {
       const { accountId } = ownerOf(principalOf(res).key);
       const changes = settingsFrom(await readJson(req, changeBody));
-      const key = await apiKeys.change(accountId, keyIdOf(req), changes);
+      const key = await apiKeys.change(accountId, keyId(req.params['id']), changes);
       res.json(keyRow(key, await account(accountId)));
     },
 
-    async revoke(req: Request, res: Response): Promise<void> {
+    async revoke(req, res) {
       const { accountId } = ownerOf(principalOf(res).key);
-      await apiKeys.revoke(accountId, keyIdOf(req));
+      await apiKeys.revoke(accountId, keyId(req.params['id']));
       res.status(204).end();
     },
 
-    async rotate(req: Request, res: Response): Promise<void> {
+    async rotate(req, res) {
       const { accountId } = ownerOf(principalOf(res).key);
-      const { key, secret } = await apiKeys.rotate(accountId, keyIdOf(req));
+      const { key, secret } = await apiKeys.rotate(accountId, keyId(req.params['id']));
       res.set('Cache-Control', 'no-store').json({ ...keyRow(key, await account(accountId)), key: secret });
     },
   };
@@ -111,13 +116,6 @@ export function keyHandlers({ pool, apiKeys, authenticate, config }: KeyRoutesDe
 export function ownerOf(key: ApiKey): ApiKey {
   if (key.role !== 'owner') throw new GatewayError('not_permitted', { message: 'This needs an owner key of the account.' });
   return key;
-}
-
-/** The id in the path. What cannot be an id is nobody's key. */
-function keyIdOf(req: Request): string {
-  const id = req.params['id'];
-  if (typeof id !== 'string' || !UUID.test(id)) throw new GatewayError('key_not_found');
-  return id;
 }
 
 function settingsFrom({ dailyBudgetUsd, ...rest }: z.infer<typeof changeBody>): Partial<KeySettings> {

@@ -1,14 +1,11 @@
-import type { Request, Response } from 'express';
+import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
-import { readAccount } from '../accounts/account.ts';
 import type { ApiKeys } from '../accounts/api-keys.ts';
 import { readRequests, type RecordedRequest } from '../completions/recorded-requests.ts';
-import type { Config } from '../config.ts';
 import type { Pool } from '../db/postgres.ts';
-import { msat, picoUsd, satsFromMsat, usdNumber, type Msat } from '../ledger/amount.ts';
-import { readBudgetDay, readMeanCharge } from '../ledger/balance.ts';
+import { msat, picoUsd, usdNumber } from '../ledger/amount.ts';
 import { readSpend, type Spend } from '../ledger/spend.ts';
-import { readMovements, readStatement } from '../ledger/statement.ts';
+import { readMovements } from '../ledger/statement.ts';
 import { decodeCursor, encodeCursor, pageLimit } from './cursor.ts';
 import { invalidField } from './json-body.ts';
 import { reportScope } from './report-scope.ts';
@@ -18,70 +15,19 @@ export interface ReportRoutesDeps {
   apiKeys: Pick<ApiKeys, 'find'>;
   /** Usage records are written behind the requests: a report waits for those of requests that have been answered. */
   recorder: { flush(): Promise<void> };
-  config: Pick<Config, 'FREE_TIER_REQUESTS'>;
-  /** What 1,000 tokens of the cheapest model cost, for accounts that were never charged; null where that is unknown. */
-  thousandTokensMsat: () => Msat | null;
 }
 
 const HOURS = { '24h': 24, '7d': 7 * 24, '30d': 30 * 24 } as const;
 const periodParameter = z.object({ period: z.enum(['24h', '7d', '30d']).default('24h') });
-const TRANSFER_ID = /^\d{1,18}$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const TIMESTAMP = /^\d{4,6}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?[+-]\d\d(:?\d\d)?$/;
 /** A record that is late by more than this is left out: the money does not depend on it. */
 const RECORDER_PATIENCE_MS = 1_000;
 
-/** The handlers of the reports on an account: balance, statement, spend, income, requests. All money is the ledger's. */
-export function reportHandlers({ pool, apiKeys, recorder, config, thousandTokensMsat }: ReportRoutesDeps) {
+/** The handlers of the reports on what an account used: spend, income, requests. All money is the ledger's. */
+export function reportHandlers({ pool, apiKeys, recorder }: ReportRoutesDeps): Record<'report' | 'income' | 'requests', RequestHandler> {
   return {
-    async balance(req: Request, res: Response): Promise<void> {
-      const { accountId, key } = await reportScope(req, res, apiKeys);
-      const [account, budget, meanChargeMsat] = await Promise.all([
-        readAccount(pool, accountId, config.FREE_TIER_REQUESTS),
-        readBudgetDay(pool, key.id),
-        readMeanCharge(pool, accountId),
-      ]);
-      const availableMsat = msat(account.postedMsat - account.heldMsat);
-      res.json({
-        balance: satsFromMsat(availableMsat),
-        unit: 'sats',
-        rail: 'lightning',
-        estimatedRequests: requestsFor(availableMsat, meanChargeMsat ?? thousandTokensMsat()),
-        balanceMsat: Number(account.postedMsat),
-        reservedMsat: Number(account.heldMsat),
-        availableMsat: Number(availableMsat),
-        freeRequestsRemaining: account.freeRequestsRemaining,
-        freeRequestsLimit: account.freeRequestsLimit,
-        dailyBudgetUsd: usdNumber(key.dailyBudgetPicoUsd),
-        dailySpendUsd: usdNumber(budget.usedPicoUsd),
-        budgetResetsAt: budget.resetsAt.toISOString(),
-      });
-    },
-
-    async transactions(req: Request, res: Response): Promise<void> {
-      const limit = pageLimit(req.query);
-      const cursor = decodeCursor(req.query['cursor'], [TRANSFER_ID]);
-      const { accountId, keyId } = await reportScope(req, res, apiKeys);
-      await written(recorder);
-      const lines = await readStatement(pool, { accountId, keyId, before: cursor ? BigInt(cursor[0] ?? 0) : null, limit: limit + 1 });
-      const page = lines.slice(0, limit);
-      const last = lines.length > limit ? page.at(-1) : undefined;
-      res.json({
-        transactions: page.map((line) => ({
-          id: String(line.id),
-          kind: line.kind,
-          amountMsat: Number(line.amountMsat),
-          balanceAfterMsat: Number(line.balanceAfterMsat),
-          createdAt: line.createdAt.toISOString(),
-          ...(line.invoiceId !== null && { invoiceId: line.invoiceId }),
-          ...(line.requestId !== null && { requestId: line.requestId }),
-          ...(line.model !== null && { model: line.model }),
-        })),
-        nextCursor: last ? encodeCursor([String(last.id)]) : null,
-      });
-    },
-
-    async report(req: Request, res: Response): Promise<void> {
+    async report(req, res) {
       const period = periodOf(req);
       const { accountId, keyId } = await reportScope(req, res, apiKeys);
       await written(recorder);
@@ -100,11 +46,11 @@ export function reportHandlers({ pool, apiKeys, recorder, config, thousandTokens
     },
 
     /** Deposits and withdrawals belong to the account: narrowed to one key, an income statement has only charges. */
-    async income(req: Request, res: Response): Promise<void> {
+    async income(req, res) {
       const period = periodOf(req);
       const { accountId, keyId } = await reportScope(req, res, apiKeys);
       const { windowStart, total } = await readSpend(pool, accountId, keyId, HOURS[period]);
-      const none = { depositsMsat: msat(0n), withdrawalsMsat: msat(0n), correctionsMsat: msat(0n) };
+      const none = { depositsMsat: msat(0n), withdrawalsMsat: msat(0n), adjustmentsMsat: msat(0n) };
       const movements = keyId === null ? await readMovements(pool, accountId, windowStart) : none;
       res.json({
         period,
@@ -112,12 +58,12 @@ export function reportHandlers({ pool, apiKeys, recorder, config, thousandTokens
         depositsMsat: Number(movements.depositsMsat),
         chargedMsat: Number(total.chargedMsat),
         withdrawalsMsat: Number(movements.withdrawalsMsat),
-        netMsat: Number(movements.depositsMsat - total.chargedMsat - movements.withdrawalsMsat + movements.correctionsMsat),
+        netMsat: Number(movements.depositsMsat - total.chargedMsat - movements.withdrawalsMsat + movements.adjustmentsMsat),
         totalSpendUsd: usdNumber(total.costPicoUsd),
       });
     },
 
-    async requests(req: Request, res: Response): Promise<void> {
+    async requests(req, res) {
       const limit = pageLimit(req.query);
       const [at, id] = decodeCursor(req.query['cursor'], [TIMESTAMP, UUID]) ?? [];
       const { accountId, keyId } = await reportScope(req, res, apiKeys);
@@ -136,12 +82,8 @@ function periodOf(req: Request): keyof typeof HOURS {
   return parsed.data.period;
 }
 
-/** How many requests of a mean price the balance pays for; null where no price is known. */
-function requestsFor(availableMsat: Msat, eachMsat: Msat | null): number | null {
-  return eachMsat === null || eachMsat <= 0n ? null : Number(availableMsat / eachMsat);
-}
-
-async function written(recorder: { flush(): Promise<void> }): Promise<void> {
+/** Waits for the usage records of requests that have been answered. */
+export async function written(recorder: { flush(): Promise<void> }): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, RECORDER_PATIENCE_MS)));
   await Promise.race([recorder.flush(), patience]).finally(() => clearTimeout(timer));

@@ -37,7 +37,7 @@ interface Row {
 
 /**
  * What an account, or one of its keys, spent in the last `hours`, on the database's clock. The money is the ledger's;
- * usage records only name it.
+ * usage records only name it. A request whose charge was given back cost nothing, as if it had been voided.
  */
 export async function readSpend(pool: Pool, accountId: string, keyId: string | null, hours: number): Promise<PeriodSpend> {
   const { rows } = await pool.query<Row>(SPEND, [accountId, keyId, hours, UNRECORDED]);
@@ -62,6 +62,7 @@ const SPEND = `
       sum((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat)::bigint as cost_msat
     from period, holds h left join requests r on r.id = h.request_id
     where h.account_id = $1 and h.state = 'posted' and h.resolved_at >= period.window_start and ($2::uuid is null or h.key_id = $2)
+      and not exists (select from transfers t where t.account_id = $1 and t.request_id = h.request_id and t.kind = 'refund')
     group by 1, 2
   )
   select * from period left join spend on true`;

@@ -60,22 +60,22 @@ const STATEMENT = `
     and ($2::uuid is null or exists (select from holds h where h.request_id = t.request_id and h.key_id = $2))
   order by t.id desc limit $4`;
 
-/** What went in and out of a wallet in a period, charges aside; each 0 or more, but for the last. */
+/** What went in and out of a wallet in a period, charges and their refunds aside. */
 export interface WalletMovements {
   depositsMsat: Msat;
   withdrawalsMsat: Msat;
-  /** Refunds and adjustments: into the wallet less out of it. */
-  correctionsMsat: Msat;
+  /** Into the wallet less out of it. */
+  adjustmentsMsat: Msat;
 }
 
 /** The movements of an account's wallet since `windowStart`. */
 export async function readMovements(pool: Pool, accountId: string, windowStart: Date): Promise<WalletMovements> {
-  const { rows } = await pool.query<{ deposits: bigint; withdrawals: bigint; corrections: bigint }>(MOVEMENTS, [accountId, windowStart]);
+  const { rows } = await pool.query<{ deposits: bigint; withdrawals: bigint; adjustments: bigint }>(MOVEMENTS, [accountId, windowStart]);
   const [row] = rows;
   return {
     depositsMsat: msat(row?.deposits ?? 0n),
     withdrawalsMsat: msat(row?.withdrawals ?? 0n),
-    correctionsMsat: msat(row?.corrections ?? 0n),
+    adjustmentsMsat: msat(row?.adjustments ?? 0n),
   };
 }
 
@@ -83,8 +83,7 @@ export async function readMovements(pool: Pool, accountId: string, windowStart: 
 const MOVEMENTS = `
   select coalesce(sum(amount_msat) filter (where kind = 'deposit'), 0)::bigint as deposits,
     coalesce(sum(amount_msat) filter (where kind = 'withdrawal'), 0)::bigint as withdrawals,
-    coalesce(sum(case when credit = 'wallet' then amount_msat else -amount_msat end) filter (where kind in ('refund', 'adjustment')), 0)::bigint
-      as corrections
+    coalesce(sum(case when credit = 'wallet' then amount_msat else -amount_msat end) filter (where kind = 'adjustment'), 0)::bigint as adjustments
   from transfers where account_id = $1 and id > coalesce(
     (select id from transfers where account_id = $1 and created_at < $2 order by id desc limit 1), 0
   )`;

@@ -1,0 +1,103 @@
+import express, { type Express, type RequestHandler } from 'express';
+import type { ApiKeys } from './accounts/api-keys.ts';
+import type { Config } from './config.ts';
+import type { Pool } from './db/postgres.ts';
+import { GatewayError } from './errors.ts';
+import type { Gateway, InferencePath } from './gateway.ts';
+import { requireKey, type Authenticate } from './http/authenticate.ts';
+import { crossOrigin } from './http/cross-origin.ts';
+import { errorResponse } from './http/error-response.ts';
+import { keyHandlers } from './http/keys.ts';
+import { refuseOtherMethods } from './http/method-not-allowed.ts';
+import { modelRoutes } from './http/models.ts';
+import { reportHandlers } from './http/reports.ts';
+import { requestId } from './http/request-id.ts';
+import { statusHandlers } from './http/status.ts';
+import { walletReportHandlers } from './http/wallet-reports.ts';
+import type { Wallet } from './lightning/wallet.ts';
+import type { Logger } from './log.ts';
+import { cheapestThousandTokens } from './pricing/cheapest.ts';
+import type { ExchangeRate } from './pricing/exchange-rate.ts';
+import type { ProviderHealth } from './routing/health.ts';
+import type { Models } from './routing/models.ts';
+
+export interface AppDeps {
+  config: Config;
+  log: Logger;
+  pool: Pool;
+  authenticate: Authenticate;
+  apiKeys: ApiKeys;
+  gateway: Pick<Gateway, 'chat'>;
+  recorder: { flush(): Promise<void> };
+  models: Models;
+  exchangeRate: ExchangeRate;
+  health: ProviderHealth;
+  wallet: Wallet;
+}
+
+/** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
+export function createApp(deps: AppDeps): Express {
+  const { config, log, authenticate, gateway } = deps;
+  const chat =
+    (path: InferencePath): RequestHandler =>
+    (req, res) =>
+      gateway.chat(req, res, path);
+  const key = requireKey(authenticate);
+  const keys = keyHandlers(deps);
+  const reports = reportHandlers(deps);
+  const walletReports = walletReportHandlers({ ...deps, thousandTokensMsat: () => thousandTokens(deps) });
+  const models = modelRoutes({ models: deps.models, markupBasisPoints: config.markupBasisPoints });
+  const status = statusHandlers(deps);
+  const app = bareApp(config);
+
+  app.use(requestId);
+  app.use(['/v1', '/api', '/l402'], crossOrigin(config.CORS_ORIGINS));
+
+  app.post('/v1/chat/completions', chat({ path: '/v1/chat/completions', streamDefault: false }));
+  app.post('/api/chat', chat({ path: '/api/chat', streamDefault: true }));
+  app.get('/v1/models', key, models.list);
+  app.get('/v1/models/*id', key, models.show);
+
+  app.post('/api/keys', keys.create);
+  app.get('/api/keys', key, keys.list);
+  app.patch('/api/keys/:id', key, keys.change);
+  app.delete('/api/keys/:id', key, keys.revoke);
+  app.post('/api/keys/:id/rotate', key, keys.rotate);
+
+  app.get('/api/wallet/balance', key, walletReports.balance);
+  app.get('/api/wallet/transactions', key, walletReports.transactions);
+  app.get('/api/report', key, reports.report);
+  app.get('/api/income', key, reports.income);
+  app.get('/api/requests', key, reports.requests);
+
+  app.get(['/health', '/api/health'], status.health);
+  app.get('/ready', status.ready);
+  app.get('/api/status', status.status);
+
+  refuseOtherMethods(app);
+  app.use(() => {
+    throw new GatewayError('not_found');
+  });
+  app.use(errorResponse(log));
+  return app;
+}
+
+/** Express without what costs time on every request and serves nobody here. */
+function bareApp(config: Config): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.enable('case sensitive routing');
+  app.set('trust proxy', config.TRUSTED_PROXIES.length > 0 ? config.TRUSTED_PROXIES : false);
+  return app;
+}
+
+/** Null where there is no exchange rate, or nothing but free models. */
+function thousandTokens({ models, config, exchangeRate }: AppDeps) {
+  const cards = models.list().map(({ rateCard }) => rateCard);
+  try {
+    return cheapestThousandTokens(cards, config.markupBasisPoints, exchangeRate.current());
+  } catch {
+    return null;
+  }
+}
