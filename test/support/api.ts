@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { ApiKeys } from '../../src/accounts/api-keys.ts';
+import { KeyAuthenticator } from '../../src/accounts/key-authenticator.ts';
+import { createKeySecrets } from '../../src/accounts/key-secret.ts';
+import { createApp, type AppDeps } from '../../src/app.ts';
+import { loadConfig } from '../../src/config.ts';
+import { createNotifications, type Notifications } from '../../src/db/notify.ts';
+import type { Pool } from '../../src/db/postgres.ts';
+import { createAuthenticate } from '../../src/http/authenticate.ts';
+import { createHttpServer } from '../../src/http/http-server.ts';
+import { createLog } from '../../src/log.ts';
+import { createExchangeRate } from '../../src/pricing/exchange-rate.ts';
+import { createProviderHealth } from '../../src/routing/health.ts';
+import { createTestDatabase } from './database.ts';
+
+/** An answer, read. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  // Tests look into answers of every shape; what is not there fails their expectations.
+  body: Json;
+}
+
+/** Any JSON value, for looking into. */
+export interface Json {
+  [name: string]: Json;
+  [index: number]: Json;
+}
+
+export interface CallOptions {
+  key?: string;
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+/** The HTTP API on loopback over a database of its own; providers, the wallet and the gateway are stood in for. */
+export interface TestApi {
+  readonly origin: string;
+  readonly pool: Pool;
+  readonly connectionString: string;
+  readonly notifications: Notifications;
+  readonly authenticator: KeyAuthenticator;
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+  /** A new account: its owner's secret and the answer's ids. */
+  newAccount(settings?: Record<string, unknown>): Promise<{ secret: string; keyId: string; accountId: string }>;
+  /** Another key of the owner's account. */
+  newKey(owner: string, settings?: Record<string, unknown>): Promise<{ secret: string; keyId: string }>;
+  close(): Promise<void>;
+}
+
+export interface TestApiOptions {
+  env?: Record<string, string>;
+  deps?: Partial<AppDeps>;
+}
+
+/** Starts the API. `env` is read as the gateway's own environment, `deps` replace parts of it. */
+export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Promise<TestApi> {
+  const database = await createTestDatabase();
+  const config = loadConfig({ SECRET_KEY: `7:${randomBytes(32).toString('hex')}`, KEYS_PER_IP_PER_HOUR: '100000', ...env });
+  const log = createLog('silent');
+  const notifications = createNotifications(database.connectionString, log);
+  const secrets = createKeySecrets(config.secretKeys);
+  const authenticator = new KeyAuthenticator({ pool: database.pool, secrets, notifications, log });
+  const app = createApp({
+    config,
+    log,
+    pool: database.pool,
+    authenticate: createAuthenticate(authenticator),
+    apiKeys: new ApiKeys({ pool: database.pool, secrets, authenticator, log }),
+    gateway: { chat: () => Promise.reject(new Error('no gateway in this test')) },
+    recorder: { flush: () => Promise.resolve() },
+    models: { list: () => [], find: () => undefined, providers: [], allowParameters: new Set(), close: () => Promise.resolve() },
+    exchangeRate: createExchangeRate(config),
+    health: createProviderHealth(),
+    wallet: noWallet,
+    ...deps,
+  });
+  const server = createHttpServer(app);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+  const call: TestApi['call'] = async (method, path, { key, body, headers = {} } = {}) => {
+    const response = await fetch(origin + path, {
+      method,
+      headers: {
+        ...(key !== undefined && { authorization: `Bearer ${key}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, body: (text ? JSON.parse(text) : {}) as Json };
+  };
+  const created = async (options: CallOptions): Promise<{ secret: string; keyId: string; accountId: string }> => {
+    const { status, body } = await call('POST', '/api/keys', options);
+    if (status !== 201) throw new Error(`no key: ${status} ${JSON.stringify(body)}`);
+    return { secret: String(body['key']), keyId: String(body['id']), accountId: String(body['accountId']) };
+  };
+
+  return {
+    origin,
+    pool: database.pool,
+    connectionString: database.connectionString,
+    notifications,
+    authenticator,
+    call,
+    newAccount: (settings = {}) => created({ body: settings }),
+    newKey: (owner, settings = {}) => created({ key: owner, body: settings }),
+    async close() {
+      await new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      });
+      await authenticator.close();
+      await notifications.close();
+      await database.drop();
+    },
+  };
+}
+
+/** A wallet that says it is ready; no test of the API's own asks it for more. */
+const noWallet: AppDeps['wallet'] = {
+  backend: 'simulated',
+  nodeId: '02'.padEnd(66, '0'),
+  network: 'simulated',
+  takesPreimage: true,
+  createInvoice: () => Promise.reject(new Error('no wallet in this test')),
+  lookupInvoice: () => Promise.resolve(null),
+  watchSettlements: () => Promise.resolve(),
+  status: () => Promise.resolve({ ready: true }),
+  close: () => Promise.resolve(),
+};
