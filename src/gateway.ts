@@ -17,6 +17,7 @@ import { GatewayError } from './errors.ts';
 import type { Funding } from './funding.ts';
 import type { Authenticate } from './http/authenticate.ts';
 import { readBody, refuseOtherTypes } from './http/json-body.ts';
+import { originOf } from './http/origin.ts';
 import { msatFromSats, picoUsdFromMsat, type PicoUsd, type PicoUsdPerMsat } from './ledger/amount.ts';
 import type { Holds } from './ledger/hold.ts';
 import type { Leases } from './ledger/lease.ts';
@@ -45,7 +46,6 @@ export interface GatewayDeps {
   leases: Leases;
   funding: Funding;
   recorder: Recorder;
-  originOf: (req: Request) => string;
 }
 
 /** An inference path: its name, and what `stream` means where a request does not say. */
@@ -62,6 +62,8 @@ export class Gateway {
   readonly #deps: GatewayDeps;
   readonly #accountHashes = new WeakMap<ApiKey, string>();
   readonly #underWay = new Set<Exchange>();
+  /** Set once the gateway takes no more requests. */
+  #onEmpty: (() => void) | undefined;
 
   constructor(deps: GatewayDeps) {
     this.#deps = deps;
@@ -70,6 +72,12 @@ export class Gateway {
   /** Requests under way now. */
   get underWay(): number {
     return this.#underWay.size;
+  }
+
+  /** Takes no more requests; resolves once none is under way. */
+  async close(): Promise<void> {
+    const emptied = new Promise<void>((resolve) => (this.#onEmpty = resolve));
+    if (this.#underWay.size > 0) await emptied;
   }
 
   /** Ends every request under way: what was delivered is charged, the rest is released. */
@@ -81,6 +89,7 @@ export class Gateway {
   async chat(req: Request, res: Response, { path, streamDefault }: InferencePath): Promise<void> {
     const { authenticate, config, models, exchangeRate, pool } = this.#deps;
     const startedAt = performance.now();
+    if (this.#onEmpty) throw new GatewayError('overloaded', { message: 'The gateway is stopping.', retryAfter: 1, headers: { Connection: 'close' } });
     let { key } = await authenticate(req);
     const body = await readBody(req, config.BODY_LIMIT_MB * 1024 * 1024);
     refuseOtherTypes(req);
@@ -158,7 +167,7 @@ export class Gateway {
   async #paymentRequired(req: Request, { key }: Call, { topupSats }: Wishes, needed: FundsNeededError): Promise<GatewayError> {
     const { code, reason, shortfallMsat, ticket } = needed;
     const invoice = await this.#deps.funding.offer(key.accountId, { shortfallMsat, topupSats });
-    const funding = invoiceView(invoice, this.#deps.originOf(req));
+    const funding = invoiceView(invoice, originOf(req, this.#deps.config.PUBLIC_URL));
     return new GatewayError(code, { fields: { ...(code === 'free_tier_exceeded' && { reason }), funding }, headers: { ...ticket.headers } });
   }
 
@@ -182,6 +191,7 @@ export class Gateway {
 
   #close(exchange: Exchange): void {
     this.#underWay.delete(exchange);
+    if (this.#underWay.size === 0) this.#onEmpty?.();
   }
 
   #dispatchOf(exchange: Exchange): Dispatch {
