@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { startApi, type TestApi } from '../support/api.ts';
+import { startApi, text, type TestApi } from '../support/api.ts';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -23,8 +23,8 @@ describe('POST /api/keys', () => {
     );
     expect(body).toMatchObject({ label: 'my-agent', dailyBudgetUsd: 10, freeRequestsRemaining: 3 });
     expect(body['key']).toMatch(/^pura_[A-Za-z0-9_-]{43}$/);
-    expect(String(body['key']).startsWith(String(body['prefix']))).toBe(true);
-    const { body: listed } = await api.call('GET', '/api/keys', { key: String(body['key']) });
+    expect(text(body['key']).startsWith(text(body['prefix']))).toBe(true);
+    const { body: listed } = await api.call('GET', '/api/keys', { key: text(body['key']) });
     expect(listed['keys']).toMatchObject([{ id: body['id'], role: 'owner', revokedAt: null }]);
   });
 
@@ -134,7 +134,7 @@ describe('POST /api/keys', () => {
       [accountId],
     );
     const both = await Promise.all([1, 2, 3].map(() => api.call('POST', '/api/keys', { key: secret, body: {} })));
-    expect(both.map(({ status }) => status).toSorted()).toEqual([201, 403, 403]);
+    expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, 403, 403]);
   });
 });
 
@@ -170,7 +170,7 @@ describe('the limit of new accounts per address', () => {
       expect((await create('192.0.2.3', { body, headers: { 'x-forwarded-for': '192.0.2.3' } })).status).toBe(400);
     }
     const { body } = await create('192.0.2.3');
-    const key = String(body['key']);
+    const key = text(body['key']);
     for (let i = 0; i < 4; i++) {
       expect((await limited.call('POST', '/api/keys', { key, body: {}, headers: { 'x-forwarded-for': '192.0.2.3' } })).status).toBe(201);
     }
@@ -277,7 +277,7 @@ describe('POST /api/keys/:id/rotate', () => {
     expect(status).toBe(200);
     expect(body).toMatchObject({ id: keyId, label: 'keep me', role: 'owner' });
     expect((await api.call('GET', '/api/keys', { key: secret })).status).toBe(401);
-    expect((await api.call('GET', '/api/keys', { key: String(body['key']) })).status).toBe(200);
+    expect((await api.call('GET', '/api/keys', { key: text(body['key']) })).status).toBe(200);
   });
 });
 

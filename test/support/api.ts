@@ -28,6 +28,12 @@ export interface Json {
   [index: number]: Json;
 }
 
+/** A string in a JSON value. */
+export function text(value: Json | undefined): string {
+  if (typeof value !== 'string') throw new TypeError(`no text: ${JSON.stringify(value)}`);
+  return value;
+}
+
 export interface CallOptions {
   key?: string;
   body?: unknown;
@@ -90,13 +96,13 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
       },
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
-    const text = await response.text();
-    return { status: response.status, headers: response.headers, body: (text ? JSON.parse(text) : {}) as Json };
+    const content = await response.text();
+    return { status: response.status, headers: response.headers, body: (content ? JSON.parse(content) : {}) as Json };
   };
   const created = async (options: CallOptions): Promise<{ secret: string; keyId: string; accountId: string }> => {
     const { status, body } = await call('POST', '/api/keys', options);
     if (status !== 201) throw new Error(`no key: ${status} ${JSON.stringify(body)}`);
-    return { secret: String(body['key']), keyId: String(body['id']), accountId: String(body['accountId']) };
+    return { secret: text(body['key']), keyId: text(body['id']), accountId: text(body['accountId']) };
   };
 
   return {

@@ -1,0 +1,200 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import { ApiKeys, type IssuedKey, type KeySettings } from '../../src/accounts/api-keys.ts';
+import { KeyAuthenticator } from '../../src/accounts/key-authenticator.ts';
+import { createKeySecrets } from '../../src/accounts/key-secret.ts';
+import type { RootSecret } from '../../src/config.ts';
+import type { Notifications } from '../../src/db/notify.ts';
+import { picoUsd } from '../../src/ledger/amount.ts';
+import { createLog } from '../../src/log.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+
+const log = createLog('silent');
+const root = (id: string): RootSecret => ({ id, secret: randomBytes(32) });
+const SETTINGS: KeySettings = {
+  label: null,
+  dailyBudgetPicoUsd: picoUsd(1n),
+  rateLimitRpm: null,
+  rateLimitTpm: null,
+  allowedModels: null,
+  expiresAt: null,
+};
+const HOME = '192.0.2.1';
+
+/** A listener in the test's hands: connected or not, and told of a change or not. */
+class FakeNotifications implements Notifications {
+  connected = true;
+  #onMessage: (payload: string) => void = () => {};
+  #onGap: () => void = () => {};
+
+  listen(_channel: string, onMessage: (payload: string) => void, onGap: () => void = () => {}): () => void {
+    this.#onMessage = onMessage;
+    this.#onGap = onGap;
+    onGap();
+    return () => {};
+  }
+  announce(keyId: string): void {
+    this.#onMessage(keyId);
+  }
+  reconnect(): void {
+    this.connected = true;
+    this.#onGap();
+  }
+  notify(): Promise<void> {
+    return Promise.resolve();
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+let database: TestDatabase;
+let clock: number;
+let queries: number;
+/** Called when a lookup is under way. */
+let onQuery: () => void;
+const roots = [root('1')];
+
+beforeEach(async () => {
+  database = await createTestDatabase();
+  clock = 0;
+  queries = 0;
+  onQuery = () => {};
+});
+afterEach(() => database.drop());
+
+/** One gateway's authenticator, whose lookups are counted, and the keys as another gateway changes them. */
+function gateway(notifications = new FakeNotifications(), secretKeys = roots) {
+  const secrets = createKeySecrets(secretKeys);
+  const counted = Object.create(database.pool) as typeof database.pool;
+  counted.query = ((...args: Parameters<typeof database.pool.query>) => {
+    queries++;
+    const result = database.pool.query(...args);
+    onQuery();
+    return result;
+  }) as typeof database.pool.query;
+  const authenticator = new KeyAuthenticator({ pool: counted, secrets, notifications, log, now: () => clock, unknownKeysPerMinute: 5 });
+  const apiKeys = new ApiKeys({ pool: database.pool, secrets, authenticator, log });
+  return { authenticator, apiKeys, notifications };
+}
+
+/** An account whose key another gateway made, so that nothing of it is cached here. */
+function issue(): Promise<IssuedKey> {
+  return gateway().apiKeys.createAccount(SETTINGS);
+}
+
+const elsewhere = () => gateway().apiKeys;
+const refused = expect.objectContaining({ code: 'invalid_api_key' }) as unknown as Error;
+
+describe('KeyAuthenticator', () => {
+  it('asks the database once for requests that come at once, and once in 5 seconds', async () => {
+    const { secret, key } = await issue();
+    const { authenticator } = gateway();
+    const found = await Promise.all(Array.from({ length: 50 }, () => authenticator.authenticate(secret, HOME)));
+    expect(new Set(found.map(({ id }) => id))).toEqual(new Set([key.id]));
+    clock = 4_999;
+    await authenticator.authenticate(secret, HOME);
+    expect(queries).toBe(1);
+    clock = 5_000;
+    await authenticator.authenticate(secret, HOME);
+    expect(queries).toBe(2);
+  });
+
+  it('drops a key when its change is announced', async () => {
+    const { secret, key } = await issue();
+    const { authenticator, notifications } = gateway();
+    await authenticator.authenticate(secret, HOME);
+    await elsewhere().revoke(key.accountId, key.id);
+    notifications.announce(key.id);
+    await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
+  });
+
+  it('lets no revoked key live longer than 5 seconds where the announcement was lost', async () => {
+    const { secret, key } = await issue();
+    const { authenticator } = gateway();
+    await authenticator.authenticate(secret, HOME);
+    await elsewhere().revoke(key.accountId, key.id);
+    clock = 5_000;
+    await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
+  });
+
+  it('caches nothing while the listener is down, and starts afresh when it is back', async () => {
+    const { secret, key } = await issue();
+    const { authenticator, notifications } = gateway();
+    await authenticator.authenticate(secret, HOME);
+    notifications.connected = false;
+    await elsewhere().revoke(key.accountId, key.id);
+    await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
+    const other = await issue();
+    await authenticator.authenticate(other.secret, HOME);
+    await elsewhere().revoke(other.key.accountId, other.key.id);
+    notifications.reconnect();
+    await expect(authenticator.authenticate(other.secret, HOME)).rejects.toEqual(refused);
+  });
+
+  it('does not keep a row that was read before a change was announced', async () => {
+    const { secret, key } = await issue();
+    const { authenticator, notifications } = gateway();
+    onQuery = () => notifications.announce(key.id);
+    await authenticator.authenticate(secret, HOME);
+    onQuery = () => {};
+    await authenticator.authenticate(secret, HOME);
+    expect(queries).toBe(2);
+  });
+
+  it('refuses an expired key, cached or not', async () => {
+    const { secret, key } = await issue();
+    await elsewhere().change(key.accountId, key.id, { expiresAt: new Date(Date.now() - 1) });
+    const { authenticator } = gateway();
+    await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
+    await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
+    expect(queries).toBe(1);
+  });
+
+  it('knows keys made under every root secret, and makes new ones under the newest', async () => {
+    const [oldRoot, newRoot] = [root('1'), root('2')];
+    const old = await gateway(undefined, [oldRoot]).apiKeys.createAccount(SETTINGS);
+    const { authenticator, apiKeys } = gateway(undefined, [newRoot, oldRoot]);
+    expect(await authenticator.authenticate(old.secret, HOME)).toMatchObject({ id: old.key.id });
+    const fresh = await apiKeys.create(old.key.accountId, 'inference', SETTINGS);
+    expect(await gateway(undefined, [newRoot]).authenticator.authenticate(fresh.secret, HOME)).toMatchObject({ id: fresh.key.id });
+    await expect(gateway(undefined, [newRoot]).authenticator.authenticate(old.secret, HOME)).rejects.toEqual(refused);
+  });
+
+  it('asks once for a secret that is nobody’s, and never for what cannot be one', async () => {
+    const { authenticator } = gateway();
+    const unknown = `pura_${'x'.repeat(43)}`;
+    for (let i = 0; i < 20; i++) await expect(authenticator.authenticate(unknown, HOME)).rejects.toEqual(refused);
+    expect(queries).toBe(1);
+    for (const nonsense of ['', 'pura_', 'sk-123', `pura_${'x'.repeat(500)}`, "pura_' or 1=1 --"]) {
+      await expect(authenticator.authenticate(nonsense, HOME)).rejects.toEqual(refused);
+    }
+    expect(queries).toBe(1);
+  });
+
+  it('stops asking for an address that guesses, and goes on for the others and for known keys', async () => {
+    const { secret } = await issue();
+    const { authenticator } = gateway();
+    await authenticator.authenticate(secret, HOME);
+    const guess = (): Promise<unknown> => authenticator.authenticate(`pura_${randomBytes(32).toString('base64url')}`, HOME);
+    for (let i = 0; i < 5; i++) await expect(guess()).rejects.toEqual(refused);
+    const asked = queries;
+    await expect(guess()).rejects.toMatchObject({ code: 'rate_limit_exceeded', detail: { retryAfter: expect.any(Number) } });
+    expect(queries).toBe(asked);
+    clock = 6_000;
+    await authenticator.authenticate(secret, HOME);
+    await expect(authenticator.authenticate((await issue()).secret, '192.0.2.2')).resolves.toBeDefined();
+  });
+
+  it('writes when a key was last used, at most once a minute, without changing its version', async () => {
+    const { secret, key } = await issue();
+    const { authenticator } = gateway();
+    await authenticator.authenticate(secret, HOME);
+    await authenticator.close();
+    const used = (await elsewhere().find(key.accountId, key.id)).lastUsedAt;
+    expect(used).toBeInstanceOf(Date);
+    await authenticator.authenticate(secret, HOME);
+    await authenticator.close();
+    expect(await elsewhere().find(key.accountId, key.id)).toMatchObject({ lastUsedAt: used, version: key.version });
+  });
+});
