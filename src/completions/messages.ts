@@ -100,3 +100,14 @@ export function imagesOf(messages: readonly ChatMessage[]): Images {
   }
   return images;
 }
+
+/** The messages with the URLs of their images emptied: what is left is read as text. */
+export function withoutImageData(messages: readonly ChatMessage[]): ChatMessage[] {
+  return messages.map((message) => {
+    if (!Array.isArray(message.content)) return message;
+    const content = message.content.map((part) =>
+      part.type === 'image_url' ? { ...part, image_url: { ...part.image_url, url: '' } } : part,
+    );
+    return { ...message, content };
+  });
+}

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 import { picoUsdFromUsd, type PicoUsd } from '../ledger/amount.ts';
 import type { Deployment } from '../routing/deployment.ts';
-import { imagesOf, type ChatMessage, type Images } from './messages.ts';
+import { imagesOf, withoutImageData, type ChatMessage, type Images } from './messages.ts';
 import { PARAMETERS, routingSchema, streamOptionsSchema } from './parameters.ts';
 import { parseJson } from './parse-json.ts';
 
@@ -100,7 +100,7 @@ function readFields(fields: Fields, bodyBytes: number, streamDefault: boolean, a
     images,
     bodyBytes,
     unruledParameters,
-    promptText: () => (images.count === 0 ? restText() : JSON.stringify(passedOn, withoutImages)),
+    promptText: () => (images.count === 0 ? restText() : JSON.stringify({ ...passedOn, messages: withoutImageData(messages) })),
     serialise(deployment, outputTokens, accountHash) {
       const own = ownFields(fields, this.stream, deployment, outputTokens, accountHash);
       return Buffer.from(`${JSON.stringify(own).slice(0, -1)},${restText().slice(1)}`);
@@ -160,8 +160,4 @@ function refusal(name: string, error: z.ZodError): GatewayError {
   }
   const param = [name, ...(issue?.path ?? [])].join('.');
   return new GatewayError('invalid_request', { message: `${param}: ${issue?.message ?? 'is not valid'}`, param });
-}
-
-function withoutImages(this: unknown, key: string, value: unknown): unknown {
-  return key === 'image_url' && (this as { type?: unknown }).type === 'image_url' ? undefined : value;
 }

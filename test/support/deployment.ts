@@ -1,0 +1,42 @@
+import { picoUsd } from '../../src/ledger/amount.ts';
+import type { RateCard } from '../../src/pricing/rate-card.ts';
+import { createDemo } from '../../src/providers/demo.ts';
+import type { Deployment } from '../../src/routing/deployment.ts';
+
+/** A rate card without steps: $1 and $2 a million tokens unless told otherwise, in pico-dollars a token. */
+export function rateCard(rates: { input?: bigint; output?: bigint; cacheRead?: bigint; cacheWrite?: bigint } = {}): RateCard {
+  const { input = 1_000_000n, output = 2_000_000n } = rates;
+  const { cacheRead = input, cacheWrite = input } = rates;
+  const dearestInput = [input, cacheRead, cacheWrite].reduce((a, b) => (a > b ? a : b));
+  return {
+    priceVersion: 1,
+    input: picoUsd(input),
+    output: picoUsd(output),
+    cacheRead: picoUsd(cacheRead),
+    cacheWrite: picoUsd(cacheWrite),
+    dearestInput: picoUsd(dearestInput),
+    dearestOutput: picoUsd(output),
+    steps: [],
+  };
+}
+
+/** A deployment to quote, route and serialise for. Its provider is a demo under the id `fake`. */
+export function deployment(overrides: Partial<Deployment> = {}): Deployment {
+  return {
+    model: 'pureai/fake',
+    upstreamModel: 'upstream-model',
+    provider: { ...createDemo(), id: 'fake' },
+    rateCard: rateCard(),
+    tier: 'cheap',
+    contextWindow: 128_000,
+    maxOutputTokens: 16_384,
+    capField: 'max_tokens',
+    tokenizer: 'bytes',
+    imageTokens: 1_000,
+    remoteImages: false,
+    tokensPerSecond: 50,
+    created: 0,
+    allowParameters: [],
+    ...overrides,
+  };
+}
