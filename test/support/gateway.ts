@@ -1,0 +1,97 @@
+import { createPool, type Pool } from '../../src/db/postgres.ts';
+import { loadConfig, type Config, type DeploymentConfig } from '../../src/config.ts';
+import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
+import { createLog, type Logger } from '../../src/log.ts';
+import type { Provider } from '../../src/providers/provider.ts';
+import { startServer, type RunningServer } from '../../src/server.ts';
+import { createTestDatabase, type TestDatabase } from './database.ts';
+import { TEST_ROOT } from './funded.ts';
+import { until } from './until.ts';
+
+export interface GatewayOptions {
+  /** Environment variables on top of the tests' own. */
+  env?: Record<string, string>;
+  /** Upstreams of the test's own, e.g. `upstream.deployment()` of a fake provider. */
+  deployments?: DeploymentConfig[];
+  providers?: Provider[];
+  /** A database shared with another gateway of the test. Not dropped on `close` then. */
+  database?: TestDatabase;
+  log?: Logger;
+}
+
+/** A whole gateway on a free port of loopback, over a database of its own. */
+export interface TestGateway {
+  readonly url: string;
+  readonly server: RunningServer;
+  readonly pool: Pool;
+  readonly database: TestDatabase;
+  /** A new account's owner key. */
+  newKey(settings?: Record<string, unknown>): Promise<TestKey>;
+  /** POSTs JSON (or bytes as they are) with a key. */
+  post(path: string, body: unknown, key?: TestKey | null, headers?: Record<string, string>, signal?: AbortSignal): Promise<Response>;
+  get(path: string, key?: TestKey | null): Promise<Response>;
+  /** Pays `sats` into the key's account through the simulated node; resolves once they are credited. */
+  fund(key: TestKey, sats: number): Promise<void>;
+  /** The ledger's violations: none, or the test fails. */
+  audit(): Promise<Violation[]>;
+  close(): Promise<void>;
+}
+
+export interface TestKey {
+  readonly id: string;
+  readonly accountId: string;
+  readonly secret: string;
+}
+
+/** Free of what would slow the tests down or make them depend on a clock. */
+const ENV = { PORT: '0', KEYS_PER_IP_PER_HOUR: '100000', RATE_LIMIT_RPM: '1000000', RATE_LIMIT_TPM: '1000000000000', LOG_LEVEL: 'silent' };
+
+export function testConfig({ env = {}, deployments = [] }: Pick<GatewayOptions, 'env' | 'deployments'> = {}): Config {
+  return { ...loadConfig({ ...ENV, ...env }), deployments, secretKeys: [TEST_ROOT] };
+}
+
+export async function startGateway(options: GatewayOptions = {}): Promise<TestGateway> {
+  const database = options.database ?? (await createTestDatabase());
+  const config = testConfig(options);
+  const log = options.log ?? createLog('silent');
+  const server = await startServer({ config, log, connectionString: database.connectionString, providers: options.providers ?? [] });
+  const { url } = server;
+  const headersOf = (key: TestKey | null | undefined) => (key ? { authorization: `Bearer ${key.secret}` } : {});
+  const post: TestGateway['post'] = (path, body, key, headers = {}, signal) =>
+    fetch(url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headersOf(key), ...headers },
+      body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
+      ...(signal && { signal }),
+    });
+  const gateway: TestGateway = {
+    url,
+    server,
+    pool: database.pool,
+    database,
+    post,
+    get: (path, key) => fetch(url + path, { headers: headersOf(key) }),
+    async newKey(settings = {}) {
+      const answer = await post('/api/keys', settings);
+      const { id, accountId, key } = (await answer.json()) as { id: string; accountId: string; key: string };
+      return { id, accountId, secret: key };
+    },
+    async fund(key, sats) {
+      const answer = await post('/api/wallet/fund', { amount: sats }, key);
+      const { invoiceId, paymentRequest } = (await answer.json()) as { invoiceId: string; paymentRequest: string };
+      await server.wallet.pay(paymentRequest);
+      await until(async () => (await server.funding.status(key.accountId, invoiceId)).status === 'paid');
+    },
+    audit: () => auditLedger(database.pool, { oldestHoldSeconds: 3660 }),
+    async close() {
+      await server.close();
+      if (!options.database) await database.drop();
+    },
+  };
+  return gateway;
+}
+
+/** A pool on a gateway's database for what must not share its connections, e.g. to hold a lock. */
+export function separatePool({ connectionString }: TestDatabase): Pool {
+  return createPool({ connectionString, max: 2 });
+}
