@@ -28,7 +28,7 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 
 type Complain = (path: (string | number)[], message: string) => void;
 
-const content = z.unknown().superRefine((value, context) => {
+const contentSchema = z.unknown().superRefine((value, context) => {
   const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
   if (value === undefined || value === null || typeof value === 'string') return;
   if (!Array.isArray(value)) return complain([], 'must be a string or a list of content parts');
@@ -62,7 +62,7 @@ export const messagesSchema = z
     z
       .looseObject({
         role: z.enum(ROLES),
-        content,
+        content: contentSchema,
         name: text.nullish(),
         tool_call_id: text.nullish(),
         tool_calls: z.array(z.looseObject({ type: text.optional() })).nullish(),

@@ -24,6 +24,25 @@ function refusalOf(act: () => unknown): { code: string; param: string | undefine
   throw new Error('it was accepted');
 }
 
+/** `accepted`, the status of the refusal, or what kind of crash it was. */
+function statusOf(act: () => unknown): string {
+  try {
+    act();
+    return 'accepted';
+  } catch (error) {
+    return error instanceof GatewayError ? String(error.status) : String(error);
+  }
+}
+
+/** As JSON where it can be; else as something that is not. */
+function textOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? '';
+  } catch {
+    return '';
+  }
+}
+
 describe('a chat request', () => {
   it('has defaults', () => {
     expect(parse({})).toMatchObject({
@@ -207,18 +226,7 @@ describe('a chat request', () => {
       );
       fc.assert(
         fc.property(fc.oneof(chat, fc.anything()), (value) => {
-          let text: string | undefined;
-          try {
-            text = JSON.stringify(value);
-          } catch {
-            return;
-          }
-          try {
-            parseText(text ?? '').serialise(deployment(), 1, ACCOUNT);
-          } catch (error) {
-            expect(error).toBeInstanceOf(GatewayError);
-            expect((error as GatewayError).status).toBe(400);
-          }
+          expect(statusOf(() => parseText(textOf(value)).serialise(deployment(), 1, ACCOUNT))).toMatch(/^(accepted|400)$/);
         }),
         { numRuns: 500 },
       );

@@ -26,6 +26,11 @@ interface Body {
   usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number };
 }
 
+interface Delta {
+  content?: string | null;
+  tool_calls?: { function: { name?: string; arguments: string } }[];
+}
+
 async function ask(request: object, stream = false): Promise<string> {
   const body = Buffer.from(JSON.stringify({ ...request, ...(stream && { stream }) }));
   const answer = await createDemo().complete({ path: '/chat/completions', body, stream }, NEVER);
@@ -50,7 +55,7 @@ async function askStream(request: object) {
   return events.map(
     (line) =>
       JSON.parse(line.slice('data: '.length)) as {
-        choices: { index: number; delta: any; finish_reason: string | null }[];
+        choices: { index: number; delta: Delta; finish_reason: string | null }[];
         usage?: Body['usage'] | null;
       },
   );
@@ -116,8 +121,8 @@ describe('the demo provider', () => {
   it('streams a tool call', async () => {
     const events = await askStream({ ...hello, tools: [weatherTool], tool_choice: 'required' });
     const calls = events.flatMap(({ choices }) => choices[0]?.delta.tool_calls ?? []);
-    expect(calls[0].function.name).toBe('get_weather');
-    expect(JSON.parse(calls.map((call: { function: { arguments: string } }) => call.function.arguments).join(''))).toEqual({
+    expect(calls[0]?.function.name).toBe('get_weather');
+    expect(JSON.parse(calls.map((call) => call.function.arguments).join(''))).toEqual({
       city: 'demo',
       days: 1,
       unit: 'celsius',
