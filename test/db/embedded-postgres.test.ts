@@ -159,6 +159,14 @@ describe('the embedded PostgreSQL', () => {
     });
   });
 
+  it('stops in order while its server is being brought back', async () => {
+    const postgres = await start();
+    process.kill(postmasterPid(), 'SIGKILL');
+    await postgres.stop();
+    const again = await start();
+    expect(await query(again, 'select 1 as alive')).toEqual([{ alive: 1 }]);
+  });
+
   it('starts although the process number in a stale postmaster.pid belongs to somebody else now', async () => {
     const first = await start();
     await first.stop();
