@@ -31,15 +31,15 @@ export interface RecordedRequest {
   explored: boolean;
   upstreamRequestId: string | null;
   clientRequestId: string | null;
-  /** Where this request stands in the list, exactly: a JavaScript date would lose the microseconds. */
-  position: { at: string; id: string };
+  /** Where this request stands in the list, exactly: in microseconds, which a JavaScript date would lose. */
+  position: { atMicros: bigint; id: string };
 }
 
 export interface RequestPage {
   accountId: string;
   keyId: string | null;
   /** Only requests that stand after this position. */
-  after: { at: string; id: string } | null;
+  after: { atMicros: bigint; id: string } | null;
   limit: number;
 }
 
@@ -47,7 +47,7 @@ interface Row {
   id: string;
   key_id: string;
   created_at: Date;
-  position: string;
+  at_micros: bigint;
   path: string | null;
   requested_model: string | null;
   model: string | null;
@@ -74,7 +74,7 @@ interface Row {
 
 /** A page of an account's requests, newest first. Charged ones whose record was lost are among them, without a name; refunded ones cost nothing. */
 export async function readRequests(pool: Pool, { accountId, keyId, after, limit }: RequestPage): Promise<RecordedRequest[]> {
-  const { rows } = await pool.query<Row>(REQUESTS, [accountId, keyId, after?.at ?? null, after?.id ?? null, limit, UNRECORDED]);
+  const { rows } = await pool.query<Row>(REQUESTS, [accountId, keyId, after?.atMicros ?? null, after?.id ?? null, limit, UNRECORDED]);
   return rows.map((row) => ({
     id: row.id,
     keyId: row.key_id,
@@ -101,7 +101,7 @@ export async function readRequests(pool: Pool, { accountId, keyId, after, limit 
     explored: row.explored,
     upstreamRequestId: row.upstream_request_id,
     clientRequestId: row.client_request_id,
-    position: { at: row.position, id: row.id },
+    position: { atMicros: row.at_micros, id: row.id },
   }));
 }
 
@@ -118,7 +118,7 @@ const REQUESTS = `
       r.latency_ms, r.ttft_ms, r.explored, r.upstream_request_id, r.client_request_id
     from requests r left join holds h on h.request_id = r.id
       and not exists (select from transfers t where t.account_id = $1 and t.request_id = r.id and t.kind = 'refund')
-    where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::timestamptz is null or (r.created_at, r.id) < ($3, $4::uuid))
+    where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::bigint is null or (r.created_at, r.id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4::uuid))
     order by r.created_at desc, r.id desc limit $5
   ), lost as (
     select h.request_id, h.key_id, h.resolved_at, null::text, null::text, $6::text, $6::text, null::text, h.stream, $6::text, null::integer,
@@ -127,10 +127,10 @@ const REQUESTS = `
       null::double precision, null::double precision, false, null::text, null::text
     from holds h
     where h.account_id = $1 and h.state = 'posted' and ($2::uuid is null or h.key_id = $2)
-      and ($3::timestamptz is null or (h.resolved_at, h.request_id) < ($3, $4::uuid))
+      and ($3::bigint is null or (h.resolved_at, h.request_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4::uuid))
       and h.resolved_at >= coalesce((select min(at) from recorded having count(*) = $5), '-infinity')
       and not exists (select from requests r where r.id = h.request_id)
     order by h.resolved_at desc, h.request_id desc limit $5
   )
-  select page.*, page.at as created_at, page.at::text as position
+  select page.*, page.at as created_at, (extract(epoch from page.at) * 1000000)::bigint as at_micros
   from (select * from recorded union all select * from lost) page order by page.at desc, page.id desc limit $5`;

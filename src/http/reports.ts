@@ -20,7 +20,7 @@ export interface ReportRoutesDeps {
 const HOURS = { '24h': 24, '7d': 7 * 24, '30d': 30 * 24 } as const;
 const periodParameter = z.object({ period: z.enum(['24h', '7d', '30d']).default('24h') });
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const TIMESTAMP = /^\d{4,6}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?[+-]\d\d(:?\d\d)?$/;
+const MICROSECONDS = /^\d{1,17}$/;
 /** A record that is late by more than this is left out: the money does not depend on it. */
 const RECORDER_PATIENCE_MS = 1_000;
 
@@ -65,13 +65,21 @@ export function reportHandlers({ pool, apiKeys, recorder }: ReportRoutesDeps): R
 
     async requests(req, res) {
       const limit = pageLimit(req.query);
-      const [at, id] = decodeCursor(req.query['cursor'], [TIMESTAMP, UUID]) ?? [];
+      const [at, id] = decodeCursor(req.query['cursor'], [MICROSECONDS, UUID]) ?? [];
       const { accountId, keyId } = await reportScope(req, res, apiKeys);
       await written(recorder);
-      const requests = await readRequests(pool, { accountId, keyId, after: at && id ? { at, id } : null, limit: limit + 1 });
+      const requests = await readRequests(pool, {
+        accountId,
+        keyId,
+        after: at && id ? { atMicros: BigInt(at), id } : null,
+        limit: limit + 1,
+      });
       const page = requests.slice(0, limit);
       const last = requests.length > limit ? page.at(-1) : undefined;
-      res.json({ requests: page.map(requestRow), nextCursor: last ? encodeCursor([last.position.at, last.position.id]) : null });
+      res.json({
+        requests: page.map(requestRow),
+        nextCursor: last ? encodeCursor([String(last.position.atMicros), last.position.id]) : null,
+      });
     },
   };
 }

@@ -4,6 +4,7 @@ import { ApiKeys } from '../../src/accounts/api-keys.ts';
 import { KeyAuthenticator } from '../../src/accounts/key-authenticator.ts';
 import { createKeySecrets } from '../../src/accounts/key-secret.ts';
 import { createApp, type AppDeps } from '../../src/app.ts';
+import { Recorder } from '../../src/completions/record.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createNotifications, type Notifications } from '../../src/db/notify.ts';
 import type { Pool } from '../../src/db/postgres.ts';
@@ -47,6 +48,7 @@ export interface TestApi {
   readonly connectionString: string;
   readonly notifications: Notifications;
   readonly authenticator: KeyAuthenticator;
+  readonly recorder: Recorder;
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** A new account: its owner's secret and the answer's ids. */
   newAccount(settings?: Record<string, unknown>): Promise<{ secret: string; keyId: string; accountId: string }>;
@@ -68,6 +70,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
   const notifications = createNotifications(database.connectionString, log);
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool: database.pool, secrets, notifications, log });
+  const recorder = new Recorder(database.pool, log);
   const app = createApp({
     config,
     log,
@@ -75,7 +78,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     authenticate: createAuthenticate(authenticator),
     apiKeys: new ApiKeys({ pool: database.pool, secrets, authenticator, log }),
     gateway: { chat: () => Promise.reject(new Error('no gateway in this test')) },
-    recorder: { flush: () => Promise.resolve() },
+    recorder,
     models: { list: () => [], find: () => undefined, providers: [], allowParameters: new Set(), close: () => Promise.resolve() },
     exchangeRate: createExchangeRate(config),
     health: createProviderHealth(),
@@ -111,6 +114,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     connectionString: database.connectionString,
     notifications,
     authenticator,
+    recorder,
     call,
     newAccount: (settings = {}) => created({ body: settings }),
     newKey: (owner, settings = {}) => created({ key: owner, body: settings }),
