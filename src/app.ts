@@ -3,6 +3,7 @@ import type { ApiKeys } from './accounts/api-keys.ts';
 import type { Config } from './config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
+import type { Funding } from './funding.ts';
 import type { Gateway, InferencePath } from './gateway.ts';
 import { requireKey, type Authenticate } from './http/authenticate.ts';
 import { crossOrigin } from './http/cross-origin.ts';
@@ -33,6 +34,7 @@ export interface AppDeps {
   exchangeRate: ExchangeRate;
   health: ProviderHealth;
   wallet: Wallet;
+  funding: Funding;
 }
 
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */

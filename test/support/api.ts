@@ -14,6 +14,7 @@ import { createLog } from '../../src/log.ts';
 import { createExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { createProviderHealth } from '../../src/routing/health.ts';
 import { createTestDatabase } from './database.ts';
+import { openFunding } from './funded.ts';
 
 /** An answer, read. */
 export interface Answer {
@@ -70,6 +71,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
   const notifications = createNotifications(database.connectionString, log);
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool: database.pool, secrets, notifications, log });
+  const opened = openFunding(database, deps.wallet ?? noWallet);
   const recorder = new Recorder(database.pool, log);
   const app = createApp({
     config,
@@ -83,6 +85,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     exchangeRate: createExchangeRate(config),
     health: createProviderHealth(),
     wallet: noWallet,
+    funding: opened.funding,
     ...deps,
   });
   const server = createHttpServer(app);
@@ -124,6 +127,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
         server.closeAllConnections();
       });
       await authenticator.close();
+      await opened.close();
       await notifications.close();
       await database.drop();
     },
