@@ -76,11 +76,10 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       const { id, accountId, key } = (await answer.json()) as { id: string; accountId: string; key: string };
       return { id, accountId, secret: key };
     },
-    async fund(key, sats) {
-      const answer = await post('/api/wallet/fund', { amount: sats }, key);
-      const { invoiceId, paymentRequest } = (await answer.json()) as { invoiceId: string; paymentRequest: string };
-      await server.wallet.pay(paymentRequest);
-      await until(async () => (await server.funding.status(key.accountId, invoiceId)).status === 'paid');
+    async fund({ accountId }, sats) {
+      const { invoice } = await server.funding.fund(accountId, { amountSat: sats });
+      await server.wallet.pay(invoice.bolt11);
+      await until(async () => (await server.funding.status(accountId, invoice.id)).status === 'paid');
     },
     audit: () => auditLedger(database.pool, { oldestHoldSeconds: 3660 }),
     async close() {
