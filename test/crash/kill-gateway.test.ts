@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Pool, PoolClient } from '../../src/db/postgres.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
-import { OpenStream } from '../support/chat-stream.ts';
+import { beginStream } from '../support/chat-stream.ts';
 import { chat, ownPromptTokens } from '../support/chat.ts';
 import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
 import { createSite, fundAccount, type GatewayProcess, type GatewaySite, type SharedDatabase } from '../support/gateway-process.ts';
@@ -151,13 +151,7 @@ describe('a gateway killed', () => {
   it('in the middle of a stream: the charge is its last checkpoint, no more than was delivered', async () => {
     const key = await fundedKey();
     const delivered = 'four words were delivered ';
-    const held = upstream.hold();
-    const answer = gateway.post('/v1/chat/completions', chat({ stream: true }), key);
-    const exchange = await held;
-    exchange.startStream();
-    await exchange.content(delivered);
-    const stream = new OpenStream(await answer);
-    await stream.until('delivered');
+    const { exchange, stream } = await beginStream(gateway, upstream, key, delivered);
     const checkpointed = await until(async () => (await holdsOf(pool, key.accountId))[0]?.checkpoint_msat);
     await exchange.content('and then some more of them came ');
     await stream.until('came');

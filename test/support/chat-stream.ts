@@ -1,3 +1,7 @@
+import { chat } from './chat.ts';
+import type { FakeExchange, FakeProvider } from './fake-provider.ts';
+import type { TestGateway, TestKey } from './gateway.ts';
+
 /** The settled figures that a stream ends with. */
 export interface Settled {
   cost_usd: number;
@@ -61,6 +65,11 @@ export class OpenStream {
     this.#reader = body.getReader() as ReadableStreamDefaultReader<Uint8Array>;
   }
 
+  /** What has been read so far. */
+  get raw(): string {
+    return this.#raw;
+  }
+
   /** Reads on until `text` has come. Throws where the stream ends before that. */
   async until(text: string): Promise<string> {
     while (!this.#raw.includes(text)) {
@@ -79,4 +88,27 @@ export class OpenStream {
       this.#raw += this.#decoder.decode(value, { stream: true });
     }
   }
+}
+
+/** A stream under way: the provider's end of it and the client's. */
+export interface BegunStream {
+  exchange: FakeExchange;
+  stream: OpenStream;
+}
+
+/** Asks for a stream and reads on until its first piece, `content`, was delivered. */
+export async function beginStream(
+  gateway: Pick<TestGateway, 'post'>,
+  upstream: FakeProvider,
+  key: TestKey,
+  content: string,
+): Promise<BegunStream> {
+  const held = upstream.hold();
+  const answer = gateway.post('/v1/chat/completions', chat({ stream: true, max_tokens: 300 }), key);
+  const exchange = await held;
+  exchange.startStream();
+  await exchange.content(content);
+  const stream = new OpenStream(await answer);
+  await stream.until(content);
+  return { exchange, stream };
 }

@@ -143,7 +143,7 @@ function watch(child: ChildProcess): Launched {
   child.stdout?.on('data', collect);
   child.stderr?.on('data', collect);
   // `close` comes after the last byte of both.
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, output }) as Ended);
+  const ended = once(child, 'close').then(([code, signal]): Ended => ({ code, signal, output }));
   return { child, ended, output: () => output };
 }
 
