@@ -27,6 +27,8 @@ export interface TestGateway {
   readonly database: TestDatabase;
   /** A new account's owner key. */
   newKey(settings?: Record<string, unknown>): Promise<TestKey>;
+  /** Changes a key by its own hand: it must be an owner's. */
+  patchKey(key: TestKey, settings: object): Promise<void>;
   /** POSTs JSON (or bytes as they are) with a key. */
   post(path: string, body: unknown, key?: TestKey | null, headers?: Record<string, string>, signal?: AbortSignal): Promise<Response>;
   get(path: string, key?: TestKey | null): Promise<Response>;
@@ -75,6 +77,11 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       const answer = await post('/api/keys', settings);
       const { id, accountId, key } = (await answer.json()) as { id: string; accountId: string; key: string };
       return { id, accountId, secret: key };
+    },
+    async patchKey(key, settings) {
+      const headers = { 'content-type': 'application/json', ...headersOf(key) };
+      const answer = await fetch(`${url}/api/keys/${key.id}`, { method: 'PATCH', headers, body: JSON.stringify(settings) });
+      if (answer.status !== 200) throw new Error(`the key was not changed: ${await answer.text()}`);
     },
     async fund({ accountId }, sats) {
       const { invoice } = await server.funding.fund(accountId, { amountSat: sats });
