@@ -3,7 +3,7 @@ import { loadConfig, type Config, type DeploymentConfig } from '../../src/config
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
 import { createLog, type Logger } from '../../src/log.ts';
 import type { Provider } from '../../src/providers/provider.ts';
-import { startServer, type RunningServer } from '../../src/server.ts';
+import { startServer, type RunningServer } from '../../src/start-server.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 import { TEST_ROOT } from './funded.ts';
 import { until } from './until.ts';
