@@ -15,10 +15,22 @@ const text = z.string().trim().min(1);
 const integer = (lowest: number, highest = Number.MAX_SAFE_INTEGER) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(lowest).max(highest));
 const decimal = (lowest: number, highest: number) =>
-  z.string().regex(/^\d+(\.\d+)?$/, 'must be a decimal number').transform(Number).pipe(z.number().min(lowest).max(highest));
-const usd = z.string().regex(/^\d{1,9}(\.\d{1,12})?$/, 'must be an amount in USD').transform(picoUsdFromUsd);
+  z
+    .string()
+    .regex(/^\d+(\.\d+)?$/, 'must be a decimal number')
+    .transform(Number)
+    .pipe(z.number().min(lowest).max(highest));
+const usd = z
+  .string()
+  .regex(/^\d{1,9}(\.\d{1,12})?$/, 'must be an amount in USD')
+  .transform(picoUsdFromUsd);
 const flag = z.enum(['true', 'false', '1', '0', '']).transform((value) => value === 'true' || value === '1');
-const list = z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean));
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean),
+);
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => value.replace(/\/+$/, ''));
 
 const addressRange = list.refine(
@@ -148,7 +160,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
  */
 export function withSecretKey(config: Config, dataDir: string): Config {
   if (config.secretKeys.length > 0) return config;
-  if (config.DATABASE_URL) throw new ConfigError('SECRET_KEY is required with DATABASE_URL: 32 random bytes or more, e.g. `openssl rand -hex 32`');
+  if (config.DATABASE_URL)
+    throw new ConfigError('SECRET_KEY is required with DATABASE_URL: 32 random bytes or more, e.g. `openssl rand -hex 32`');
   const file = path.join(dataDir, 'secret-key');
   if (!existsSync(file)) {
     mkdirSync(dataDir, { recursive: true });
@@ -169,9 +182,11 @@ function parseSecretKeys(value: string): RootSecret[] {
     const id = separator < 0 ? '0' : entry.slice(0, separator);
     return { id, secret: decodeSecret(entry.slice(separator + 1)) };
   });
-  if (keys.some(({ id }) => !/^(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/.test(id))) throw new ConfigError('SECRET_KEY: an id must be a number from 0 to 255');
+  if (keys.some(({ id }) => !/^(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/.test(id)))
+    throw new ConfigError('SECRET_KEY: an id must be a number from 0 to 255');
   if (new Set(keys.map(({ id }) => id)).size < keys.length) throw new ConfigError('SECRET_KEY: two secrets have the same id');
-  if (keys.some(({ secret }) => secret.length < MIN_SECRET_BYTES)) throw new ConfigError(`SECRET_KEY: a secret needs ${MIN_SECRET_BYTES} random bytes or more, e.g. \`openssl rand -hex 32\``);
+  if (keys.some(({ secret }) => secret.length < MIN_SECRET_BYTES))
+    throw new ConfigError(`SECRET_KEY: a secret needs ${MIN_SECRET_BYTES} random bytes or more, e.g. \`openssl rand -hex 32\``);
   return keys;
 }
 
@@ -181,11 +196,18 @@ function decodeSecret(value: string): Buffer {
   return /^[A-Za-z0-9+/_-]+={0,2}$/.test(value) ? Buffer.from(value, 'base64') : Buffer.from(value);
 }
 
-function refuseUnsafeSimulation(config: { LIGHTNING_BACKEND: string; ALLOW_SIMULATED: boolean; NODE_ENV?: string | undefined; HOST: string }): void {
+function refuseUnsafeSimulation(config: {
+  LIGHTNING_BACKEND: string;
+  ALLOW_SIMULATED: boolean;
+  NODE_ENV?: string | undefined;
+  HOST: string;
+}): void {
   if (config.LIGHTNING_BACKEND !== 'simulated' || config.ALLOW_SIMULATED) return;
   const advice = 'set ALLOW_SIMULATED=true if play money is really what you want';
-  if (config.NODE_ENV === 'production') throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet does not run with NODE_ENV=production; ${advice}`);
-  if (!/^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(config.HOST)) throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet listens on loopback only, not on HOST; ${advice}`);
+  if (config.NODE_ENV === 'production')
+    throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet does not run with NODE_ENV=production; ${advice}`);
+  if (!/^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(config.HOST))
+    throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet listens on loopback only, not on HOST; ${advice}`);
 }
 
 function readGatewayFile(file: string): z.infer<typeof gatewayFile> {

@@ -65,7 +65,7 @@ const SETTLE_LIMIT_MS = 8_000;
 
 /** Puts the gateway together and starts it. Rejects where the address is taken or the database cannot be reached. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { config, log, connectionString } = options;
+  const { config, log } = options;
   const base = openBase(options);
   const money = await openMoney(options, base);
   const { pool, notifications } = base;
