@@ -65,8 +65,17 @@ const SETTLE_LIMIT_MS = 8_000;
 
 /** Puts the gateway together and starts it. Rejects where the address is taken or the database cannot be reached. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { config, log } = options;
   const base = openBase(options);
+  try {
+    return await serve(options, base);
+  } catch (error) {
+    await closeBase(base);
+    throw error;
+  }
+}
+
+async function serve(options: ServerOptions, base: Base): Promise<RunningServer> {
+  const { config, log } = options;
   const money = await openMoney(options, base);
   const { pool, notifications } = base;
   const { models, holds, leases, recorder, funding, wallet } = money;
@@ -101,8 +110,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       await closed;
       await authenticator.close();
       funding.close();
-      await Promise.all([wallet.close(), models.close(), notifications.close()]);
-      await Promise.all([pool.end(), base.ledgerPool.end()]);
+      await Promise.all([wallet.close(), models.close()]);
+      await closeBase(base);
     },
   };
 }
@@ -121,6 +130,11 @@ function openBase({ connectionString, log }: ServerOptions): Base {
     ledgerPool: createPool({ connectionString, max: LEDGER_CONNECTIONS, onError }),
     notifications: createNotifications(connectionString, log),
   };
+}
+
+async function closeBase({ pool, ledgerPool, notifications }: Base): Promise<void> {
+  await notifications.close();
+  await Promise.all([pool.end(), ledgerPool.end()]);
 }
 
 /** All that prices, holds, charges and credits. */
