@@ -58,11 +58,11 @@ async function copy() {
 }
 
 function offerWebln() {
-  if (window.webln) by('webln').hidden = false;
+  if (typeof window.webln?.sendPayment === 'function') by('pay-webln').hidden = false;
 }
 
 async function payWithWebln() {
-  by('webln').disabled = true;
+  by('pay-webln').disabled = true;
   by('note').textContent = 'Confirm the payment in your wallet.';
   try {
     await window.webln.enable();
@@ -71,14 +71,14 @@ async function payWithWebln() {
   } catch {
     by('note').textContent = 'The wallet did not pay. You can try again, or scan the code.';
   } finally {
-    by('webln').disabled = false;
+    by('pay-webln').disabled = false;
   }
 }
 
 by('copy').hidden = false;
 by('copy').addEventListener('click', () => void copy());
 by('bolt11').addEventListener('focus', () => by('bolt11').select());
-by('webln').addEventListener('click', () => void payWithWebln());
+by('pay-webln').addEventListener('click', () => void payWithWebln());
 window.addEventListener('webln:ready', offerWebln);
 window.addEventListener('load', offerWebln);
 offerWebln();
