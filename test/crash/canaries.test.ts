@@ -8,6 +8,7 @@ import { createSite, fundAccount, type GatewayProcess, type GatewaySite } from '
 import { TEST_ROOT } from '../support/funded.ts';
 import type { TestKey } from '../support/gateway.ts';
 import { settledHold } from '../support/ledger.ts';
+import { until } from '../support/until.ts';
 
 const canary = (name: string) => `canary-${name}-${randomUUID()}`;
 
@@ -39,6 +40,7 @@ beforeAll(async () => {
   await fundAccount(database, key, 1_000);
   await useEveryWay(doomed);
   await loseConnections(database.pool);
+  await until(async () => (await doomed.post('/v1/chat/completions', body(), key)).status === 200);
   await useEveryWay(doomed);
   output = await crashMidStream(doomed);
   await settledHold(database.pool, key.accountId);

@@ -77,6 +77,26 @@ describe('a gateway told to stop', () => {
     expect(await accountOf(database.pool, key.accountId)).toMatchObject({ posted_msat: deposit - charged, held_msat: 0n });
     expect(await audit()).toEqual([]);
   });
+
+  it('lets its clients finish after one Ctrl-C, and ends at once after another', async () => {
+    const gateway = await site.start();
+    const { exchange, stream } = await beginStream(gateway, upstream, await gateway.newKey(), 'begun');
+
+    // As the terminal and npm send it: twice, in an instant.
+    gateway.signal('SIGINT');
+    gateway.signal('SIGINT');
+    await until(() => gateway.output().includes('"stopping"'));
+    await exchange.content('and going on');
+    await stream.until('and going on');
+
+    let code: number | null | undefined;
+    void gateway.ended.then((end) => (code = end.code));
+    await until(() => {
+      gateway.signal('SIGINT');
+      return code !== undefined;
+    });
+    expect(code).toBe(1);
+  });
 });
 
 describe('a gateway stopped for longer than its leases', () => {

@@ -42,6 +42,8 @@ export interface GatewayProcess {
   readonly url: string;
   /** What it has written so far. */
   output(): string;
+  /** Resolves once it is gone. */
+  readonly ended: Promise<Ended>;
   signal(signal: NodeJS.Signals): void;
   /** Sends a signal and waits for the end. */
   end(signal: NodeJS.Signals): Promise<Ended>;
@@ -159,6 +161,7 @@ function gatewayProcess(url: string, { child, ended, output }: Launched): Gatewa
   return {
     url,
     output,
+    ended,
     signal: (signal) => void child.kill(signal),
     end(signal) {
       child.kill(signal);
