@@ -43,12 +43,16 @@ interface Waiting<Row, Verdict> {
   row: Row;
   resolve: (verdict: Verdict) => void;
   reject: (error: Error) => void;
+  /** When it first found its account locked, of `performance.now()`. */
+  busySince?: number;
 }
 
 const LOCK_NOT_AVAILABLE = '55P03';
 /** Ended in favour of another transaction: a serialization failure, a deadlock. */
 const GAVE_WAY = new Set(['40001', '40P01']);
-const DIVERTED_AGAIN_MS = 50;
+/** How long a row for which there is no lane looks for its account's lock to be free, and how often. */
+const BUSY_LIMIT_MS = 1_000;
+const BUSY_RETRY_MS = 20;
 const RETRY_MS = [50, 100, 200, 400, 800];
 
 /**
@@ -206,10 +210,13 @@ export class Batch<Row extends BatchRow, Verdict> {
     else if (this.#lanes.size < this.#maxLanes) {
       this.#lanes.set(accountId, [waiting]);
       void this.#workLane(accountId);
-    } else if (waiting.row.mustLand) {
-      // Not at once: with nothing else to do, that would ask the database again and again.
-      setTimeout(() => this.#requeue(waiting), DIVERTED_AGAIN_MS);
-    } else this.#reject(waiting, new NotCarriedOutError('locked'));
+    } else {
+      // Most locks are another gateway's batch, and gone in milliseconds.
+      waiting.busySince ??= performance.now();
+      const tooLong = performance.now() - waiting.busySince > BUSY_LIMIT_MS;
+      if (tooLong && !waiting.row.mustLand) this.#reject(waiting, new NotCarriedOutError('locked'));
+      else setTimeout(() => this.#requeue(waiting), BUSY_RETRY_MS);
+    }
   }
 
   async #workLane(accountId: string): Promise<void> {
