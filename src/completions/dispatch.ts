@@ -5,7 +5,7 @@ import type { UpstreamAnswer } from '../providers/provider.ts';
 import { usageFromWire } from '../pricing/usage.ts';
 import type { Usage } from '../pricing/rate-card.ts';
 import type { Deployment } from '../routing/deployment.ts';
-import type { ProviderHealth } from '../routing/health.ts';
+import type { Observation, ProviderHealth } from '../routing/health.ts';
 import { collectBody, relayStream, type StreamEnd } from './relay.ts';
 import type { ChatRequest } from './request.ts';
 import { countOutputTokens } from './tokens.ts';
@@ -66,12 +66,20 @@ export async function dispatch(d: Dispatch): Promise<Dispatched> {
     if (d.signal.aborted || !d.lease.held()) break;
     const leg: Leg = { deployment, dispatchedAt: performance.now() };
     const result = await attempt(d, leg);
-    d.health.observe(deployment.provider.id, { ok: result.kind !== 'failed', latencyMs: performance.now() - leg.dispatchedAt });
+    // What we ended ourselves says nothing about the provider.
+    if (!d.signal.aborted) d.health.observe(deployment.provider.id, observationOf(result, leg));
     if (result.kind !== 'failed') return result;
     if ((d.signal.reason as AbortReason | undefined) === 'client_gone') return { ...leg, kind: 'client_gone' };
     attempts.push(`${deployment.provider.id}: ${result.reason}`);
   }
   return { kind: 'failed', attempts };
+}
+
+/** Good is an answer that was not broken off; its latency is that of the first byte. */
+function observationOf(result: Answered | Failed, { dispatchedAt }: Leg): Observation {
+  const brokenOff = result.kind === 'stream' && (result.end.reason === 'broke_off' || result.end.reason === 'provider_error');
+  const firstByteAt = result.kind === 'json' ? result.firstByteAt : result.kind === 'stream' ? result.end.firstByteAt : null;
+  return { ok: result.kind !== 'failed' && !brokenOff, latencyMs: (firstByteAt ?? performance.now()) - dispatchedAt };
 }
 
 async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
