@@ -160,4 +160,12 @@ describe('a client that leaves', () => {
     const { requests } = (await (await gateway.get('/api/requests', key)).json()) as { requests: Record<string, unknown>[] };
     expect(requests).toMatchObject([{ outcome: 'client_gone', chargedMsat: Number(OWN_PROMPT_MSAT) + 6, completionTokens: 3 }]);
   });
+
+  it('says nothing about the provider: its success rate stays whole', async () => {
+    const { providers } = (await (await gateway.get('/api/status')).json()) as {
+      providers: { id: string; status: string; windows: Record<string, { successRate: number | null }> }[];
+    };
+    const fake = providers.find(({ id }) => id === 'fake');
+    expect([fake?.status, fake?.windows['1h']?.successRate]).toEqual(['active', 1]);
+  });
 });

@@ -6,6 +6,8 @@ import { completion, contentEvent, startFakeProvider, type FakeProvider, type Fa
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { accountOf, settledHold } from '../support/ledger.ts';
 
+/** Every byte there is, in an order that makes neither text nor events. */
+const GARBAGE = Buffer.from(Array.from({ length: 500_000 }, (_, index) => (index * 7_919 + (index >> 3)) & 0xff));
 const CANARY = 'canary-upstream-key';
 
 let upstream: FakeProvider;
@@ -161,6 +163,7 @@ describe('a provider that fails after the first byte', () => {
   const cases: [string, FakeScript][] = [
     ['a reset', (exchange) => exchange.reset()],
     ['an end without a finish', (exchange) => exchange.end()],
+    ['bytes that are no stream', async (exchange) => exchange.send(GARBAGE).then(() => exchange.end())],
     ['a line of 5 MB', async (exchange) => exchange.send(contentEvent('x'.repeat(5 * 1024 * 1024)))],
   ];
 
@@ -193,6 +196,19 @@ describe('a provider that fails after the first byte', () => {
 
     expect(await readStream(answer)).toMatchObject({ content: 'some', done: false, error: { message: 'overloaded' } });
     expect(await settledHold(gateway.pool, key.accountId)).toMatchObject({ state: 'posted' });
+  });
+
+  it('is seen to fail, by that too', async () => {
+    const own = await startGateway({ deployments: [upstream.deployment()] });
+    upstream.script(async (exchange) => {
+      exchange.startStream();
+      await exchange.content('some');
+      exchange.reset();
+    });
+    await (await own.post('/v1/chat/completions', chat({ stream: true }), await own.newKey())).text();
+    const { providers } = (await (await own.get('/api/status')).json()) as { providers: { id: string; status: string }[] };
+    expect(providers.find(({ id }) => id === 'fake')?.status).toBe('degraded');
+    await own.close();
   });
 
   it('by breaking a JSON answer off: nothing was delivered, nothing is charged', async () => {
