@@ -100,6 +100,7 @@ const environment = z.object({
   TOPUP_DEFAULT_SATS: integer(1, 1_000_000).default(1000),
   RATE_LIMIT_RPM: integer(1).default(300),
   RATE_LIMIT_TPM: integer(1).default(1_000_000),
+  OPEN_STREAMS_PER_ACCOUNT: integer(1).default(256),
   BTC_USD: decimal(1, 1e9).transform(exchangeRateFromBtcUsd).optional(),
   MARKUP_PERCENT: decimal(0, 1000).default(0),
   OPENAI_API_KEY: text.optional(),

@@ -2,6 +2,7 @@ import { createHmac, hash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import type { ApiKey } from './accounts/api-key.ts';
 import { admit, FundsNeededError, KeyChangedError, RepeatedError, type Admitted } from './admission/admit.ts';
+import { OpenStreams } from './admission/open-streams.ts';
 import type { RateLimit } from './admission/rate-limit.ts';
 import { conclude, promptTokensOf, replay, streamHead } from './completions/conclude.ts';
 import { dispatch, type AbortReason, type Dispatch } from './completions/dispatch.ts';
@@ -62,11 +63,15 @@ export class Gateway {
   readonly #deps: GatewayDeps;
   readonly #accountHashes = new WeakMap<ApiKey, string>();
   readonly #underWay = new Set<Exchange>();
+  readonly #openStreams: OpenStreams;
+  /** Requests that have come in and are not answered, dispatched or not. */
+  #inside = 0;
   /** Set once the gateway takes no more requests. */
   #onEmpty: (() => void) | undefined;
 
   constructor(deps: GatewayDeps) {
     this.#deps = deps;
+    this.#openStreams = new OpenStreams(deps.config.OPEN_STREAMS_PER_ACCOUNT);
   }
 
   /** Requests under way now. */
@@ -74,10 +79,10 @@ export class Gateway {
     return this.#underWay.size;
   }
 
-  /** Takes no more requests; resolves once none is under way. */
+  /** Takes no more requests; resolves once those that are inside have been answered. */
   async close(): Promise<void> {
     const emptied = new Promise<void>((resolve) => (this.#onEmpty = resolve));
-    if (this.#underWay.size > 0) await emptied;
+    if (this.#inside > 0) await emptied;
   }
 
   /** Ends every request under way: what was delivered is charged, the rest is released. */
@@ -86,11 +91,25 @@ export class Gateway {
   }
 
   /** Answers one chat-completions request. Rejects with what the client is to be told, as long as nothing was sent. */
-  async chat(req: Request, res: Response, { path, streamDefault }: InferencePath): Promise<void> {
-    const { authenticate, config, models, exchangeRate, pool } = this.#deps;
-    const startedAt = performance.now();
+  async chat(req: Request, res: Response, path: InferencePath): Promise<void> {
     if (this.#onEmpty)
       throw new GatewayError('overloaded', { message: 'The gateway is stopping.', retryAfter: 1, headers: { Connection: 'close' } });
+    this.#inside++;
+    try {
+      await this.#answer(req, res, path);
+    } finally {
+      this.#leave();
+    }
+  }
+
+  #leave(): void {
+    this.#inside--;
+    if (this.#inside === 0) this.#onEmpty?.();
+  }
+
+  async #answer(req: Request, res: Response, { path, streamDefault }: InferencePath): Promise<void> {
+    const { authenticate, config, models, exchangeRate, pool } = this.#deps;
+    const startedAt = performance.now();
     let { key } = await authenticate(req);
     const body = await readBody(req, config.BODY_LIMIT_MB * 1024 * 1024);
     refuseOtherTypes(req);
@@ -126,8 +145,17 @@ export class Gateway {
     const maxCostPicoUsd = lesser(wishes.maxCostPicoUsd, call.request.routing.maxCostPicoUsd);
     const { candidates, quote } = await this.#quote(call, choice, maxCostPicoUsd);
     const affordable = { ...choice, candidates };
-    const admitted = await this.#admit(req, call, wishes, { choice: affordable, quote, maxCostPicoUsd, repeatable });
-    const exchange = this.#open(call, admitted, { choice: affordable, quote, repeatable });
+    const leave = call.request.stream ? this.#openStreams.enter(call.key.accountId) : undefined;
+    try {
+      const admitted = await this.#admit(req, call, wishes, { choice: affordable, quote, maxCostPicoUsd, repeatable });
+      await this.#carryOut(this.#open(call, admitted, { choice: affordable, quote, repeatable }));
+    } finally {
+      leave?.();
+    }
+  }
+
+  async #carryOut(exchange: Exchange): Promise<void> {
+    this.#underWay.add(exchange);
     try {
       const dispatched = await dispatch(this.#dispatchOf(exchange));
       await conclude(this.#deps, exchange, dispatched);
@@ -136,7 +164,7 @@ export class Gateway {
       if (!(error instanceof GatewayError)) exchange.lease.end();
       throw error;
     } finally {
-      this.#close(exchange);
+      this.#underWay.delete(exchange);
     }
   }
 
@@ -186,7 +214,7 @@ export class Gateway {
     });
   }
 
-  /** From here on the request is known as under way, until `#close`. */
+  /** The admitted request with its lease, and what gives it up. */
   #open(call: Call, { hold, ticket, since }: Admitted, priced: Pick<Exchange, 'choice' | 'quote' | 'repeatable'>): Exchange {
     const abort = new AbortController();
     const give = (reason: AbortReason) => abort.abort(reason);
@@ -200,13 +228,7 @@ export class Gateway {
       if (!call.res.writableFinished && !call.res.headersSent) give('client_gone');
     });
     if (call.res.destroyed) give('client_gone');
-    this.#underWay.add(exchange);
     return exchange;
-  }
-
-  #close(exchange: Exchange): void {
-    this.#underWay.delete(exchange);
-    if (this.#underWay.size === 0) this.#onEmpty?.();
   }
 
   #dispatchOf(exchange: Exchange): Dispatch {
