@@ -80,7 +80,11 @@ export class Recorder {
   readonly #pool: Pool;
   readonly #log: Logger;
   #waiting: UsageRecord[] = [];
-  #writing: Promise<void> | undefined;
+  #writing = false;
+  /** How many records were added, and how many of them are done with; `#flushes` wait for a number of them. */
+  #added = 0;
+  #done = 0;
+  #flushes: { upTo: number; resolve: () => void }[] = [];
 
   constructor(pool: Pool, log: Logger) {
     this.#pool = pool;
@@ -93,21 +97,27 @@ export class Recorder {
       return;
     }
     this.#waiting.push(record);
-    this.#writing ??= this.#write().finally(() => (this.#writing = undefined));
+    this.#added++;
+    if (!this.#writing) void this.#write();
   }
 
   /** Resolves once every record added so far is written (or given up), so that a report can count on them. */
   async flush(): Promise<void> {
-    while (this.#writing) await this.#writing;
+    const upTo = this.#added;
+    if (this.#done < upTo) await new Promise<void>((resolve) => this.#flushes.push({ upTo, resolve }));
   }
 
   async #write(): Promise<void> {
+    this.#writing = true;
     // Records of the same moment share a statement.
     await new Promise(setImmediate);
     while (this.#waiting.length > 0) {
       const records = this.#waiting.splice(0, MAX_ROWS);
       if (!(await this.#insert(records)) && records.length > 1) for (const record of records) await this.#insert([record]);
+      this.#done += records.length;
+      while (this.#flushes[0] && this.#flushes[0].upTo <= this.#done) this.#flushes.shift()?.resolve();
     }
+    this.#writing = false;
   }
 
   async #insert(records: UsageRecord[]): Promise<boolean> {
