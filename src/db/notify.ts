@@ -39,6 +39,7 @@ class ReconnectingListener implements Notifications {
   #probe: NodeJS.Timeout | undefined;
   #retryMs = FIRST_RETRY_MS;
   #closed = false;
+  #lastQuery: Promise<unknown> = Promise.resolve();
   connected = false;
 
   constructor(connectionString: string, log?: Logger) {
@@ -58,7 +59,7 @@ class ReconnectingListener implements Notifications {
 
   async notify(channel: string, payload: string): Promise<void> {
     if (!this.#client || !this.connected) throw new Error('connection to the database lost: not listening');
-    await this.#client.query('select pg_notify($1, $2)', [channel, payload]);
+    await this.#query(this.#client, 'select pg_notify($1, $2)', [channel, payload]);
   }
 
   async close(): Promise<void> {
@@ -91,14 +92,21 @@ class ReconnectingListener implements Notifications {
     if (this.#client !== client) return;
     this.connected = true;
     this.#retryMs = FIRST_RETRY_MS;
-    this.#probe = setInterval(() => void client.query('select 1').catch((error: unknown) => this.#lost(client, error)), PROBE_MS);
+    this.#probe = setInterval(() => void this.#query(client, 'select 1').catch((error: unknown) => this.#lost(client, error)), PROBE_MS);
     this.#probe.unref();
     for (const subscriptions of this.#channels.values()) for (const { onGap } of subscriptions) onGap();
   }
 
   async #listenTo(channel: string): Promise<void> {
     const client = this.#client;
-    if (client) await client.query(`listen ${client.escapeIdentifier(channel)}`);
+    if (client) await this.#query(client, `listen ${client.escapeIdentifier(channel)}`);
+  }
+
+  /** One statement after the other: the driver is about to give up queueing them itself. */
+  #query(client: pg.Client, text: string, values: unknown[] = []): Promise<unknown> {
+    const result = this.#lastQuery.then(() => client.query(text, values));
+    this.#lastQuery = result.catch(() => {});
+    return result;
   }
 
   #deliver(channel: string, payload: string): void {
