@@ -21,16 +21,17 @@ export async function underAdvisoryLock(options: AdvisoryLockOptions, work: (sig
   const { name, log, retryMs = 1_000, signal } = options;
   while (!signal.aborted) {
     try {
-      await tryOnce(options, work);
+      await onOneConnection({ ...options, retryMs }, work);
     } catch (error) {
       if (!signal.aborted) log?.warn({ err: error, work: name }, 'work under an advisory lock failed and starts again');
     }
-    await delay(retryMs, undefined, { signal }).catch(() => {});
+    await pause(retryMs, signal);
   }
 }
 
-async function tryOnce(
-  { connectionString, name, signal }: AdvisoryLockOptions,
+/** Waits for the lock and does the work once; the lock ends with the connection. */
+async function onOneConnection(
+  { connectionString, name, signal, retryMs }: Required<Pick<AdvisoryLockOptions, 'connectionString' | 'name' | 'signal' | 'retryMs'>>,
   work: (signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const client = new pg.Client({
@@ -42,13 +43,22 @@ async function tryOnce(
   const lost = new AbortController();
   client.on('error', () => lost.abort());
   client.on('end', () => lost.abort());
+  const ended = AbortSignal.any([signal, lost.signal]);
   try {
     await client.connect();
-    const { rows } = await client.query<{ had: boolean }>(`select pg_try_advisory_lock(hashtextextended($1, 8402)) as had`, [
-      `pura-gateway ${name}`,
-    ]);
-    if (rows[0]?.had) await work(AbortSignal.any([signal, lost.signal]));
+    while (!ended.aborted && !(await tryLock(client, name))) await pause(retryMs, ended);
+    if (!ended.aborted) await work(ended);
   } finally {
     await client.end().catch(() => {});
   }
+}
+
+async function tryLock(client: pg.Client, name: string): Promise<boolean> {
+  const sql = `select pg_try_advisory_lock(hashtextextended($1, 8402)) as had`;
+  const { rows } = await client.query<{ had: boolean }>(sql, [`pura-gateway ${name}`]);
+  return rows[0]?.had === true;
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {});
 }

@@ -4,7 +4,7 @@ export async function until<T>(probe: () => T | Promise<T>, timeoutMs = 10_000):
   for (;;) {
     const answer = await probe();
     if (answer !== false && answer !== undefined && answer !== null) return answer as NonNullable<Exclude<T, false>>;
-    if (performance.now() > deadline) throw new Error(`it did not come true within ${timeoutMs} ms: ${probe}`);
+    if (performance.now() > deadline) throw new Error(`it did not come true within ${timeoutMs} ms: ${String(probe)}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

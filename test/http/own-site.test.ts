@@ -1,0 +1,50 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Request } from 'express';
+import { GatewayError } from '../../src/errors.ts';
+import { refuseOtherSites, type OwnSiteConfig } from '../../src/http/own-site.ts';
+
+const LOCAL: OwnSiteConfig = { HOST: '127.0.0.1', PUBLIC_URL: undefined, ALLOW_SIMULATED: false };
+const NAMED: OwnSiteConfig = { HOST: '127.0.0.1', PUBLIC_URL: 'https://pura.example', ALLOW_SIMULATED: true };
+const OPEN: OwnSiteConfig = { HOST: '0.0.0.0', PUBLIC_URL: undefined, ALLOW_SIMULATED: true };
+
+function passes(config: OwnSiteConfig, host: string, headers: Record<string, string> = {}): boolean {
+  const request = { host, hostname: host.replace(/:\d+$/, ''), headers } as Partial<Request>;
+  try {
+    refuseOtherSites(request as Request, config);
+    return true;
+  } catch (error) {
+    if (error instanceof GatewayError && error.code === 'not_permitted') return false;
+    throw error;
+  }
+}
+
+describe('requests that may move play money', () => {
+  it.each([
+    ['loopback by its name', LOCAL, 'localhost:8402', true],
+    ['loopback by its address', LOCAL, '127.0.0.1:8402', true],
+    ['loopback by its IPv6 address', LOCAL, '[::1]:8402', true],
+    ['a name that points to loopback', LOCAL, 'rebound.example:8402', false],
+    ['a name that begins like an address', LOCAL, '127.0.0.1.example:8402', false],
+    ['a name that ends unlike localhost', LOCAL, 'notlocalhost:8402', false],
+    ['no name', LOCAL, '', false],
+    ["the operator's own name", NAMED, 'pura.example', true],
+    ['another name than the operator gave', NAMED, 'rebound.example', false],
+    ['any name where play money is served to other machines on purpose', OPEN, 'pura:8402', true],
+  ])('are sent to %s: %#', (_name, config, host, allowed) => {
+    expect(passes(config, host)).toBe(allowed);
+  });
+
+  it.each<[string, Record<string, string>, boolean]>([
+    ['no page', {}, true],
+    ['the address bar', { 'sec-fetch-site': 'none' }, true],
+    ['an own page', { 'sec-fetch-site': 'same-origin', origin: 'http://localhost:8402' }, true],
+    ["an own page's form, which hides its origin", { 'sec-fetch-site': 'same-origin', origin: 'null' }, true],
+    ['a sandboxed frame of any site', { origin: 'null' }, false],
+    ['another site', { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }, false],
+    ['another port of this machine', { 'sec-fetch-site': 'same-site', origin: 'http://localhost:3000' }, false],
+    ['another site in an old browser', { origin: 'https://evil.example' }, false],
+    ['an origin that is none', { origin: '%' }, false],
+  ])('come from %s: %#', (_name, headers, allowed) => {
+    expect(passes(LOCAL, 'localhost:8402', headers)).toBe(allowed);
+  });
+});
