@@ -75,4 +75,19 @@ describe('a key that is cached', () => {
     expect((await running).status).toBe(200);
     expect(await gateway.audit()).toEqual([]);
   });
+
+  it('and is revoked while no gateway can listen is dead on metered paths at once', async () => {
+    const requestsBefore = upstream.requests.length;
+    const { rowCount } = await gateway.pool.query(
+      `select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and application_name = 'pura-gateway listener'`,
+    );
+    expect(rowCount).toBe(2);
+    const revoked = await fetch(`${gateway.url}/api/keys/${key.id}`, {
+      method: 'DELETE',
+      headers: { authorization: `Bearer ${key.secret}` },
+    });
+    expect(revoked.status).toBe(204);
+    expect([(await ask(gateway)).status, (await ask(other)).status]).toEqual([401, 401]);
+    expect(upstream.requests.length).toBe(requestsBefore);
+  });
 });

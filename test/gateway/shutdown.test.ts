@@ -105,3 +105,24 @@ describe('a gateway that stops', () => {
     await answer.body?.cancel().catch(() => {});
   });
 });
+
+describe('a stream that takes longer than it may', () => {
+  it('is ended with an error, and charged what was delivered', async () => {
+    gateway = await startGateway({ database, deployments: [upstream.deployment()], env: { STREAM_MAX_SECONDS: '1' } });
+    const key = await gateway.newKey();
+    const held = upstream.hold();
+    const streaming = gateway.post(PATH, chat({ stream: true }), key);
+    const exchange = await held;
+    exchange.startStream();
+    await exchange.content('twelve bytes');
+    const { done, error, settled } = await readStream(await streaming);
+
+    await exchange.clientGone;
+    expect({ done, code: error?.code, cost: settled?.cost_msat }).toEqual({
+      done: false,
+      code: 'upstream_error',
+      cost: ownPromptTokens(chat()) + 6,
+    });
+    await gateway.close();
+  });
+});

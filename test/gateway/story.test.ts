@@ -78,9 +78,13 @@ describe('the main story', () => {
       millisatoshis: '1000000',
     });
 
-    await gateway.server.wallet.pay(invoice);
+    const paid = await gateway.post('/dev/lightning/pay', { paymentRequest: invoice });
+    expect(await paid.json()).toEqual({ preimage: expect.stringMatching(/^[0-9a-f]{64}$/) });
     // Nobody asks for the invoice's status: the gateway credits it by itself.
     await until(async () => (await accountOf(database.pool, key.accountId)).posted_msat === 1_000_000n, 1_000);
+
+    const status = await read(`/api/wallet/status?invoiceId=${funding?.invoiceId}`);
+    expect(status).toMatchObject({ status: 'paid', receivedMsat: 1_000_000, balance: 1000 });
 
     const answer = await ask({ stream: true });
     expect([answer.status, answer.headers.get('x-pura-funding')]).toEqual([200, 'wallet']);
@@ -144,6 +148,21 @@ describe('the main story', () => {
       reason: 'too_costly',
     });
     expect((await gateway.post('/v1/chat/completions', { ...dear, max_tokens: 10 }, key)).status).toBe(200);
+  });
+
+  it('free requests end for everybody with the day’s ceiling, and funded accounts go on', async () => {
+    const own = await startGateway({ env: { FREE_TIER_GLOBAL_DAILY_USD: '0.0005' } });
+    const body = { model: 'demo-cheap', messages: [{ role: 'user', content: 'hi' }], max_tokens: 1_000 };
+    const key = await own.newKey();
+    let answer = await own.post('/v1/chat/completions', body, key);
+    for (let round = 0; answer.status === 200 && round < 100; round++) answer = await own.post('/v1/chat/completions', body, key);
+    expect(await errorOf(answer)).toMatchObject({ code: 'free_tier_exceeded', reason: 'daily_ceiling' });
+
+    const funded = await own.newKey();
+    await own.fund(funded, 1000);
+    expect((await own.post('/v1/chat/completions', body, funded)).headers.get('x-pura-funding')).toBe('wallet');
+    expect(await own.audit()).toEqual([]);
+    await own.close();
   });
 
   it.each(['1', '5000'])('X-Pura-Topup-Sats: %s names the amount of the invoice', async (sats) => {
