@@ -33,6 +33,9 @@ const HEADERS = {
 /** Low correction makes large modules, which a phone reads best from a screen; the margin is the standard's quiet zone. */
 const QR = { errorCorrectionLevel: 'L', margin: 4 } as const;
 const PNG_WIDTH = 720;
+/** Of the 256-colour cube, which no terminal's theme changes. */
+const BLACK_ON_WHITE = '\u001b[38;5;16;48;5;231m';
+const RESET = '\u001b[0m';
 
 const wholeNumber = new Intl.NumberFormat('en-US');
 
@@ -74,8 +77,9 @@ export function invoicePageHandlers(deps: InvoicePageDeps): Record<'page' | 'eve
 
     /** The code for a terminal, in colours of its own, so that it can be read from a dark one too. */
     async text(req, res) {
-      const code = await qrcode.toString(await qrText(req, res), { ...QR, type: 'terminal', small: true });
-      res.type('text/plain').send(`${code}\n`);
+      const code = await qrcode.toString(await qrText(req, res), { ...QR, type: 'utf8' });
+      const lines = code.split('\n').map((line) => `${BLACK_ON_WHITE}${line}${RESET}\n`);
+      res.type('text/plain').send(lines.join(''));
     },
 
     /** The page's own "Pay (simulated)": a plain form, so that it works without scripts. */
