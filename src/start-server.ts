@@ -139,7 +139,8 @@ async function closeBase({ pool, ledgerPool, notifications }: Base): Promise<voi
 
 /** All that prices, holds, charges and credits. */
 async function openMoney({ config, log, providers = [] }: ServerOptions, { pool, ledgerPool, notifications }: Base) {
-  const [root] = config.secretKeys;
+  // The oldest one: a secret that is added must not make another node of the simulated one.
+  const root = config.secretKeys.at(-1);
   if (!root) throw new ConfigError('SECRET_KEY is missing');
   const prices = compilePrices(config);
   const models = createModels(config, { prices, priceVersion: await loadPriceVersion(pool, prices), providers });
