@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Pool, PoolClient } from '../../src/db/postgres.ts';
+import type { Pool } from '../../src/db/postgres.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
+import { whileLocked } from '../support/account-lock.ts';
 import { beginStream } from '../support/chat-stream.ts';
 import { chat, ownPromptTokens } from '../support/chat.ts';
 import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
@@ -39,27 +40,6 @@ async function killAndRestart(): Promise<void> {
   expect(gateway.output()).toContain('(found running)');
 }
 
-/** Runs `work` while this account's row is locked by somebody else. */
-async function whileLocked({ accountId }: TestKey, work: (locker: PoolClient) => Promise<void>): Promise<void> {
-  const locker = await pool.connect();
-  try {
-    await locker.query('begin');
-    await locker.query('select 1 from accounts where id = $1 for update', [accountId]);
-    await work(locker);
-    await locker.query('rollback');
-  } finally {
-    locker.release();
-  }
-}
-
-/** The ledger's batch that waits for a lock, as PostgreSQL sees it. */
-async function batchesThatWait(): Promise<number> {
-  const { rows } = await pool.query<{ count: bigint }>(
-    `select count(*) as count from pg_stat_activity where wait_event_type = 'Lock' and query like '%ledger_batch%' and pid <> pg_backend_pid()`,
-  );
-  return Number(rows[0]?.count);
-}
-
 /** How a request ended, as its client saw it. */
 function outcomeOf(answer: Promise<Response>): Promise<string> {
   return answer.then(
@@ -83,9 +63,9 @@ describe('a gateway killed', () => {
     let outcome = Promise.resolve('');
 
     // The admission waits for the row; the gateway is stopped, so that it cannot see that it came through.
-    await whileLocked(key, async () => {
+    await whileLocked(pool, key, async (waiting) => {
       outcome = outcomeOf(gateway.post('/v1/chat/completions', chat(), key));
-      await until(async () => (await batchesThatWait()) === 1);
+      await until(async () => (await waiting()).length === 1);
       gateway.signal('SIGSTOP');
     });
     await until(async () => (await holdsOf(pool, key.accountId)).length === 1);
@@ -105,12 +85,12 @@ describe('a gateway killed', () => {
     const outcome = outcomeOf(gateway.post('/v1/chat/completions', chat(), key));
     const exchange = await held;
 
-    await whileLocked(key, async () => {
+    await whileLocked(pool, key, async (waiting) => {
       exchange.json(completion());
-      await until(async () => (await batchesThatWait()) === 1);
+      await until(async () => (await waiting()).length === 1);
       await gateway.end('SIGKILL');
       // The server does not notice that its client is gone: its statement ends with the limit on waiting for a lock.
-      await until(async () => (await batchesThatWait()) === 0);
+      await until(async () => (await waiting()).length === 0);
     });
     await killAndRestart();
 
@@ -128,9 +108,9 @@ describe('a gateway killed', () => {
     const exchange = await held;
     const dispatched = upstream.requests.length;
 
-    await whileLocked(key, async () => {
+    await whileLocked(pool, key, async (waiting) => {
       exchange.json(completion({ content: 'paid for' }));
-      await until(async () => (await batchesThatWait()) === 1);
+      await until(async () => (await waiting()).length === 1);
       gateway.signal('SIGSTOP');
     });
     const { posted_msat: charged } = await settledHold(pool, key.accountId);

@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { auditLedger } from '../../src/ledger/audit.ts';
+import { whileLocked } from '../support/account-lock.ts';
 import { beginStream, OpenStream } from '../support/chat-stream.ts';
 import { chat } from '../support/chat.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { completion, finishEvent, startFakeProvider, usageEvent, type FakeExchange, type FakeProvider } from '../support/fake-provider.ts';
 import { createSite, fundAccount, type GatewaySite } from '../support/gateway-process.ts';
+import type { TestKey } from '../support/gateway.ts';
 import { accountOf, holdsOf, settledHold } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
 
@@ -103,18 +105,28 @@ describe('a gateway stopped for longer than its leases', () => {
   it('delivers nothing more of what another one has settled, and settles nothing twice', async () => {
     const leases = { HOLD_LEASE_SECONDS: '2' };
     const [frozen, other] = await Promise.all([site.start(leases), site.start(leases)]);
-    const key = await frozen.newKey();
-    await fundAccount(database, key, DEPOSIT_SATS);
+    const [key, payer] = [await frozen.newKey(), await frozen.newKey()];
+    for (const account of [key, payer]) await fundAccount(database, account, DEPOSIT_SATS);
 
     // An answer that has not come yet, a stream after its first checkpoint, and one before it.
-    const held = upstream.hold();
-    const answer = frozen.post('/v1/chat/completions', chat({ max_tokens: 300 }), key);
-    const json = await held;
+    const ask = async (from: TestKey) => {
+      const held = upstream.hold();
+      const answer = frozen.post('/v1/chat/completions', chat({ max_tokens: 300 }), from);
+      return { exchange: await held, answer };
+    };
+    const { exchange: charging, answer: charged } = await ask(payer);
+    const { exchange: json, answer } = await ask(key);
     const checkpointed = await beginStream(frozen, upstream, key, 'early');
     await until(async () => (await holdsOf(database.pool, key.accountId)).some(({ checkpoint_msat: checkpoint }) => checkpoint !== null));
     const fresh = await beginStream(frozen, upstream, key, 'late');
-
-    frozen.signal('SIGSTOP');
+    // And, on an account of its own, an answer that has come and is about to be charged.
+    await whileLocked(database.pool, payer, async (waiting) => {
+      charging.json(completion({ content: 'unmetered' }));
+      await until(async () => (await waiting()).length === 1);
+      frozen.signal('SIGSTOP');
+      await until(async () => (await waiting()).length === 0);
+    });
+    expect(await settledHold(database.pool, payer.accountId)).toMatchObject({ state: 'voided' });
     await settledHold(database.pool, key.accountId);
     const swept = await holdsOf(database.pool, key.accountId);
     const balance = await accountOf(database.pool, key.accountId);
@@ -126,14 +138,16 @@ describe('a gateway stopped for longer than its leases', () => {
     frozen.signal('SIGCONT');
 
     expect(swept.map(({ state }) => state)).toEqual(['voided', 'posted', 'voided']);
-    const refusal = await answer;
-    expect(refusal.status).toBe(503);
-    expect(await refusal.text()).not.toContain('unmetered');
+    for (const refusal of [await answer, await charged]) {
+      expect(refusal.status).toBe(503);
+      expect(await refusal.text()).not.toContain('unmetered');
+    }
     for (const { stream } of [checkpointed, fresh]) await expect(stream.rest()).rejects.toThrow();
     for (const { stream } of [checkpointed, fresh]) expect(stream.raw).not.toContain('unmetered');
 
     // Both serve on; what was settled stays as it was.
     for (const gateway of [frozen, other]) expect((await gateway.post('/v1/chat/completions', chat(), key)).status).toBe(200);
+    expect(await accountOf(database.pool, payer.accountId)).toMatchObject({ posted_msat: BigInt(DEPOSIT_SATS) * 1_000n, held_msat: 0n });
     const after = await holdsOf(database.pool, key.accountId);
     expect(after.slice(0, swept.length)).toEqual(swept);
     const since = after.slice(swept.length).reduce((sum, { posted_msat: posted }) => sum + posted, 0n);
