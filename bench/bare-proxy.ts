@@ -17,11 +17,10 @@ class Passage implements Dispatcher.DispatchHandler {
 
   onRequestStart(): void {}
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    { connection: _, ...headers }: Record<string, string | string[]>,
-  ): void {
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Record<string, string | string[]>): void {
+    // Of this connection to the provider, not of the client's.
+    delete headers['connection'];
+    delete headers['keep-alive'];
     this.#res.on('drain', () => controller.resume());
     this.#res.writeHead(status, headers);
   }

@@ -43,7 +43,8 @@ try {
     ...(options.streams ? [{ connections: STREAMS_AT_ONCE, stream: true }] : []),
   ];
   for (const name of ['bare', 'pura'] as const) {
-    for (const stream of [false, true]) await round(name, { ...proxies[name], connections: 64, seconds: WARM_UP_SECONDS, stream });
+    for (const stream of options.streams ? [false, true] : [false])
+      await round(name, { ...proxies[name], connections: 64, seconds: WARM_UP_SECONDS, stream });
   }
   for (const shape of shapes) {
     for (let turn = 0; turn < ROUNDS; turn++) {
