@@ -45,7 +45,10 @@ export function readBody(req: Request, limitBytes: number): Promise<Buffer> {
     };
     req.on('data', take);
     req.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
-    const brokenOff = (): void => reject(new GatewayError('invalid_request', { message: 'The request body broke off.' }));
+    // `close` follows every request, whole or not, and an error costs its stack.
+    const brokenOff = (): void => {
+      if (!req.complete) reject(new GatewayError('invalid_request', { message: 'The request body broke off.' }));
+    };
     req.once('error', brokenOff);
     req.once('close', brokenOff);
   });
