@@ -70,6 +70,7 @@ const INSERT = `insert into requests (${COLUMNS.map(([column]) => column).join('
 
 const MAX_WAITING = 50_000;
 const MAX_ROWS = 500;
+const COLLECT_MS = 25;
 const ATTEMPTS = 5;
 
 /**
@@ -109,9 +110,9 @@ export class Recorder {
 
   async #write(): Promise<void> {
     this.#writing = true;
-    // Records of the same moment share a statement.
-    await new Promise(setImmediate);
     while (this.#waiting.length > 0) {
+      // Nobody waits for a record but the reader of a report: those of the same moment share a statement and its commit.
+      await delay(COLLECT_MS);
       const records = this.#waiting.splice(0, MAX_ROWS);
       if (!(await this.#insert(records)) && records.length > 1) for (const record of records) await this.#insert([record]);
       this.#done += records.length;
