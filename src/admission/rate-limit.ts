@@ -134,26 +134,27 @@ function refuseOver(
 }
 
 function headersOf([key, account]: readonly [Holder, Holder], own: Limits, whole: Limits): Record<string, string> {
+  const requests = stateOf(key.requests, own.requests, account.requests, whole.requests);
+  const tokens = stateOf(key.tokens, own.tokens, account.tokens, whole.tokens);
+  // Written out: names put together on every request made these the dearest six headers of an answer.
   return {
-    ...headersOfUnit('Requests', key.requests, own.requests, account.requests, whole.requests),
-    ...headersOfUnit('Tokens', key.tokens, own.tokens, account.tokens, whole.tokens),
+    'X-Pura-RateLimit-Limit-Requests': requests.limit,
+    'X-Pura-RateLimit-Remaining-Requests': requests.remaining,
+    'X-Pura-RateLimit-Reset-Requests': requests.reset,
+    'X-Pura-RateLimit-Limit-Tokens': tokens.limit,
+    'X-Pura-RateLimit-Remaining-Tokens': tokens.remaining,
+    'X-Pura-RateLimit-Reset-Tokens': tokens.reset,
   };
 }
 
 /** The key's limit, what is left of it and of the account's, and the seconds until all of the scarcer one is back. */
-function headersOfUnit(
-  unit: string,
-  key: SlidingWindow,
-  limit: number,
-  account: SlidingWindow,
-  accountLimit: number,
-): Record<string, string> {
+function stateOf(key: SlidingWindow, limit: number, account: SlidingWindow, accountLimit: number) {
   const keyLeft = limit - key.total;
   const accountLeft = accountLimit - account.total;
   const scarcer = accountLeft < keyLeft ? account : key;
   return {
-    [`X-Pura-RateLimit-Limit-${unit}`]: String(limit),
-    [`X-Pura-RateLimit-Remaining-${unit}`]: String(Math.max(0, Math.min(keyLeft, accountLeft))),
-    [`X-Pura-RateLimit-Reset-${unit}`]: String(scarcer.secondsUntilEmpty()),
+    limit: String(limit),
+    remaining: String(Math.max(0, Math.min(keyLeft, accountLeft))),
+    reset: String(scarcer.secondsUntilEmpty()),
   };
 }

@@ -85,7 +85,7 @@ function readFields(fields: Fields, bodyBytes: number, streamDefault: boolean, a
   }
   const messages = fields['messages'] as ChatMessage[];
   const images = imagesOf(messages);
-  const streamOptions = streamOptionsSchema.nullish().parse(fields['stream_options']);
+  const streamOptions = fields['stream_options'] as z.infer<typeof streamOptionsSchema> | null | undefined;
   let rest: string | undefined;
   const restText = () => (rest ??= JSON.stringify(passedOn));
   return {
@@ -141,8 +141,9 @@ function outputCap(fields: Fields): Pick<ChatRequest, 'outputCap' | 'outputCapPa
   return { outputCap: newer ?? older ?? null, outputCapParam: typeof newer === 'number' ? 'max_completion_tokens' : 'max_tokens' };
 }
 
+/** @param value as `PARAMETERS` has checked it. */
 function readRouting(value: unknown): Routing {
-  const routing = routingSchema.nullish().parse(value);
+  const routing = value as z.infer<typeof routingSchema> | null | undefined;
   return {
     quality: routing?.quality ?? null,
     prefer: routing?.prefer ?? null,
