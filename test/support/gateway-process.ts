@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import { createNotifications } from '../../src/db/notify.ts';
 import { createPool, type Pool } from '../../src/db/postgres.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import { createLog } from '../../src/log.ts';
+import { cleanUpAfterDeath } from './clean-up-after-death.ts';
 import type { TestDatabase } from './database.ts';
 import { openFunding, TEST_ROOT } from './funded.ts';
 import type { TestKey } from './gateway.ts';
@@ -85,16 +86,28 @@ export function createSite({ deployments = [], env: siteEnv = {}, command = ['sr
   const dataDir = path.join(home, 'data');
   const configFile = path.join(home, 'gateway.yaml');
   writeFileSync(configFile, yaml({ deployments: deployments.map((deployment) => JSON.parse(JSON.stringify(deployment)) as object) }));
+  const processesDir = path.join(home, 'processes');
+  mkdirSync(processesDir);
+  const clusterDir = path.join(dataDir, 'postgres');
+  const release = cleanUpAfterDeath({ directories: [home], clusterDir, processesDir });
   const running = new Set<Launched>();
   const pools: Pool[] = [];
+  let closed = false;
 
   const launch = (args: readonly string[], env: Record<string, string>) => {
+    // A test that has failed can still be under way when everything is cleared away.
+    if (closed) throw new Error('nothing starts on a site that is closed');
     const { PATH = '', HOME = '' } = process.env;
     const all = { PATH, HOME, ...ENV, DATA_DIR: dataDir, GATEWAY_CONFIG: configFile, ...siteEnv, ...env };
     const child = spawn(process.execPath, args, { cwd: PROJECT_DIR, env: all, stdio: ['ignore', 'pipe', 'pipe'] });
     const launched = watch(child);
     running.add(launched);
-    void launched.ended.then(() => running.delete(launched));
+    const mark = path.join(processesDir, String(child.pid));
+    writeFileSync(mark, '');
+    void launched.ended.then(() => {
+      running.delete(launched);
+      rmSync(mark, { force: true });
+    });
     return launched;
   };
 
@@ -116,19 +129,20 @@ export function createSite({ deployments = [], env: siteEnv = {}, command = ['sr
       return { pool, connectionString };
     },
     postmasterPid() {
-      const server = runningServer(path.join(dataDir, 'postgres'));
+      const server = runningServer(clusterDir);
       if (!server) throw new Error('the embedded PostgreSQL is not running');
       return server.pid;
     },
     async close() {
+      closed = true;
       for (const { child } of running) child.kill('SIGKILL');
       await Promise.all([...running].map(({ ended }) => ended));
       await Promise.all(pools.map((pool) => pool.end()));
-      const clusterDir = path.join(dataDir, 'postgres');
       const server = runningServer(clusterDir);
       if (server) process.kill(server.pid, 'SIGQUIT');
       await until(() => runningServer(clusterDir) === undefined);
       rmSync(home, { recursive: true, force: true });
+      release();
     },
   };
 }

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -8,6 +7,7 @@ import { migrate } from '../../src/db/migrate.ts';
 import { startEmbeddedPostgres } from '../../src/db/embedded-postgres.ts';
 import { createPool } from '../../src/db/postgres.ts';
 import { createLog } from '../../src/log.ts';
+import { cleanUpAfterDeath } from './clean-up-after-death.ts';
 import { TEMPLATE_DATABASE, withDatabase } from './database.ts';
 
 const PROJECT_DIR = fileURLToPath(new URL('../../', import.meta.url));
@@ -30,7 +30,7 @@ export async function startTestCluster(): Promise<TestCluster> {
   chmodSync(directory, 0o755);
   const dataDir = path.join(directory, 'data');
   const place = await chooseDirectory(dataDir, PROJECT_DIR);
-  const release = cleanUpAfterDeath([directory, place.directory], path.join(place.clusterDir, 'postmaster.pid'));
+  const release = cleanUpAfterDeath({ directories: [directory, place.directory], clusterDir: place.clusterDir });
   const postgres = await startEmbeddedPostgres({ dataDir, projectDir: PROJECT_DIR, log: createLog('warn'), settings: SETTINGS });
   const stop = async () => {
     await postgres.stop();
@@ -51,22 +51,4 @@ async function createTemplate(connectionString: string): Promise<void> {
   await pool.query(`create database ${TEMPLATE_DATABASE}`);
   await migrate(withDatabase(connectionString, TEMPLATE_DATABASE));
   await pool.end();
-}
-
-/**
- * Leaves a process behind that cleans up as soon as this one is gone, however it ends: the server has a session of its
- * own and would survive Ctrl-C and kill -9 of a test run. Returns the function that lets it go.
- */
-function cleanUpAfterDeath(directories: string[], postmasterFile: string): () => void {
-  if (process.platform === 'win32') return () => {};
-  // Once more later: an initdb that was under way notices its parent's end only when its directory is gone.
-  const script =
-    'cat >/dev/null; [ ! -f "$1" ] || kill -QUIT "$(head -n 1 "$1")"; shift; for again in 1 2 3; do rm -rf "$@"; sleep 1; done';
-  const guard = spawn('/bin/sh', ['-c', script, 'sh', postmasterFile, ...directories], {
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
-  guard.unref();
-  (guard.stdin as unknown as { unref(): void }).unref();
-  return () => guard.stdin.end();
 }
