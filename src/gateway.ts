@@ -227,7 +227,11 @@ export class Gateway {
       // A stream's relay sees for itself how its client left: it may still wait for the usage.
       if (!call.res.writableFinished && !call.res.headersSent) give('client_gone');
     });
-    if (call.res.destroyed) give('client_gone');
+    // It left while its hold was placed: its close will not be heard any more.
+    if (call.res.destroyed) {
+      clearTimeout(timeLimit);
+      give('client_gone');
+    }
     return exchange;
   }
 
