@@ -43,14 +43,16 @@ export function readBody(req: Request, limitBytes: number): Promise<Buffer> {
       chunks.length = 0;
       reject(new GatewayError('request_too_large'));
     };
+    const brokenOff = (): void => reject(new GatewayError('invalid_request', { message: 'The request body broke off.' }));
+    // Its client left before anybody listened: nothing more will be heard of it, although all of it may have come.
+    if (req.destroyed) return brokenOff();
     req.on('data', take);
     req.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
-    // `close` follows every request, whole or not, and an error costs its stack.
-    const brokenOff = (): void => {
-      if (!req.complete) reject(new GatewayError('invalid_request', { message: 'The request body broke off.' }));
-    };
     req.once('error', brokenOff);
-    req.once('close', brokenOff);
+    // `close` follows every request, read to its end or not, and an error costs its stack.
+    req.once('close', () => {
+      if (!req.readableEnded) brokenOff();
+    });
   });
 }
 
