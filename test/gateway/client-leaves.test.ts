@@ -11,8 +11,9 @@ import {
   type FakeExchange,
   type FakeProvider,
 } from '../support/fake-provider.ts';
-import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
+import { separatePool, startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { accountOf, holdsOf, settledHold } from '../support/ledger.ts';
+import { until } from '../support/until.ts';
 
 let upstream: FakeProvider;
 let gateway: TestGateway;
@@ -51,6 +52,25 @@ async function msUntilAborted(exchange: FakeExchange, leave: () => void): Promis
   return performance.now() - leftAt;
 }
 
+/** Makes a request that has to wait for what `statement` locks, and leaves meanwhile. */
+async function leaveWhileLocked(on: TestGateway, statement: string): Promise<void> {
+  const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+  const locking = separatePool(gateway.database);
+  const lock = await locking.connect();
+  await lock.query('begin');
+  await lock.query(statement);
+  const client = new AbortController();
+  on.post('/v1/chat/completions', chat(), key, {}, client.signal).catch(() => {});
+  await until(async () => (await locking.query(waiting)).rowCount);
+  client.abort();
+  // By the time these are answered the gateway has seen the connection close.
+  await on.get('/health');
+  await on.get('/health');
+  await lock.query('rollback');
+  lock.release();
+  await locking.end();
+}
+
 const OWN_PROMPT_MSAT = BigInt(ownPromptTokens(chat()));
 
 describe('a client that leaves', () => {
@@ -74,6 +94,23 @@ describe('a client that leaves', () => {
     expect((await gateway.post('/v1/chat/completions', chat(), key)).status).toBe(200);
     expect(upstream.requests.length).toBe(requestsBefore + 1);
     expect(await holdsOf(gateway.pool, key.accountId)).toHaveLength(1);
+    expect(await gateway.audit()).toEqual([]);
+  });
+
+  it('while its key is looked up: is not waited for', async () => {
+    const own = await startGateway({ database: gateway.database, deployments: [upstream.deployment()] });
+    await leaveWhileLocked(own, 'lock table api_keys in access exclusive mode');
+    // Waits for every request that is inside.
+    await own.close();
+    expect(await holdsOf(gateway.pool, key.accountId)).toEqual([]);
+  });
+
+  it('while its hold is placed: nothing is sent or charged', async () => {
+    const requestsBefore = upstream.requests.length;
+    await leaveWhileLocked(gateway, `select from accounts where id = '${key.accountId}' for update`);
+
+    expect(await settledHold(gateway.pool, key.accountId)).toMatchObject({ state: 'voided', posted_msat: 0n });
+    expect(upstream.requests.length).toBe(requestsBefore);
     expect(await gateway.audit()).toEqual([]);
   });
 
