@@ -162,11 +162,19 @@ export class Batch<Row extends BatchRow, Verdict> {
       await this.#afterError(rows, wait, error as Error);
       return;
     }
+    const answered: (() => void)[] = [];
     rows.forEach((waiting, index) => {
       const verdict = verdicts[index];
       if (verdict === BUSY) this.#divert(waiting);
-      else this.#resolve(waiting, verdict as Verdict);
+      else answered.push(() => this.#resolve(waiting, verdict as Verdict));
     });
+    const tell = () => {
+      for (const resolve of answered) resolve();
+      this.#announceIdle();
+    };
+    // What these rows' callers do next takes about as long as a batch: where more rows wait, those leave for the database first.
+    if (this.#mustLand.size > 0 || this.#others.size > 0) setImmediate(tell);
+    else tell();
   }
 
   async #afterError(rows: Waiting<Row, Verdict>[], wait: boolean, error: Error): Promise<void> {
