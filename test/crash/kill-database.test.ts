@@ -98,14 +98,16 @@ describe('the embedded PostgreSQL killed under load', () => {
       return stream.rest();
     });
     await until(() => answers.slice(beforeKill).some(({ status }) => status === 503));
-    await until(() => answers.length > beforeKill && answers.at(-1)?.status === 200, 20_000);
+    // A backend that outlives its server for a moment may still answer: only the new server shows that it is back.
+    await until(() => isBack(site, killed), 20_000);
+    const back = answers.length;
+    await until(() => answers.length > back && answers.at(-1)?.status === 200, 20_000);
     load.abort();
     await Promise.all(clients);
     if (undecided) answers.push(await undecided);
     expect(answers.at(-1)).toMatchObject({ status: 503, code: 'database_unavailable' });
     const ended = await Promise.all(finished);
 
-    expect(site.postmasterPid()).not.toBe(killed);
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 503]));
     expect(new Set(answers.filter(({ status }) => status === 503).map(({ code }) => code))).toEqual(new Set(['database_unavailable']));
     expect(ended.every(({ done, settled }) => done && settled !== null)).toBe(true);
@@ -124,3 +126,12 @@ describe('the embedded PostgreSQL killed under load', () => {
     expect(await auditLedger(pool, { oldestHoldSeconds: 60 })).toEqual([]);
   });
 });
+
+/** Whether another server runs on the data than the one that was killed. */
+function isBack(site: GatewaySite, killed: number): boolean {
+  try {
+    return site.postmasterPid() !== killed;
+  } catch {
+    return false;
+  }
+}
