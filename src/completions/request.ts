@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.ts';
 import { picoUsdFromUsd, type PicoUsd } from '../ledger/amount.ts';
 import type { Deployment } from '../routing/deployment.ts';
 import { imagesOf, withoutImageData, type ChatMessage, type Images } from './messages.ts';
-import { PARAMETERS, routingSchema, streamOptionsSchema } from './parameters.ts';
+import { PARAMETERS, type routingSchema, type streamOptionsSchema } from './parameters.ts';
 import { parseJson } from './parse-json.ts';
 
 /** How the client wants its request routed; null where it did not say. */

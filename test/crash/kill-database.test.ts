@@ -128,9 +128,9 @@ describe('the embedded PostgreSQL killed under load', () => {
 });
 
 /** Whether another server runs on the data than the one that was killed. */
-function isBack(site: GatewaySite, killed: number): boolean {
+function isBack(gateways: GatewaySite, killed: number): boolean {
   try {
-    return site.postmasterPid() !== killed;
+    return gateways.postmasterPid() !== killed;
   } catch {
     return false;
   }
