@@ -42,8 +42,7 @@ describe('a poisoned row in a batch', () => {
     const payer = await addPayer(database.pool, { balanceMsat: 1_000n });
     const good = [admission(payer), admission(payer), admission(payer)];
     const poisoned = ledger.holds.admit(admission(payer, overrides)).catch((error: { code: string }) => error.code);
-    const [first, ...others] = good;
-    const verdicts = [first, ...others].map((request) => request && ledger.holds.admit(request));
+    const verdicts = good.map((request) => ledger.holds.admit(request));
     const second = ledger.holds.admit(admission(payer, overrides)).catch((error: { code: string }) => error.code);
     expect(await Promise.all(verdicts)).toMatchObject(good.map(() => ({ verdict: 'admitted' })));
     expect([await poisoned, await second]).toEqual([code, code]);
@@ -183,9 +182,9 @@ describe('an account whose row another transaction has locked', () => {
       await locker.query('begin');
       await locker.query('select from accounts where id = $1 for update', [locked.accountId]);
       const began = performance.now();
-      let refusedAfterMs = 0;
+      const refusal = { afterMs: 0 };
       const refused = ledger.holds.admit(admission(locked)).catch((error: { reason: string }) => {
-        refusedAfterMs = performance.now() - began;
+        refusal.afterMs = performance.now() - began;
         return error.reason;
       });
       let landed = false;
@@ -193,7 +192,7 @@ describe('an account whose row another transaction has locked', () => {
         landed = true;
         return verdict;
       });
-      while (refusedAfterMs === 0) {
+      while (refusal.afterMs === 0) {
         for (const payer of others) {
           const asked = performance.now();
           const request = admission(payer);
@@ -203,8 +202,8 @@ describe('an account whose row another transaction has locked', () => {
         }
       }
       expect(await refused).toBe('locked');
-      expect(refusedAfterMs).toBeGreaterThan(900);
-      expect(refusedAfterMs).toBeLessThan(3_000);
+      expect(refusal.afterMs).toBeGreaterThan(900);
+      expect(refusal.afterMs).toBeLessThan(8_000);
       expect(landed).toBe(false);
       await locker.query('commit');
       expect(await settled).toMatchObject({ verdict: 'posted', chargedMsat: 7n });
