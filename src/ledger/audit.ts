@@ -103,11 +103,12 @@ const CHECKS: Check[] = [
   },
   {
     invariant: 7,
-    rule: 'every charge belongs to a posted hold, and no refund gives back more than was charged',
+    rule: 'every charge belongs to a posted hold, and refunds give back no more than was charged',
     sql: `select t.id::text as subject, coalesce(h.posted_msat, 0) as expected, t.amount_msat as found
       from transfers t left join holds h on h.request_id = t.request_id and h.account_id = t.account_id and h.state = 'posted'
       where (t.kind = 'charge' and (h.request_id is null or h.posted_msat <> t.amount_msat))
-        or (t.kind = 'refund' and (h.request_id is null or h.posted_msat < t.amount_msat))`,
+        or (t.kind = 'refund' and (h.request_id is null or h.posted_msat < (
+          select sum(r.amount_msat) from transfers r where r.kind = 'refund' and r.account_id = t.account_id and r.request_id = t.request_id)))`,
   },
   {
     invariant: 8,
