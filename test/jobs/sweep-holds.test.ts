@@ -4,9 +4,8 @@ import { msat, picoUsd } from '../../src/ledger/amount.ts';
 import type { Admission } from '../../src/ledger/hold.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { addPayer, admission, auditOf, openLedger, settlement, type PayerSettings, type TestLedger } from '../support/holds.ts';
+import { addPayer, admission, auditOf, openLedger, type PayerSettings, type TestLedger } from '../support/holds.ts';
 import { accountOf, holdsOf } from '../support/ledger.ts';
-import { until } from '../support/until.ts';
 
 /** So short that the test cluster's start is longer ago: only then does the sweeper do anything. */
 const LEASE_SECONDS = 0.05;
@@ -101,15 +100,22 @@ describe('sweepHolds', () => {
     try {
       const [returned] = orphans;
       if (!returned) throw new Error('no orphan');
-      const late = other.holds.settle(
-        settlement(returned, { ...(await other.holds.admit(returned).catch(() => null)), funding: 'wallet' } as never, 3n),
-      );
+      const { requestId, accountId } = returned;
+      const late = other.holds.settle({
+        kind: 'settlement',
+        requestId,
+        accountId,
+        void: false,
+        chargeMsat: msat(3n),
+        costPicoUsd: picoUsd(3_000n),
+        freeDay: null,
+      });
       const swept = await Promise.all([sweep(), sweep(LEASE_SECONDS, other), sweep()]);
       const byOwner = ['posted', 'voided'].includes((await late).verdict) ? 1 : 0;
       expect(swept.reduce((sum, count) => sum + count, 0) + byOwner).toBe(20);
     } finally {
       await other.close();
     }
-    await until(async () => (await sweep()) === 0);
+    expect(await sweep()).toBe(0);
   });
 });

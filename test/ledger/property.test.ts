@@ -94,8 +94,7 @@ async function carryOut(one: Command, payers: readonly Payer[], model: LedgerMod
     if (!charged) return;
     const { accountId, requestId } = charged.admission;
     const refunds = await Promise.all([1, 2].map(() => refundCharge(database.pool, accountId, requestId)));
-    expect(refunds.filter(Boolean)).toHaveLength(charged.refunded ? 0 : 1);
-    model.refund(charged);
+    model.refund(charged, refunds.filter(Boolean).length);
   } else {
     await resolve(one, model);
   }

@@ -122,7 +122,9 @@ export class LedgerModel {
     if (held.admission.stream) account.freeStreams--;
   }
 
-  refund(held: ModelHold): void {
+  /** A charge was asked back, any number of times at once, of which `refunds` did something. */
+  refund(held: ModelHold, refunds: number): void {
+    if (refunds !== (held.refunded ? 0 : 1)) throw new Error(`${refunds} refunds of a charge`);
     if (!held.refunded) this.#account(held.admission.accountId).posted += held.chargedMsat;
     held.refunded = true;
   }
