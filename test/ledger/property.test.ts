@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { sweepHolds } from '../../src/jobs/sweep-holds.ts';
 import { picoUsd } from '../../src/ledger/amount.ts';
 import type { Admission, HoldVerdict } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
+import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { LedgerModel } from '../support/ledger-model.ts';
 import { addPayer, admission, auditOf, deposit, openLedger, settlement, type Payer, type TestLedger } from '../support/holds.ts';
@@ -27,7 +29,8 @@ type Command =
   | { kind: 'settle'; gateway: number; which: number; share: number; twice: boolean }
   | { kind: 'void'; gateway: number; which: number }
   | { kind: 'checkpoint'; gateway: number; which: number; share: number }
-  | { kind: 'refund'; which: number };
+  | { kind: 'refund'; which: number }
+  | { kind: 'sweep'; which: number[] };
 
 const index = fc.nat({ max: 1_000 });
 const gateway = fc.nat({ max: 1 });
@@ -48,6 +51,7 @@ const command = fc.oneof<fc.Arbitrary<Command>[]>(
   fc.record({ kind: fc.constant('void' as const), gateway, which: index }),
   fc.record({ kind: fc.constant('checkpoint' as const), gateway, which: index, share }),
   fc.record({ kind: fc.constant('refund' as const), which: index }),
+  fc.record({ kind: fc.constant('sweep' as const), which: fc.array(index, { minLength: 1, maxLength: 4 }) }),
 );
 
 let database: TestDatabase;
@@ -95,6 +99,8 @@ async function carryOut(one: Command, payers: readonly Payer[], model: LedgerMod
     const { accountId, requestId } = charged.admission;
     const refunds = await Promise.all([1, 2].map(() => refundCharge(database.pool, accountId, requestId)));
     model.refund(charged, refunds.filter(Boolean).length);
+  } else if (one.kind === 'sweep') {
+    await abandonAndSweep(one.which, model);
   } else {
     await resolve(one, model);
   }
@@ -127,6 +133,18 @@ async function admitTogether(
   });
 }
 
+/** Some owners are gone and their leases over; both gateways find that at once. */
+async function abandonAndSweep(which: readonly number[], model: LedgerModel): Promise<void> {
+  const picked = which.map((number) => model.pick(number, ({ state }) => state === 'pending'));
+  const orphans = [...new Set(picked)].filter((held) => held !== undefined);
+  await database.pool.query(`update holds set lease_until = clock_timestamp() - interval '1 millisecond' where request_id = any ($1)`, [
+    orphans.map(({ admission: { requestId } }) => requestId),
+  ]);
+  const log = createLog('silent');
+  await Promise.all(gateways.map(({ pool, holds }) => sweepHolds({ pool, holds, log, leaseSeconds: 0.05 })));
+  for (const orphan of orphans) model.sweep(orphan);
+}
+
 async function resolve(one: Extract<Command, { kind: 'settle' | 'void' | 'checkpoint' }>, model: LedgerModel): Promise<void> {
   const held = model.pick(one.which, ({ state }) => state === 'pending');
   if (!held) return;
@@ -142,6 +160,7 @@ async function resolve(one: Extract<Command, { kind: 'settle' | 'void' | 'checkp
     const { requestId, accountId } = held.admission;
     const { chargeMsat, costPicoUsd } = settlement(held.admission, held.hold, charge);
     expect(await holds.checkpoint({ requestId, accountId, chargeMsat, costPicoUsd })).toMatchObject({ verdict: 'kept' });
+    model.checkpoint(held, charge);
     return;
   }
   const other = (gateways[1 - one.gateway] as TestLedger).holds;

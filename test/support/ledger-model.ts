@@ -18,6 +18,8 @@ export interface ModelHold {
   hold: HoldVerdict;
   state: 'pending' | 'posted' | 'voided';
   chargedMsat: bigint;
+  /** What a crash would charge; null where nothing was delivered. */
+  checkpointMsat: bigint | null;
   refunded: boolean;
 }
 
@@ -95,13 +97,23 @@ export class LedgerModel {
       if (admission.stream) account.freeStreams++;
       this.#freeReserved += hold.costPicoUsd;
     }
-    this.#holds.push({ admission, hold, state: 'pending', chargedMsat: 0n, refunded: false });
+    this.#holds.push({ admission, hold, state: 'pending', chargedMsat: 0n, checkpointMsat: null, refunded: false });
   }
 
   /** One of the holds that fit, chosen by any number; undefined where there is none. */
   pick(which: number, fits: (hold: ModelHold) => boolean): ModelHold | undefined {
     const fitting = this.#holds.filter(fits);
     return fitting[which % Math.max(1, fitting.length)];
+  }
+
+  checkpoint(held: ModelHold, chargeMsat: bigint): void {
+    if (held.checkpointMsat === null || chargeMsat > held.checkpointMsat) held.checkpointMsat = chargeMsat;
+  }
+
+  /** Settled without its owner. */
+  sweep(held: ModelHold): void {
+    if (held.checkpointMsat === null) this.void(held);
+    else this.post(held, held.checkpointMsat);
   }
 
   post(held: ModelHold, chargeMsat: bigint): void {
