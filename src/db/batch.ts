@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isConnectionLost, isPassing } from './postgres.ts';
+import { isConnectionLost, isPassing, NotConnectedError } from './postgres.ts';
 
 /** A row that waits for its place in a batch. */
 export interface BatchRow {
@@ -179,10 +179,12 @@ export class Batch<Row extends BatchRow, Verdict> {
 
   async #afterError(rows: Waiting<Row, Verdict>[], wait: boolean, error: Error): Promise<void> {
     const { code = '' } = error as { code?: string };
-    if (isConnectionLost(error)) {
+    if (error instanceof NotConnectedError || isConnectionLost(error)) {
       // Those still queued were not sent: that much is certain, and waiting would only add to the crowd at its return.
-      this.#refuseQueued(new NotCarriedOutError('database_away', error));
-      await this.#tryAgain(rows, new OutcomeUnknownError('the connection to the database broke', { cause: error }));
+      const notSent = new NotCarriedOutError('database_away', error);
+      const unknown = new OutcomeUnknownError('the connection to the database broke', { cause: error });
+      this.#refuseQueued(notSent);
+      await this.#tryAgain(rows, error instanceof NotConnectedError ? notSent : unknown, true);
     } else if (code === LOCK_NOT_AVAILABLE || (rows.length === 1 && GAVE_WAY.has(code))) {
       await this.#tryAgain(rows, new NotCarriedOutError('locked', error));
     } else if (isPassing(error)) {
@@ -196,11 +198,14 @@ export class Batch<Row extends BatchRow, Verdict> {
     }
   }
 
-  /** Puts the rows that must land back into the queue, after a pause; ends the others with `refusal`. */
-  async #tryAgain(rows: Waiting<Row, Verdict>[], refusal: Error): Promise<void> {
+  /**
+   * Ends the rows with `refusal`, but for those that must land: they go back into the queue after a pause. A database
+   * that is `away` gets the pause in any case: one that starts is held up by everybody who knocks.
+   */
+  async #tryAgain(rows: Waiting<Row, Verdict>[], refusal: Error, away = false): Promise<void> {
     const again = rows.filter(({ row }) => row.mustLand);
     for (const waiting of rows) if (!waiting.row.mustLand) this.#reject(waiting, refusal);
-    if (again.length === 0) return;
+    if (again.length === 0 && !away) return;
     await delay(RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)]);
     for (const waiting of again) this.#requeue(waiting);
   }

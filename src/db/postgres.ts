@@ -36,6 +36,8 @@ export function createPool({ connectionString, max = 10, onError = () => {} }: P
     query_timeout: 10_000,
   });
   pool.on('error', onError);
+  // A client in use has no listener of the pool's: its connection's end, which its statement reports too, would end the process.
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 
@@ -53,6 +55,30 @@ export async function transaction<T>(pool: Pool, work: (client: PoolClient) => P
     throw error;
   } finally {
     client.release(broken);
+  }
+}
+
+/** No connection could be had, so nothing was sent. */
+export class NotConnectedError extends Error {
+  override name = 'NotConnectedError';
+}
+
+/** One statement, told apart from the connecting: NotConnectedError means that the statement never left. */
+export async function queryConnected<Row extends unknown[]>(pool: Pool, query: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<Row>> {
+  let client: PoolClient;
+  try {
+    client = await pool.connect();
+  } catch (error) {
+    throw new NotConnectedError('no connection to the database', { cause: error });
+  }
+  try {
+    const result = await client.query<Row>(query);
+    client.release();
+    return result;
+  } catch (error) {
+    // An error of the statement leaves the connection usable; any other one ends it.
+    client.release(isConnectionLost(error) ? (error as Error) : undefined);
+    throw error;
   }
 }
 

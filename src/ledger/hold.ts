@@ -1,5 +1,5 @@
 import { Batch, BUSY, type BatchRow } from '../db/batch.ts';
-import type { Pool } from '../db/postgres.ts';
+import { queryConnected, type Pool } from '../db/postgres.ts';
 import { msat, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from './amount.ts';
 
 /** A request for a hold: the cost is `base + tokens × perToken` for some number of tokens from `least` to `most`. */
@@ -142,7 +142,7 @@ export class Holds {
     const checkpoints = numbered(rows, 'checkpoint');
     const admissions = numbered(rows, 'admission');
     const { freeRequests, freeDayPicoUsd, freeStreams, leaseSeconds, instanceId } = this.#limits;
-    const { rows: results } = await this.#pool.query<ResultRow>({
+    const { rows: results } = await queryConnected<ResultRow>(this.#pool, {
       name: 'ledger_batch',
       text: CALL,
       rowMode: 'array',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { Batch, BUSY, OutcomeUnknownError, type BatchOptions, type BatchRow } from '../../src/db/batch.ts';
+import { NotConnectedError } from '../../src/db/postgres.ts';
 import { until } from '../support/until.ts';
 
 interface Row extends BatchRow {
@@ -234,6 +235,18 @@ describe('Batch', () => {
     expect(again.ids).toEqual(['settlement']);
     again.fail(databaseError('57P01'));
     (await sent(3)).answer();
+    await batch.drained();
+    expect(outcomes.get('settlement')).toBe('settlement');
+  });
+
+  it('knows that nothing was carried out where no connection could be had', async () => {
+    const { batch, log, sent } = scripted({ maxRows: 2 });
+    const outcomes = submitAll(batch, [row('go'), row('settlement', 'a', true), row('refused', 'b'), row('queued', 'c')]);
+    log[0]?.answer();
+    (await sent(1)).fail(new NotConnectedError('no connection to the database'));
+    await until(() => outcomes.size === 3);
+    for (const id of ['refused', 'queued']) expect(outcomes.get(id)).toMatchObject({ name: 'NotCarriedOutError', reason: 'database_away' });
+    (await sent(2)).answer();
     await batch.drained();
     expect(outcomes.get('settlement')).toBe('settlement');
   });
