@@ -130,6 +130,10 @@ export class Gateway {
     try {
       const dispatched = await dispatch(this.#dispatchOf(exchange));
       await conclude(this.#deps, exchange, dispatched);
+    } catch (error) {
+      // A bug: nobody will settle this hold, so it is not kept alive but left to the sweeper.
+      if (!(error instanceof GatewayError)) exchange.lease.end();
+      throw error;
     } finally {
       this.#close(exchange);
     }

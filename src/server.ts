@@ -122,7 +122,7 @@ export async function startServer({ config, log, connectionString, providers = [
   const watcher = reconcileInvoices({ funding, wallet, connectionString, log });
   const oldestHoldSeconds = config.STREAM_MAX_SECONDS + 2 * config.HOLD_LEASE_SECONDS;
   const jobs = [
-    every(SWEEP_MS, 'sweep holds', async () => void (await sweepHolds({ pool, holds, log, leaseSeconds: config.HOLD_LEASE_SECONDS })), log),
+    every(Math.min(SWEEP_MS, config.HOLD_LEASE_SECONDS * 1000), 'sweep holds', async () => void (await sweepHolds({ pool, holds, log, leaseSeconds: config.HOLD_LEASE_SECONDS })), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     auditJob({ pool, log, connectionString, intervalMs: HOUR_MS, oldestHoldSeconds }),
   ];

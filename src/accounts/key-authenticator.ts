@@ -62,14 +62,14 @@ export class KeyAuthenticator {
 
   /**
    * The key of a secret. Throws `invalid_api_key` where it is nobody's, revoked or expired, and `rate_limit_exceeded`
-   * where `address` has tried too many secrets that were nobody's.
+   * where the sender's address, asked for only when the database is, has tried too many secrets that were nobody's.
    */
-  async authenticate(secret: string, address: string): Promise<ApiKey> {
+  async authenticate(secret: string, addressOf: () => string): Promise<ApiKey> {
     const digest = hash('sha256', secret, 'base64url');
     const caching = this.#listening && this.#notifications.connected;
     const cached = caching ? this.#cache.get(digest) : undefined;
     if (cached === null) throw new GatewayError('invalid_api_key');
-    const key = cached ?? (await this.#lookUp(secret, digest, address, caching));
+    const key = cached ?? (await this.#lookUp(secret, digest, addressOf, caching));
     if (key.expiresAt && key.expiresAt.getTime() <= Date.now()) throw new GatewayError('invalid_api_key');
     this.#lastUsed.mark(key.id);
     return key;
@@ -88,10 +88,10 @@ export class KeyAuthenticator {
   }
 
   /** Requests that come with the same secret at once share one query, unless a change could be missed. */
-  #lookUp(secret: string, digest: string, address: string, share: boolean): Promise<ApiKey> {
+  #lookUp(secret: string, digest: string, addressOf: () => string, share: boolean): Promise<ApiKey> {
     const underWay = share ? this.#lookups.get(digest) : undefined;
     if (underWay) return underWay;
-    const lookup = this.#query(secret, digest, address);
+    const lookup = this.#query(secret, digest, addressOf());
     this.#lookups.set(digest, lookup);
     const done = (): void => {
       if (this.#lookups.get(digest) === lookup) this.#lookups.delete(digest);

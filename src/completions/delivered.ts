@@ -65,20 +65,30 @@ export async function tokensOfChoices(choices: unknown, countTokens: CountTokens
   return countTokens(texts.join(''));
 }
 
-const TEXT_FIELDS = ['content', 'reasoning_content', 'reasoning', 'refusal', 'text', 'arguments', 'name'] as const;
+const TEXT_FIELDS = ['content', 'reasoning_content', 'reasoning', 'refusal', 'text', 'arguments', 'input', 'name'] as const;
+
+type Fields = Record<string, unknown>;
 
 /** Everything in a choice that a model wrote: content, reasoning, refusals, tool calls. */
-function collectText(value: unknown, texts: string[]): void {
-  if (typeof value !== 'object' || value === null) return;
-  const choice = value as Record<string, unknown>;
-  for (const part of [choice, choice['delta'], choice['message']]) {
-    if (typeof part !== 'object' || part === null) continue;
-    for (const field of TEXT_FIELDS) {
-      const text = (part as Record<string, unknown>)[field];
-      if (typeof text === 'string') texts.push(text);
+function collectText(choice: unknown, texts: string[]): void {
+  for (const part of [choice, member(choice, 'delta'), member(choice, 'message')]) {
+    collectFields(part, texts);
+    collectFields(member(part, 'function_call'), texts);
+    const calls = member(part, 'tool_calls');
+    for (const call of Array.isArray(calls) ? (calls as unknown[]) : []) {
+      collectFields(member(call, 'function'), texts);
+      collectFields(member(call, 'custom'), texts);
     }
-    const calls = (part as Record<string, unknown>)['tool_calls'];
-    for (const call of Array.isArray(calls) ? calls : []) collectText({ delta: (call as { function?: unknown } | null)?.function }, texts);
-    collectText({ delta: (part as Record<string, unknown>)['function_call'] }, texts);
   }
+}
+
+function collectFields(part: unknown, texts: string[]): void {
+  for (const field of TEXT_FIELDS) {
+    const text = member(part, field);
+    if (typeof text === 'string') texts.push(text);
+  }
+}
+
+function member(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Fields)[name] : undefined;
 }

@@ -92,7 +92,8 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
     if (answer.status < 200 || answer.status > 299) return await refusalOf(leg, answer);
     if (!request.stream) return await readJson(leg, answer);
     if (!SSE_TYPE.test(String(answer.headers['content-type'] ?? ''))) throw new ProviderError('protocol', 'the answer is not an event stream');
-    return await stream(d, leg, answer, controller, () => clearTimeout(silence));
+    const streamed = await stream(d, leg, answer, controller, () => clearTimeout(silence));
+    return silent && streamed.kind === 'failed' ? { kind: 'failed', reason: 'timeout' } : streamed;
   } catch (error) {
     if (!(error instanceof ProviderError)) throw error;
     return { kind: 'failed', reason: silent ? 'timeout' : error.kind };

@@ -16,11 +16,11 @@ export interface Authenticate {
 export type Credential = { kind: 'key'; secret: string } | { kind: 'unusable' };
 
 /** @param keys tells whose a secret is; the address bounds how many wrong ones a sender may try. */
-export function createAuthenticate(keys: { authenticate(secret: string, address: string): Promise<ApiKey> }): Authenticate {
+export function createAuthenticate(keys: { authenticate(secret: string, addressOf: () => string): Promise<ApiKey> }): Authenticate {
   return async (req) => {
     const credential = readCredential(req);
     if (credential?.kind !== 'key') throw new GatewayError('invalid_api_key');
-    return { key: await keys.authenticate(credential.secret, clientAddress(req.ip)) };
+    return { key: await keys.authenticate(credential.secret, () => clientAddress(req.ip)) };
   };
 }
 

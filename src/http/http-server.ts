@@ -1,8 +1,8 @@
 import type { Express } from 'express';
 import { createServer, IncomingMessage, ServerResponse, STATUS_CODES, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { v7 as uuid } from 'uuid';
 import { GatewayError } from '../errors.ts';
+import { newRequestId } from './request-id.ts';
 
 /** Nobody may hold a connection by sending slowly, or by sending nothing. An answer may take as long as it takes. */
 const LIMITS = {
@@ -17,22 +17,16 @@ const LIMITS = {
 
 /**
  * An HTTP server whose requests and responses are Express's from their birth. Express gives every request and response
- * its own prototype; an object whose prototype is switched loses the engine's optimisations, which makes Node three
- * times as slow. Here there is nothing to switch. What Node's parser refuses is answered in JSON too.
+ * its own prototype; an object whose prototype is switched loses the engine's optimisations. Here there is nothing to
+ * switch. Measured on Node 24, per request of one small route: 20 microseconds, against 31 with the switch; the same
+ * with constructor functions in place of real subclasses takes 36. What Node's parser refuses is answered in JSON too.
  */
 export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = {}): Server {
-  function PuraRequest(this: object, socket: unknown): void {
-    (IncomingMessage as unknown as Construct).call(this, socket);
-  }
-  function PuraResponse(this: object, request: unknown, options: unknown): void {
-    (ServerResponse as unknown as Construct).call(this, request, options);
-  }
-  PuraRequest.prototype = app.request;
-  PuraResponse.prototype = app.response;
-  const classes = {
-    IncomingMessage: PuraRequest as unknown as typeof IncomingMessage,
-    ServerResponse: PuraResponse as unknown as typeof ServerResponse,
-  };
+  class PuraRequest extends IncomingMessage {}
+  class PuraResponse extends ServerResponse {}
+  app.request = adopt(app, PuraRequest.prototype, app.request);
+  app.response = adopt(app, PuraResponse.prototype, app.response);
+  const classes = { IncomingMessage: PuraRequest, ServerResponse: PuraResponse };
 
   /** The answer that was begun last on each connection. */
   const answers = new WeakMap<Duplex, ServerResponse>();
@@ -49,8 +43,11 @@ export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = 
   return server;
 }
 
-/** Node's constructors are functions: they can be called on an object that exists already. */
-type Construct = (this: object, ...args: unknown[]) => void;
+/** Puts what Express adds to requests (or responses) under the prototype of a subclass of Node's, to take its place. */
+function adopt<T extends object>(app: Express, prototype: object, expressOwn: T): T {
+  Object.setPrototypeOf(prototype, Object.getPrototypeOf(expressOwn) as object);
+  return Object.defineProperty(prototype, 'app', { value: app, configurable: true, enumerable: true, writable: true }) as T;
+}
 
 /** A whole HTTP response to what is not an HTTP request. */
 function refusal(code: string | undefined): string {
@@ -61,7 +58,7 @@ function refusal(code: string | undefined): string {
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
-    `X-Pura-Request-Id: ${uuid()}`,
+    `X-Pura-Request-Id: ${newRequestId()}`,
     'Connection: close',
   ];
   return `${head.join('\r\n')}\r\n\r\n${body}`;

@@ -19,7 +19,7 @@ const SETTINGS: KeySettings = {
   allowedModels: null,
   expiresAt: null,
 };
-const HOME = '192.0.2.1';
+const HOME = (): string => '192.0.2.1';
 
 /** A listener in the test's hands: connected or not, and told of a change or not. */
 class FakeNotifications implements Notifications {
@@ -183,7 +183,7 @@ describe('KeyAuthenticator', () => {
     expect(queries).toBe(asked);
     clock = 6_000;
     await authenticator.authenticate(secret, HOME);
-    await expect(authenticator.authenticate((await issue()).secret, '192.0.2.2')).resolves.toBeDefined();
+    await expect(authenticator.authenticate((await issue()).secret, () => '192.0.2.2')).resolves.toBeDefined();
   });
 
   it('writes when a key was last used, at most once a minute, without changing its version', async () => {

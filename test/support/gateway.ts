@@ -27,6 +27,8 @@ export interface TestGateway {
   readonly database: TestDatabase;
   /** A new account's owner key. */
   newKey(settings?: Record<string, unknown>): Promise<TestKey>;
+  /** Changes a key by its own hand: it must be an owner's. */
+  patchKey(key: TestKey, settings: object): Promise<void>;
   /** POSTs JSON (or bytes as they are) with a key. */
   post(path: string, body: unknown, key?: TestKey | null, headers?: Record<string, string>, signal?: AbortSignal): Promise<Response>;
   get(path: string, key?: TestKey | null): Promise<Response>;
@@ -76,11 +78,15 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       const { id, accountId, key } = (await answer.json()) as { id: string; accountId: string; key: string };
       return { id, accountId, secret: key };
     },
-    async fund(key, sats) {
-      const answer = await post('/api/wallet/fund', { amount: sats }, key);
-      const { invoiceId, paymentRequest } = (await answer.json()) as { invoiceId: string; paymentRequest: string };
-      await server.wallet.pay(paymentRequest);
-      await until(async () => (await server.funding.status(key.accountId, invoiceId)).status === 'paid');
+    async patchKey(key, settings) {
+      const headers = { 'content-type': 'application/json', ...headersOf(key) };
+      const answer = await fetch(`${url}/api/keys/${key.id}`, { method: 'PATCH', headers, body: JSON.stringify(settings) });
+      if (answer.status !== 200) throw new Error(`the key was not changed: ${await answer.text()}`);
+    },
+    async fund({ accountId }, sats) {
+      const { invoice } = await server.funding.fund(accountId, { amountSat: sats });
+      await server.wallet.pay(invoice.bolt11);
+      await until(async () => (await server.funding.status(accountId, invoice.id)).status === 'paid');
     },
     audit: () => auditLedger(database.pool, { oldestHoldSeconds: 3660 }),
     async close() {

@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { chooseDirectory } from '../../src/db/embedded-directory.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { startEmbeddedPostgres } from '../../src/db/embedded-postgres.ts';
 import { createPool } from '../../src/db/postgres.ts';
@@ -27,13 +28,10 @@ export async function startTestCluster(): Promise<TestCluster> {
   const directory = mkdtempSync(path.join(tmpdir(), 'pura-test-'));
   // Also for the user that the server runs as where root runs the tests.
   chmodSync(directory, 0o755);
-  const postgres = await startEmbeddedPostgres({
-    dataDir: path.join(directory, 'data'),
-    projectDir: PROJECT_DIR,
-    log: createLog('warn'),
-    settings: SETTINGS,
-  });
-  const release = cleanUpAfterDeath([directory, postgres.dataDir], path.join(postgres.dataDir, 'postgres', 'postmaster.pid'));
+  const dataDir = path.join(directory, 'data');
+  const place = await chooseDirectory(dataDir, PROJECT_DIR);
+  const release = cleanUpAfterDeath([directory, place.directory], path.join(place.clusterDir, 'postmaster.pid'));
+  const postgres = await startEmbeddedPostgres({ dataDir, projectDir: PROJECT_DIR, log: createLog('warn'), settings: SETTINGS });
   const stop = async () => {
     await postgres.stop();
     for (const made of [directory, postgres.dataDir]) rmSync(made, { recursive: true, force: true });
@@ -61,7 +59,9 @@ async function createTemplate(connectionString: string): Promise<void> {
  */
 function cleanUpAfterDeath(directories: string[], postmasterFile: string): () => void {
   if (process.platform === 'win32') return () => {};
-  const script = 'cat >/dev/null; if [ -f "$1" ]; then kill -QUIT "$(head -n 1 "$1")"; sleep 1; fi; shift; rm -rf "$@"';
+  // Once more later: an initdb that was under way notices its parent's end only when its directory is gone.
+  const script =
+    'cat >/dev/null; [ ! -f "$1" ] || kill -QUIT "$(head -n 1 "$1")"; shift; for again in 1 2 3; do rm -rf "$@"; sleep 1; done';
   const guard = spawn('/bin/sh', ['-c', script, 'sh', postmasterFile, ...directories], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { Pool, PoolClient } from '../../src/db/postgres.ts';
+import { auditLedger } from '../../src/ledger/audit.ts';
+import { beginStream } from '../support/chat-stream.ts';
+import { chat, ownPromptTokens } from '../support/chat.ts';
+import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
+import { createSite, fundAccount, type GatewayProcess, type GatewaySite, type SharedDatabase } from '../support/gateway-process.ts';
+import type { TestKey } from '../support/gateway.ts';
+import { accountOf, holdsOf, settledHold } from '../support/ledger.ts';
+import { until } from '../support/until.ts';
+
+const LEASE_SECONDS = '2';
+const DEPOSIT_MSAT = 100_000n;
+
+let upstream: FakeProvider;
+let site: GatewaySite;
+let gateway: GatewayProcess;
+let database: SharedDatabase;
+let pool: Pool;
+
+beforeAll(async () => {
+  upstream = await startFakeProvider();
+  site = createSite({ deployments: [upstream.deployment()], env: { HOLD_LEASE_SECONDS: LEASE_SECONDS } });
+  gateway = await site.start();
+  database = await site.database();
+  ({ pool } = database);
+});
+
+afterAll(async () => {
+  await site.close();
+  await upstream.close();
+});
+
+/** The gateway dies and another one takes its place; the embedded PostgreSQL, which outlived it, is adopted. */
+async function killAndRestart(): Promise<void> {
+  const { signal } = await gateway.end('SIGKILL');
+  expect(signal).toBe('SIGKILL');
+  gateway = await site.start();
+  expect(gateway.output()).toContain('(found running)');
+}
+
+/** Runs `work` while this account's row is locked by somebody else. */
+async function whileLocked({ accountId }: TestKey, work: (locker: PoolClient) => Promise<void>): Promise<void> {
+  const locker = await pool.connect();
+  try {
+    await locker.query('begin');
+    await locker.query('select 1 from accounts where id = $1 for update', [accountId]);
+    await work(locker);
+    await locker.query('rollback');
+  } finally {
+    locker.release();
+  }
+}
+
+/** The ledger's batch that waits for a lock, as PostgreSQL sees it. */
+async function batchesThatWait(): Promise<number> {
+  const { rows } = await pool.query<{ count: bigint }>(
+    `select count(*) as count from pg_stat_activity where wait_event_type = 'Lock' and query like '%ledger_batch%' and pid <> pg_backend_pid()`,
+  );
+  return Number(rows[0]?.count);
+}
+
+/** How a request ended, as its client saw it. */
+function outcomeOf(answer: Promise<Response>): Promise<string> {
+  return answer.then(
+    ({ status }) => `HTTP ${status}`,
+    () => 'cut off',
+  );
+}
+
+async function fundedKey(): Promise<TestKey> {
+  const key = await gateway.newKey();
+  await fundAccount(database, key, 100);
+  return key;
+}
+
+const audit = () => auditLedger(pool, { oldestHoldSeconds: 60 });
+
+describe('a gateway killed', () => {
+  it('before it called the provider: its hold is released, and the free request comes back', async () => {
+    const key = await gateway.newKey();
+    const before = upstream.requests.length;
+    let outcome = Promise.resolve('');
+
+    // The admission waits for the row; the gateway is stopped, so that it cannot see that it came through.
+    await whileLocked(key, async () => {
+      outcome = outcomeOf(gateway.post('/v1/chat/completions', chat(), key));
+      await until(async () => (await batchesThatWait()) === 1);
+      gateway.signal('SIGSTOP');
+    });
+    await until(async () => (await holdsOf(pool, key.accountId)).length === 1);
+    expect(await accountOf(pool, key.accountId)).toMatchObject({ free_used: 1 });
+    await killAndRestart();
+
+    expect(await outcome).toBe('cut off');
+    expect(await settledHold(pool, key.accountId)).toMatchObject({ state: 'voided', funding: 'free', posted_msat: 0n });
+    expect(await accountOf(pool, key.accountId)).toMatchObject({ free_used: 0 });
+    expect(upstream.requests).toHaveLength(before);
+    expect(await audit()).toEqual([]);
+  });
+
+  it('after the answer came, before its charge was committed: the client got nothing and pays nothing', async () => {
+    const key = await fundedKey();
+    const held = upstream.hold();
+    const outcome = outcomeOf(gateway.post('/v1/chat/completions', chat(), key));
+    const exchange = await held;
+
+    await whileLocked(key, async () => {
+      exchange.json(completion());
+      await until(async () => (await batchesThatWait()) === 1);
+      await gateway.end('SIGKILL');
+      // The server does not notice that its client is gone: its statement ends with the limit on waiting for a lock.
+      await until(async () => (await batchesThatWait()) === 0);
+    });
+    await killAndRestart();
+
+    expect(await outcome).toBe('cut off');
+    expect(await settledHold(pool, key.accountId)).toMatchObject({ state: 'voided', posted_msat: 0n });
+    expect(await accountOf(pool, key.accountId)).toMatchObject({ posted_msat: DEPOSIT_MSAT, held_msat: 0n });
+    expect(await audit()).toEqual([]);
+  });
+
+  it('after its charge was committed, before the answer was sent: charged once, and a repeat gets the stored answer', async () => {
+    const key = await fundedKey();
+    const idempotent = { 'idempotency-key': 'one-answer-only' };
+    const held = upstream.hold();
+    const outcome = outcomeOf(gateway.post('/v1/chat/completions', chat(), key, idempotent));
+    const exchange = await held;
+    const dispatched = upstream.requests.length;
+
+    await whileLocked(key, async () => {
+      exchange.json(completion({ content: 'paid for' }));
+      await until(async () => (await batchesThatWait()) === 1);
+      gateway.signal('SIGSTOP');
+    });
+    const { posted_msat: charged } = await settledHold(pool, key.accountId);
+    await killAndRestart();
+
+    expect(await outcome).toBe('cut off');
+    const repeat = await gateway.post('/v1/chat/completions', chat(), key, idempotent);
+    expect(repeat.status).toBe(200);
+    expect(repeat.headers.get('idempotency-replayed')).toBe('true');
+    expect(repeat.headers.get('x-pura-charged-msat')).toBe(String(charged));
+    expect(await repeat.json()).toMatchObject({ choices: [{ message: { content: 'paid for' } }] });
+    expect(upstream.requests).toHaveLength(dispatched);
+    expect(charged).toBeGreaterThan(0n);
+    expect(await accountOf(pool, key.accountId)).toMatchObject({ posted_msat: DEPOSIT_MSAT - charged, held_msat: 0n });
+    expect(await audit()).toEqual([]);
+  });
+
+  it('in the middle of a stream: the charge is its last checkpoint, no more than was delivered', async () => {
+    const key = await fundedKey();
+    const delivered = 'four words were delivered ';
+    const { exchange, stream } = await beginStream(gateway, upstream, key, delivered);
+    const checkpointed = await until(async () => (await holdsOf(pool, key.accountId))[0]?.checkpoint_msat);
+    await exchange.content('and then some more of them came ');
+    await stream.until('came');
+
+    await killAndRestart();
+
+    await expect(stream.rest()).rejects.toThrow();
+    expect(await settledHold(pool, key.accountId)).toMatchObject({ state: 'posted', posted_msat: checkpointed });
+    // 1 msat a token of the prompt and 2 of the answer, by the gateway's own count.
+    expect(checkpointed).toBe(BigInt(ownPromptTokens(chat()) + 2 * Math.ceil(delivered.length / 4)));
+    expect(await accountOf(pool, key.accountId)).toMatchObject({ posted_msat: DEPOSIT_MSAT - checkpointed, held_msat: 0n });
+    expect(await audit()).toEqual([]);
+  });
+});
