@@ -27,7 +27,8 @@ import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
 import { sweepHolds } from './jobs/sweep-holds.ts';
 import { Holds } from './ledger/hold.ts';
 import { Leases } from './ledger/lease.ts';
-import { SimulatedWallet } from './lightning/simulated.ts';
+import { openWallet } from './lightning/open-wallet.ts';
+import type { Wallet } from './lightning/wallet.ts';
 import { createLog, type Logger } from './log.ts';
 import { compilePrices, loadPriceVersion } from './pricing/catalogue.ts';
 import { createExchangeRate } from './pricing/exchange-rate.ts';
@@ -52,7 +53,7 @@ export interface RunningServer {
   readonly models: Models;
   readonly gateway: Gateway;
   readonly funding: Funding;
-  readonly wallet: SimulatedWallet;
+  readonly wallet: Wallet;
   readonly holds: Holds;
   readonly recorder: Recorder;
   /**
@@ -96,7 +97,7 @@ export async function startServer({ config, log, connectionString, providers = [
   const rateLimit = new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM });
   const recorder = new Recorder(pool, log);
 
-  const wallet = new SimulatedWallet({ pool, notifications, root });
+  const wallet = await openWallet(config, { pool, notifications, root, log });
   const funding = new Funding({
     pool,
     wallet,

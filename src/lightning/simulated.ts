@@ -102,7 +102,7 @@ export class SimulatedWallet implements Wallet {
       (hash) => {
         // A lookup that fails here is made up for by the schedule of whoever watches.
         this.lookupInvoice(Buffer.from(hash, 'hex')).then(
-          (state) => state && onSettled(state),
+          (state) => void (state && onSettled(state)),
           () => {},
         );
       },

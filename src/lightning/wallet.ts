@@ -18,8 +18,12 @@ export interface NewInvoice {
   expiresAt: Date;
 }
 
-/** A hint that something settled: the receiver looks it up or credits it, idempotently. */
-export type SettlementListener = (state: InvoiceState) => void;
+/**
+ * A hint that something settled: the receiver looks it up or credits it, idempotently. A promise never rejects; it resolves to true
+ * once the settlement is credited or on record to be looked up, so that a wallet which keeps its place in the node's settlements
+ * may move on, and to false where neither could be done and it is to be delivered again.
+ */
+export type SettlementListener = (state: InvoiceState) => Promise<boolean> | void;
 
 /**
  * A Lightning wallet that can receive: simulated, LND, or Nostr Wallet Connect.

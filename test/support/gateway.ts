@@ -1,6 +1,7 @@
 import { createPool, type Pool } from '../../src/db/postgres.ts';
 import { loadConfig, type Config, type DeploymentConfig } from '../../src/config.ts';
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
+import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import { createLog, type Logger } from '../../src/log.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { startServer, type RunningServer } from '../../src/server.ts';
@@ -85,6 +86,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
     },
     async fund({ accountId }, sats) {
       const { invoice } = await server.funding.fund(accountId, { amountSat: sats });
+      if (!(server.wallet instanceof SimulatedWallet)) throw new Error('only the simulated node pays by itself');
       await server.wallet.pay(invoice.bolt11);
       await until(async () => (await server.funding.status(accountId, invoice.id)).status === 'paid');
     },

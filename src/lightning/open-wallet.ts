@@ -1,0 +1,51 @@
+import { ConfigError, type Config, type RootSecret } from '../config.ts';
+import type { Notifications } from '../db/notify.ts';
+import type { Pool } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { createLndWallet } from './lnd.ts';
+import { reasonOf } from './lnd-failure.ts';
+import { SimulatedWallet } from './simulated.ts';
+import type { Wallet } from './wallet.ts';
+
+export interface OpenWalletDeps {
+  pool: Pool;
+  notifications: Notifications;
+  /** The simulated node's key is derived from it. */
+  root: RootSecret;
+  log: Logger;
+}
+
+/**
+ * The wallet that LIGHTNING_BACKEND names. A node that is away is no reason to fail once the database knows it;
+ * else throws ConfigError that tells what is wrong.
+ */
+export async function openWallet(config: Config, deps: OpenWalletDeps): Promise<Wallet> {
+  switch (config.LIGHTNING_BACKEND) {
+    case 'simulated':
+      return new SimulatedWallet(deps);
+    case 'lnd':
+      return openLnd(config, deps);
+    case 'nwc':
+      throw new ConfigError('LIGHTNING_BACKEND: nwc is not supported by this version');
+  }
+}
+
+async function openLnd({ LND_SOCKET, LND_MACAROON, LND_CERT, LND_PRIVATE_HINTS }: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
+  if (!LND_SOCKET || !LND_MACAROON) throw new ConfigError('LND_SOCKET and LND_MACAROON are required with LIGHTNING_BACKEND lnd');
+  try {
+    return await createLndWallet({
+      socket: LND_SOCKET,
+      macaroon: LND_MACAROON,
+      cert: LND_CERT,
+      privateHints: LND_PRIVATE_HINTS,
+      pool,
+      log,
+    });
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    throw new ConfigError(`LND_SOCKET, LND_MACAROON, LND_CERT: ${reasonOf(error)} (${(error.cause as Error | undefined)?.message})`, {
+      cause: error,
+    });
+  }
+}
