@@ -67,7 +67,9 @@ begin
   if exists (
     select from unnest(a_account, a_free_max, a_base, a_least, a_per_token) t (account, free_max, base, least, per_token)
     join accounts a on a.id = t.account
-    where t.account = any (v_locked) and a.free_used < coalesce(a.free_limit, p_free_limit) and t.base + t.least * t.per_token <= t.free_max
+    where t.account = any (v_locked) and t.base + t.least * t.per_token <= t.free_max
+      -- A slot may also come back by a void of this very batch.
+      and (a.free_used < coalesce(a.free_limit, p_free_limit) or t.account in (select s.account from unnest(s_account, s_void) s (account, void) where s.void))
   ) then
     insert into free_days (day) select v_today where not exists (select from free_days where day = v_today) on conflict do nothing;
     v_days := v_days || v_today;
@@ -128,7 +130,7 @@ begin
         delete from idempotency i using changed c where c.idempotent and c.state = 'voided' and i.request_id = c.request_id
       )
       -- A hold that was resolved before comes back with what it was resolved to.
-      select 's'::text, i.ord::integer, case when c.request_id is not null then c.state else coalesce('already_' || h.state, 'unknown_hold') end,
+      select 's'::text, i.ord::integer, case when c.ord = i.ord then c.state else coalesce('already_' || coalesce(c.state, h.state), 'unknown_hold') end,
         h.funding, null::bigint, h.amount_msat, coalesce(c.posted_msat, h.posted_msat), coalesce(c.posted_pico_usd, h.posted_pico_usd),
         coalesce(a.available, o.posted_msat - o.held_msat), coalesce(a.free_used, o.free_used), coalesce(a.free_limit, o.free_limit, p_free_limit),
         (select k.daily_budget_pico_usd from api_keys k where k.id = h.key_id)
@@ -137,8 +139,8 @@ begin
       from unnest(s_request, s_account) with ordinality i (request, account, ord)
       join accounts o on o.id = i.account
       left join holds h on h.request_id = i.request and h.account_id = i.account
-      left join changed c on c.ord = i.ord
-      left join account_change a on a.id = c.account_id
+      left join changed c on c.request_id = h.request_id
+      left join account_change a on a.id = i.account
       left join budget_change b on b.key_id = c.key_id and b.day = c.budget_day
       where i.account = any (v_locked);
   end if;

@@ -5,16 +5,21 @@ import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Funding } from './funding.ts';
 import type { Gateway, InferencePath } from './gateway.ts';
+import { Assets } from './http/assets.ts';
 import { requireKey, type Authenticate } from './http/authenticate.ts';
 import { crossOrigin } from './http/cross-origin.ts';
+import { payWithPlayMoney } from './http/dev-lightning.ts';
 import { errorResponse } from './http/error-response.ts';
+import { invoicePageHandlers } from './http/invoice-page.ts';
 import { keyHandlers } from './http/keys.ts';
 import { refuseOtherMethods } from './http/method-not-allowed.ts';
 import { modelRoutes } from './http/models.ts';
 import { reportHandlers } from './http/reports.ts';
 import { requestId } from './http/request-id.ts';
 import { statusHandlers } from './http/status.ts';
+import { walletHandlers } from './http/wallet.ts';
 import { walletReportHandlers } from './http/wallet-reports.ts';
+import { SimulatedWallet } from './lightning/simulated.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 import { cheapestThousandTokens } from './pricing/cheapest.ts';
@@ -50,6 +55,10 @@ export function createApp(deps: AppDeps): Express {
   const walletReports = walletReportHandlers({ ...deps, thousandTokensMsat: () => thousandTokens(deps) });
   const models = modelRoutes({ models: deps.models, markupBasisPoints: config.markupBasisPoints });
   const status = statusHandlers(deps);
+  const wallet = walletHandlers(deps);
+  const simulated = deps.wallet instanceof SimulatedWallet ? deps.wallet : null;
+  const assets = new Assets();
+  const invoice = invoicePageHandlers({ ...deps, assets, simulated });
   const app = bareApp(config);
 
   app.use(requestId);
@@ -66,11 +75,24 @@ export function createApp(deps: AppDeps): Express {
   app.delete('/api/keys/:id', key, keys.revoke);
   app.post('/api/keys/:id/rotate', key, keys.rotate);
 
+  app.post('/api/wallet/fund', key, wallet.fund);
+  app.get('/api/wallet/status', key, wallet.status);
   app.get('/api/wallet/balance', key, walletReports.balance);
   app.get('/api/wallet/transactions', key, walletReports.transactions);
   app.get('/api/report', key, reports.report);
   app.get('/api/income', key, reports.income);
   app.get('/api/requests', key, reports.requests);
+
+  app.get('/invoice/:id', invoice.page);
+  app.get('/invoice/:id/qr.svg', invoice.svg);
+  app.get('/invoice/:id/qr.png', invoice.png);
+  app.get('/invoice/:id/qr.txt', invoice.text);
+  app.get('/invoice/:id/events', invoice.events);
+  app.get('/assets/:name', assets.handler);
+  if (simulated) {
+    app.post('/invoice/:id/pay', invoice.pay);
+    app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));
+  }
 
   app.get(['/health', '/api/health'], status.health);
   app.get('/ready', status.ready);

@@ -15,10 +15,22 @@ const text = z.string().trim().min(1);
 const integer = (lowest: number, highest = Number.MAX_SAFE_INTEGER) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(lowest).max(highest));
 const decimal = (lowest: number, highest: number) =>
-  z.string().regex(/^\d+(\.\d+)?$/, 'must be a decimal number').transform(Number).pipe(z.number().min(lowest).max(highest));
-const usd = z.string().regex(/^\d{1,9}(\.\d{1,12})?$/, 'must be an amount in USD').transform(picoUsdFromUsd);
+  z
+    .string()
+    .regex(/^\d+(\.\d+)?$/, 'must be a decimal number')
+    .transform(Number)
+    .pipe(z.number().min(lowest).max(highest));
+const usd = z
+  .string()
+  .regex(/^\d{1,9}(\.\d{1,12})?$/, 'must be an amount in USD')
+  .transform(picoUsdFromUsd);
 const flag = z.enum(['true', 'false', '1', '0', '']).transform((value) => value === 'true' || value === '1');
-const list = z.string().transform((value) => value.split(',').map((item) => item.trim()).filter(Boolean));
+const list = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean),
+);
 /** What a file holds, in hex or base64; a certificate as it is. */
 const bytes = text.regex(/^-----BEGIN|^[A-Za-z0-9+/_\s-]+={0,2}$/, 'must be hex or base64').transform(decodeBytes);
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => value.replace(/\/+$/, ''));
@@ -160,7 +172,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
  */
 export function withSecretKey(config: Config, dataDir: string): Config {
   if (config.secretKeys.length > 0) return config;
-  if (config.DATABASE_URL) throw new ConfigError('SECRET_KEY is required with DATABASE_URL: 32 random bytes or more, e.g. `openssl rand -hex 32`');
+  if (config.DATABASE_URL)
+    throw new ConfigError('SECRET_KEY is required with DATABASE_URL: 32 random bytes or more, e.g. `openssl rand -hex 32`');
   const file = path.join(dataDir, 'secret-key');
   if (!existsSync(file)) {
     mkdirSync(dataDir, { recursive: true });
@@ -181,9 +194,11 @@ function parseSecretKeys(value: string): RootSecret[] {
     const id = separator < 0 ? '0' : entry.slice(0, separator);
     return { id, secret: decodeSecret(entry.slice(separator + 1)) };
   });
-  if (keys.some(({ id }) => !/^(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/.test(id))) throw new ConfigError('SECRET_KEY: an id must be a number from 0 to 255');
+  if (keys.some(({ id }) => !/^(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/.test(id)))
+    throw new ConfigError('SECRET_KEY: an id must be a number from 0 to 255');
   if (new Set(keys.map(({ id }) => id)).size < keys.length) throw new ConfigError('SECRET_KEY: two secrets have the same id');
-  if (keys.some(({ secret }) => secret.length < MIN_SECRET_BYTES)) throw new ConfigError(`SECRET_KEY: a secret needs ${MIN_SECRET_BYTES} random bytes or more, e.g. \`openssl rand -hex 32\``);
+  if (keys.some(({ secret }) => secret.length < MIN_SECRET_BYTES))
+    throw new ConfigError(`SECRET_KEY: a secret needs ${MIN_SECRET_BYTES} random bytes or more, e.g. \`openssl rand -hex 32\``);
   return keys;
 }
 
@@ -194,7 +209,12 @@ function decodeSecret(value: string): Buffer {
 }
 
 /** The backend named, else the one whose variables are set. Throws ConfigError where it lacks some. */
-function lightningBackend(config: { LIGHTNING_BACKEND?: Config['LIGHTNING_BACKEND']; LND_SOCKET?: string; LND_MACAROON?: Buffer; NWC_URL?: string }): Config['LIGHTNING_BACKEND'] {
+function lightningBackend(config: {
+  LIGHTNING_BACKEND?: Config['LIGHTNING_BACKEND'];
+  LND_SOCKET?: string;
+  LND_MACAROON?: Buffer;
+  NWC_URL?: string;
+}): Config['LIGHTNING_BACKEND'] {
   const backend = config.LIGHTNING_BACKEND ?? (config.LND_SOCKET ? 'lnd' : config.NWC_URL ? 'nwc' : 'simulated');
   const needed = { lnd: ['LND_SOCKET', 'LND_MACAROON'], nwc: ['NWC_URL'], simulated: [] } as const;
   const missing = needed[backend].find((name) => config[name] === undefined);
@@ -215,11 +235,18 @@ function readBinary(name: string, file: string): string {
   return bytes.safeParse(content).success ? content : Buffer.from(content, 'latin1').toString('hex');
 }
 
-function refuseUnsafeSimulation(config: { LIGHTNING_BACKEND: string; ALLOW_SIMULATED: boolean; NODE_ENV?: string | undefined; HOST: string }): void {
+function refuseUnsafeSimulation(config: {
+  LIGHTNING_BACKEND: string;
+  ALLOW_SIMULATED: boolean;
+  NODE_ENV?: string | undefined;
+  HOST: string;
+}): void {
   if (config.LIGHTNING_BACKEND !== 'simulated' || config.ALLOW_SIMULATED) return;
   const advice = 'set ALLOW_SIMULATED=true if play money is really what you want';
-  if (config.NODE_ENV === 'production') throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet does not run with NODE_ENV=production; ${advice}`);
-  if (!/^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(config.HOST)) throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet listens on loopback only, not on HOST; ${advice}`);
+  if (config.NODE_ENV === 'production')
+    throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet does not run with NODE_ENV=production; ${advice}`);
+  if (!/^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(config.HOST))
+    throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet listens on loopback only, not on HOST; ${advice}`);
 }
 
 function readGatewayFile(file: string): z.infer<typeof gatewayFile> {

@@ -6,7 +6,7 @@ import type { RateLimit } from './admission/rate-limit.ts';
 import { conclude, promptTokensOf, replay, streamHead } from './completions/conclude.ts';
 import { dispatch, type AbortReason, type Dispatch } from './completions/dispatch.ts';
 import { Kept, type Call, type Exchange } from './completions/exchange.ts';
-import { costBound, quote, type Quote } from './completions/quote.ts';
+import { costBound, quote as quoteFor, type Quote } from './completions/quote.ts';
 import type { Recorder } from './completions/record.ts';
 import { parseChatRequest } from './completions/request.ts';
 import { billOf } from './completions/settle.ts';
@@ -89,7 +89,8 @@ export class Gateway {
   async chat(req: Request, res: Response, { path, streamDefault }: InferencePath): Promise<void> {
     const { authenticate, config, models, exchangeRate, pool } = this.#deps;
     const startedAt = performance.now();
-    if (this.#onEmpty) throw new GatewayError('overloaded', { message: 'The gateway is stopping.', retryAfter: 1, headers: { Connection: 'close' } });
+    if (this.#onEmpty)
+      throw new GatewayError('overloaded', { message: 'The gateway is stopping.', retryAfter: 1, headers: { Connection: 'close' } });
     let { key } = await authenticate(req);
     const body = await readBody(req, config.BODY_LIMIT_MB * 1024 * 1024);
     refuseOtherTypes(req);
@@ -140,15 +141,22 @@ export class Gateway {
   }
 
   /** What the request can cost at most. Under `auto`, candidates that the request's own cap does not cover drop out first. */
-  async #quote({ request }: Call, { candidates }: Choice, maxCostPicoUsd: PicoUsd | null): Promise<{ candidates: readonly Deployment[]; quote: Quote }> {
+  async #quote(
+    { request }: Call,
+    { candidates }: Choice,
+    maxCostPicoUsd: PicoUsd | null,
+  ): Promise<{ candidates: readonly Deployment[]; quote: Quote }> {
     const { DEFAULT_MAX_TOKENS: defaultMaxTokens, markupBasisPoints } = this.#deps.config;
-    const quoteFor = (some: readonly Deployment[]) => quote(request, some, { defaultMaxTokens, markupBasisPoints });
+    const quoteOver = async (some: readonly Deployment[]) => quoteFor(request, some, { defaultMaxTokens, markupBasisPoints });
     if (maxCostPicoUsd !== null && candidates.length > 1) {
-      const quotes = await Promise.all(candidates.map((candidate) => quoteFor([candidate])));
-      const covered = candidates.filter((_, index) => costBound(quotes[index] as Quote, (quotes[index] as Quote).leastTokens) <= maxCostPicoUsd);
-      if (covered.length > 0) return { candidates: covered, quote: await quoteFor(covered) };
+      const quotes = await Promise.all(candidates.map((candidate) => quoteOver([candidate])));
+      const covered = candidates.filter((_, index) => {
+        const own = quotes[index];
+        return own !== undefined && costBound(own, own.leastTokens) <= maxCostPicoUsd;
+      });
+      if (covered.length > 0) return { candidates: covered, quote: await quoteOver(covered) };
     }
-    return { candidates, quote: await quoteFor(candidates) };
+    return { candidates, quote: await quoteOver(candidates) };
   }
 
   async #admit(req: Request, call: Call, wishes: Wishes, { choice, quote, maxCostPicoUsd, repeatable }: Priced): Promise<Admitted> {
@@ -172,7 +180,10 @@ export class Gateway {
     const { code, reason, shortfallMsat, ticket } = needed;
     const invoice = await this.#deps.funding.offer(key.accountId, { shortfallMsat, topupSats });
     const funding = invoiceView(invoice, originOf(req, this.#deps.config.PUBLIC_URL));
-    return new GatewayError(code, { fields: { ...(code === 'free_tier_exceeded' && { reason }), funding }, headers: { ...ticket.headers } });
+    return new GatewayError(code, {
+      fields: { ...(code === 'free_tier_exceeded' && { reason }), funding },
+      headers: { ...ticket.headers },
+    });
   }
 
   /** From here on the request is known as under way, until `#close`. */
@@ -259,7 +270,10 @@ function readHeaders(req: Request, rate: PicoUsdPerMsat): Wishes {
   const clientRequestId = req.headers['x-client-request-id'];
   const maxCostSats = req.headers['x-pura-max-cost-sats'];
   if (maxCostSats !== undefined && !/^\d{1,12}$/.test(String(maxCostSats))) {
-    throw new GatewayError('invalid_request', { message: 'X-Pura-Max-Cost-Sats must be a whole number of sats.', param: 'X-Pura-Max-Cost-Sats' });
+    throw new GatewayError('invalid_request', {
+      message: 'X-Pura-Max-Cost-Sats must be a whole number of sats.',
+      param: 'X-Pura-Max-Cost-Sats',
+    });
   }
   return {
     // Passed on only where it can be a header's value; OpenAI takes 512 ASCII characters.

@@ -1,12 +1,16 @@
 import type { Config } from './config.ts';
 import type { OpenDatabase } from './db/open-database.ts';
-import type { RunningServer } from './server.ts';
+import type { RunningServer } from './start-server.ts';
 
 /** What `npm start` says once it serves: what is used, and commands that work when pasted. */
 export function greeting({ config, database, server }: { config: Config; database: OpenDatabase; server: RunningServer }): string {
   const { url, models, wallet } = server;
-  const store = database.embedded ? `embedded PostgreSQL in ${database.dataDir}${database.embedded.adopted ? ' (found running)' : ''}` : 'PostgreSQL at DATABASE_URL';
-  const providers = models.providers.map(({ id, demo }) => (demo ? `${id} (built in: no model is called, no money is spent)` : id)).join(', ');
+  const store = database.embedded
+    ? `embedded PostgreSQL in ${database.dataDir}${database.embedded.adopted ? ' (found running)' : ''}`
+    : 'PostgreSQL at DATABASE_URL';
+  const providers = models.providers
+    .map(({ id, demo }) => (demo ? `${id} (built in: no model is called, no money is spent)` : id))
+    .join(', ');
   const simulated = wallet.backend === 'simulated';
   return `
 Pura listens on ${url}

@@ -1,4 +1,4 @@
-import { pino, type DestinationStream, type Logger } from 'pino';
+import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 
 export type { Logger };
 
@@ -34,6 +34,16 @@ const REDACTED = [
  * A JSON logger that redacts secrets and prompts. `error` is for what should never happen; outside events are `warn`.
  */
 export function createLog(level: string, destination?: DestinationStream): Logger {
-  const options = { level, base: null, redact: { paths: REDACTED, censor: '[redacted]' } };
+  const options = { level, base: null, redact: { paths: REDACTED, censor: '[redacted]' }, serializers: { err: describeError } };
   return destination ? pino(options, destination) : pino(options);
+}
+
+/**
+ * What of an error is logged. Libraries hang more on theirs than a log may hold: PostgreSQL's carry whole rows (`detail`), and those of
+ * idle connections the connection with its keys.
+ */
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { type, message, stack } = stdSerializers.err(error);
+  return { type, message, code: (error as { code?: unknown }).code, stack };
 }

@@ -141,7 +141,11 @@ function refusalOf(hold: HoldVerdict, ticket: RateLimitTicket): Error {
     case 'budget':
       return new GatewayError('budget_exhausted', { fields: { resets_at: dayAfter(hold.budgetDay) }, headers });
     case 'free_streams':
-      return new GatewayError('rate_limit_exceeded', { message: 'Rate limit exceeded: too many free streams at once', retryAfter: 1, headers });
+      return new GatewayError('rate_limit_exceeded', {
+        message: 'Rate limit exceeded: too many free streams at once',
+        retryAfter: 1,
+        headers,
+      });
     case 'used_up':
     case 'too_costly':
     case 'daily_ceiling':

@@ -59,7 +59,12 @@ export function errorEvent(error: { toJSON(): unknown }): string {
 }
 
 /** Who answered, for every answer that came from a provider. */
-export function providerHeaders(deployment: Deployment, answer: UpstreamAnswer | null, requestId: string, explored: boolean): Record<string, string | string[]> {
+export function providerHeaders(
+  deployment: Deployment,
+  answer: UpstreamAnswer | null,
+  requestId: string,
+  explored: boolean,
+): Record<string, string | string[]> {
   return {
     'X-Pura-Provider': deployment.provider.id,
     'X-Pura-Model': deployment.model,
@@ -95,7 +100,11 @@ function passedHeaders({ headers }: UpstreamAnswer): Record<string, string | str
   return passed;
 }
 
-function usageWithCost(usage: unknown, { usage: billed, cost, costPicoUsd, costMsat }: Bill, { latencyMs, ttftMs }: Timing): Record<string, unknown> {
+function usageWithCost(
+  usage: unknown,
+  { usage: billed, cost, costPicoUsd, costMsat }: Bill,
+  { latencyMs, ttftMs }: Timing,
+): Record<string, unknown> {
   const given = typeof usage === 'object' && usage !== null ? (usage as Record<string, unknown>) : {};
   return {
     ...given,

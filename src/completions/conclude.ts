@@ -74,7 +74,12 @@ export function replay(res: ServerResponse, { answer, requestId, ...figures }: R
   const { status, headers, stream, body } = answer;
   const ending = stream ? Buffer.concat([Buffer.from(settledComment({ ...figures, requestId })), STREAM_DONE]) : Buffer.alloc(0);
   res
-    .writeHead(status, { ...headers, 'X-Pura-Request-Id': requestId, 'Idempotency-Replayed': 'true', 'Content-Length': body.length + ending.length })
+    .writeHead(status, {
+      ...headers,
+      'X-Pura-Request-Id': requestId,
+      'Idempotency-Replayed': 'true',
+      'Content-Length': body.length + ending.length,
+    })
     .end(Buffer.concat([body, ending]));
 }
 
@@ -100,7 +105,10 @@ async function passRefusal(deps: ConcludeDeps, exchange: Exchange, { deployment,
   deps.rateLimit.refundTokens(exchange.ticket);
   record(deps, exchange, 'refused', answer.status, deployment, NOTHING_BILLED, answer);
   const verdict = settled.state === 'settled' ? settled.verdict : exchange.hold;
-  const headers = { ...headersOf(exchange, deployment, answer, verdict), ...costHeaders(NOTHING_BILLED.costPicoUsd, NOTHING_BILLED.costMsat, 'settled') };
+  const headers = {
+    ...headersOf(exchange, deployment, answer, verdict),
+    ...costHeaders(NOTHING_BILLED.costPicoUsd, NOTHING_BILLED.costMsat, 'settled'),
+  };
   const ours = new GatewayError('invalid_request', { message: `The provider refused the request (HTTP ${answer.status}).` });
   const payload = isErrorObject(body) ? body : Buffer.from(JSON.stringify(ours));
   exchange.res.writeHead(answer.status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': payload.length }).end(payload);
@@ -154,13 +162,23 @@ async function finishStream(deps: ConcludeDeps, exchange: Exchange, dispatched: 
     maybeSwept: end.reason === 'lease_lost',
   });
   correctTokens(deps, exchange, bill);
-  record(deps, exchange, whole ? 'ok' : end.reason, whole ? 200 : end.reason === 'client_gone' ? 499 : 502, deployment, bill ?? NOTHING_BILLED, answer, timing);
+  record(
+    deps,
+    exchange,
+    whole ? 'ok' : end.reason,
+    whole ? 200 : end.reason === 'client_gone' ? 499 : 502,
+    deployment,
+    bill ?? NOTHING_BILLED,
+    answer,
+    timing,
+  );
   if (end.reason === 'client_gone') return;
   if (end.reason === 'lease_lost' || settled.state === 'lost') {
     res.destroy();
     return;
   }
-  if (end.reason === 'broke_off') res.write(errorEvent(new GatewayError('upstream_error', { message: 'The provider broke off its answer.' })));
+  if (end.reason === 'broke_off')
+    res.write(errorEvent(new GatewayError('upstream_error', { message: 'The provider broke off its answer.' })));
   if (tail.length > 0) res.write(tail);
   res.write(closingComment(exchange, settled, bill ?? NOTHING_BILLED));
   res.end(whole ? STREAM_DONE : undefined);

@@ -91,7 +91,8 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
     const answer = await deployment.provider.complete(upstream, controller.signal);
     if (answer.status < 200 || answer.status > 299) return await refusalOf(leg, answer);
     if (!request.stream) return await readJson(leg, answer);
-    if (!SSE_TYPE.test(String(answer.headers['content-type'] ?? ''))) throw new ProviderError('protocol', 'the answer is not an event stream');
+    if (!SSE_TYPE.test(String(answer.headers['content-type'] ?? '')))
+      throw new ProviderError('protocol', 'the answer is not an event stream');
     const streamed = await stream(d, leg, answer, controller, () => clearTimeout(silence));
     return silent && streamed.kind === 'failed' ? { kind: 'failed', reason: 'timeout' } : streamed;
   } catch (error) {
@@ -103,7 +104,13 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
   }
 }
 
-async function stream(d: Dispatch, leg: Leg, answer: UpstreamAnswer, controller: AbortController, onFirstByte: () => void): Promise<Answered | Failed> {
+async function stream(
+  d: Dispatch,
+  leg: Leg,
+  answer: UpstreamAnswer,
+  controller: AbortController,
+  onFirstByte: () => void,
+): Promise<Answered | Failed> {
   const { deployment } = leg;
   const end = await relayStream({
     answer,

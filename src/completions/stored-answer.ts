@@ -80,7 +80,11 @@ export async function lookUpAnswer(
   accountId: string,
   idempotency: IdempotencyKey,
 ): Promise<Replay | Repeatable> {
-  const { rows } = await pool.query<LookupRow>({ name: 'find_answer', text: LOOKUP, values: [accountId, idempotency.path, idempotency.key] });
+  const { rows } = await pool.query<LookupRow>({
+    name: 'find_answer',
+    text: LOOKUP,
+    values: [accountId, idempotency.path, idempotency.key],
+  });
   const row = rows[0];
   if (!row) throw new GatewayError('invalid_api_key');
   const context = Buffer.from(`${accountId}/${idempotency.path}/${idempotency.key}`);
@@ -91,11 +95,22 @@ export async function lookUpAnswer(
   const costMsat = msatFromPicoUsd(costPicoUsd, (row.pico_usd_per_msat ?? 1n) as PicoUsdPerMsat);
   const answer = row.answer && open(row.answer, roots, row.answer_salt, context);
   if (!answer) {
-    throw new GatewayError('idempotency_interrupted', { param: HEADER, fields: { request_id: row.request_id, cost_msat: Number(costMsat) } });
+    throw new GatewayError('idempotency_interrupted', {
+      param: HEADER,
+      fields: { request_id: row.request_id, cost_msat: Number(costMsat) },
+    });
   }
   const { request_id: requestId, funding } = row;
   const availableMsat = msat(row.available_msat);
-  return { answer, requestId, costPicoUsd, costMsat, chargedMsat: msat(row.posted_msat ?? 0n), availableMsat, funding: funding ?? 'wallet' };
+  return {
+    answer,
+    requestId,
+    costPicoUsd,
+    costMsat,
+    chargedMsat: msat(row.posted_msat ?? 0n),
+    availableMsat,
+    funding: funding ?? 'wallet',
+  };
 }
 
 /** AES-256-GCM; the first byte names the root secret. Undefined where the answer is too large to keep. */

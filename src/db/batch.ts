@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { isConnectionLost } from './postgres.ts';
+import { isConnectionLost, isPassing } from './postgres.ts';
 
 /** A row that waits for its place in a batch. */
 export interface BatchRow {
@@ -46,6 +46,9 @@ interface Waiting<Row, Verdict> {
 }
 
 const LOCK_NOT_AVAILABLE = '55P03';
+/** Ended in favour of another transaction: a serialization failure, a deadlock. */
+const GAVE_WAY = new Set(['40001', '40P01']);
+const DIVERTED_AGAIN_MS = 50;
 const RETRY_MS = [50, 100, 200, 400, 800];
 
 /**
@@ -112,23 +115,33 @@ export class Batch<Row extends BatchRow, Verdict> {
   async #work(): Promise<void> {
     this.#running = true;
     while (this.#mustLand.size > 0 || this.#others.size > 0) {
-      const rows: Waiting<Row, Verdict>[] = [];
-      this.#take(this.#mustLand, rows);
-      this.#take(this.#others, rows);
-      await this.#carryOut(rows, false);
+      await this.#carryOut(this.#next(), false);
     }
     this.#running = false;
     this.#announceIdle();
   }
 
-  /** One turn for every account; only an account that is alone may take more than its share. */
-  #take(queue: Map<string, Waiting<Row, Verdict>[]>, into: Waiting<Row, Verdict>[]): void {
-    const share = queue.size === 1 ? this.#maxRows : this.#maxRowsPerAccount;
+  /** The rows of the next batch. Only an account that is alone may take more than its share of it. */
+  #next(): Waiting<Row, Verdict>[] {
+    const accounts = new Set([...this.#mustLand.keys(), ...this.#others.keys()]);
+    const share = accounts.size === 1 ? this.#maxRows : this.#maxRowsPerAccount;
+    const rows: Waiting<Row, Verdict>[] = [];
+    const taken = new Map<string, number>();
+    this.#take(this.#mustLand, share, taken, rows);
+    this.#take(this.#others, share, taken, rows);
+    return rows;
+  }
+
+  /** One turn for every account; whoever had it goes to the end of the queue. */
+  #take(queue: Map<string, Waiting<Row, Verdict>[]>, share: number, taken: Map<string, number>, into: Waiting<Row, Verdict>[]): void {
     for (const [accountId, rows] of [...queue]) {
-      const room = Math.min(share, this.#maxRows - into.length);
-      if (room === 0) return;
+      if (into.length >= this.#maxRows) return;
+      const had = taken.get(accountId) ?? 0;
+      const turn = rows.splice(0, Math.min(share - had, this.#maxRows - into.length));
+      if (turn.length === 0) continue;
+      taken.set(accountId, had + turn.length);
+      into.push(...turn);
       queue.delete(accountId);
-      into.push(...rows.splice(0, room));
       if (rows.length > 0) queue.set(accountId, rows);
     }
   }
@@ -153,12 +166,16 @@ export class Batch<Row extends BatchRow, Verdict> {
   }
 
   async #afterError(rows: Waiting<Row, Verdict>[], wait: boolean, error: Error): Promise<void> {
+    const { code = '' } = error as { code?: string };
     if (isConnectionLost(error)) {
       // Those still queued were not sent: that much is certain, and waiting would only add to the crowd at its return.
       this.#refuseQueued(new NotCarriedOutError('database_away', error));
       await this.#tryAgain(rows, new OutcomeUnknownError('the connection to the database broke', { cause: error }));
-    } else if ((error as { code?: string }).code === LOCK_NOT_AVAILABLE) {
+    } else if (code === LOCK_NOT_AVAILABLE || (rows.length === 1 && GAVE_WAY.has(code))) {
       await this.#tryAgain(rows, new NotCarriedOutError('locked', error));
+    } else if (isPassing(error)) {
+      // Rolled back for want of something that comes back: space, memory, time.
+      await this.#tryAgain(rows, new NotCarriedOutError('database_away', error));
     } else if (rows.length === 1) {
       for (const waiting of rows) this.#reject(waiting, error);
     } else {
@@ -173,10 +190,12 @@ export class Batch<Row extends BatchRow, Verdict> {
     for (const waiting of rows) if (!waiting.row.mustLand) this.#reject(waiting, refusal);
     if (again.length === 0) return;
     await delay(RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)]);
-    for (const waiting of again) {
-      this.#queued--;
-      this.#enqueue(waiting);
-    }
+    for (const waiting of again) this.#requeue(waiting);
+  }
+
+  #requeue(waiting: Waiting<Row, Verdict>): void {
+    this.#queued--;
+    this.#enqueue(waiting);
   }
 
   /** Moves a row to its account's own lane, which waits for the lock while the other accounts go on. */
@@ -188,13 +207,15 @@ export class Batch<Row extends BatchRow, Verdict> {
       this.#lanes.set(accountId, [waiting]);
       void this.#workLane(accountId);
     } else if (waiting.row.mustLand) {
-      this.#queued--;
-      this.#enqueue(waiting);
+      // Not at once: with nothing else to do, that would ask the database again and again.
+      setTimeout(() => this.#requeue(waiting), DIVERTED_AGAIN_MS);
     } else this.#reject(waiting, new NotCarriedOutError('locked'));
   }
 
   async #workLane(accountId: string): Promise<void> {
     const lane = this.#lanes.get(accountId) ?? [];
+    // The other rows of the account that came back from the same batch are put into the lane first.
+    await Promise.resolve();
     while (lane.length > 0) {
       const rows = lane.toSorted((a, b) => Number(b.row.mustLand) - Number(a.row.mustLand)).slice(0, this.#maxRows);
       const taken = new Set(rows);

@@ -11,7 +11,7 @@ const types: pg.CustomTypesConfig = {
   getTypeParser(oid, format) {
     if (oid === INT8) return BigInt;
     if (oid === DATE) return String;
-    return pg.types.getTypeParser(oid, format as never);
+    return pg.types.getTypeParser(oid, format);
   },
 };
 
@@ -24,7 +24,13 @@ export interface PoolOptions {
 
 /** A pool of connections to the ledger's database. */
 export function createPool({ connectionString, max = 10, onError = () => {} }: PoolOptions): Pool {
-  const pool = new pg.Pool({ connectionString, max, types, connectionTimeoutMillis: 5_000, application_name: 'pura-gateway', keepAlive: true,
+  const pool = new pg.Pool({
+    connectionString,
+    max,
+    types,
+    connectionTimeoutMillis: 5_000,
+    application_name: 'pura-gateway',
+    keepAlive: true,
     // A database that hangs must not hang its callers: the server gives up first, then we do.
     statement_timeout: 8_000,
     query_timeout: 10_000,
@@ -56,4 +62,13 @@ export function isConnectionLost(error: unknown): boolean {
   if (typeof code !== 'string') return error instanceof Error && /connection|timeout|terminated|not queryable/i.test(error.message);
   // Class 08: connection exceptions; 57P0x: the server is shutting down or starting up; 53300: no connection slot left.
   return /^(08|57P0|53300)/.test(code) || /^(E[A-Z]+)$/.test(code);
+}
+
+/**
+ * Whether the server refused a statement for what has nothing to do with it and passes: no space or memory left
+ * (class 53), an error of its disk (58), a statement that took too long (57014), or a standby that only reads (25006).
+ */
+export function isPassing(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === 'string' && /^(53|58|57014|25006)/.test(code);
 }

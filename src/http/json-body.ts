@@ -11,11 +11,16 @@ const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json *(?:;|$)/i;
  * Throws `request_too_large`, `unsupported_media_type`, and `invalid_request` with the path of the field at fault.
  */
 export async function readJson<T>(req: Request, schema: z.ZodType<T>): Promise<T> {
-  const body = await readBody(req, SMALL_BODY_BYTES);
-  if (body.length > 0) refuseOtherTypes(req);
-  const parsed = schema.safeParse(body.length > 0 ? parseJson(body) : {});
+  return (await readJsonAndBytes(req, schema)).value;
+}
+
+/** The same, with the bytes as they came: what an Idempotency-Key is bound to. */
+export async function readJsonAndBytes<T>(req: Request, schema: z.ZodType<T>): Promise<{ value: T; bytes: Buffer }> {
+  const bytes = await readBody(req, SMALL_BODY_BYTES);
+  if (bytes.length > 0) refuseOtherTypes(req);
+  const parsed = schema.safeParse(bytes.length > 0 ? parseJson(bytes) : {});
   if (!parsed.success) throw invalidField(parsed.error);
-  return parsed.data;
+  return { value: parsed.data, bytes };
 }
 
 /**

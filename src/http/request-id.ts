@@ -12,6 +12,8 @@ export const requestId: RequestHandler = (_req, res, next) => {
   const id = newRequestId();
   res.locals['requestId'] = id;
   res.setHeader('X-Pura-Request-Id', id);
+  // The one that the OpenAI clients show in their errors; an OpenAI upstream's own takes its place.
+  res.setHeader('x-request-id', id);
   res.setHeader('X-Content-Type-Options', 'nosniff');
   next();
 };

@@ -50,19 +50,12 @@ export interface Checkpoint {
 export type Funding = 'free' | 'wallet' | 'byok';
 
 export type Refusal =
-  | 'key_gone'
-  | 'key_changed'
-  | 'budget'
-  | 'used_up'
-  | 'too_costly'
-  | 'daily_ceiling'
-  | 'free_streams'
-  | 'idempotency'
-  | 'unknown_account';
+  'key_gone' | 'key_changed' | 'budget' | 'used_up' | 'too_costly' | 'daily_ceiling' | 'free_streams' | 'idempotency' | 'unknown_account';
 
 /** The ledger's answer to a row, with the state of the account and the key after it. */
 export interface HoldVerdict {
-  verdict: 'admitted' | Refusal | 'posted' | 'voided' | 'already_posted' | 'already_voided' | 'already_pending' | 'unknown_hold' | 'kept' | 'gone';
+  verdict:
+    'admitted' | Refusal | 'posted' | 'voided' | 'already_posted' | 'already_voided' | 'already_pending' | 'unknown_hold' | 'kept' | 'gone';
   funding: Funding | null;
   /** Granted output tokens. */
   tokens: number;

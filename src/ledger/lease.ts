@@ -39,7 +39,12 @@ export class Leases {
 
   /** Renews each lease several times in its length, until `stop`. */
   start(): void {
-    this.#timer = setInterval(() => (this.#renewing ??= this.renew().finally(() => (this.#renewing = undefined))), this.#leaseMs / 6);
+    const round = () => {
+      // Also while a renewal hangs: what is too old is given up in time.
+      this.#giveUp();
+      this.#renewing ??= this.renew().finally(() => (this.#renewing = undefined));
+    };
+    this.#timer = setInterval(round, this.#leaseMs / 6);
   }
 
   async stop(): Promise<void> {
@@ -57,10 +62,7 @@ export class Leases {
     const limitMs = this.#leaseMs / 2;
     return {
       held: () => performance.now() - (this.#renewedAt.get(requestId) ?? -Infinity) < limitMs,
-      renewed: (at) => {
-        const last = this.#renewedAt.get(requestId);
-        if (last !== undefined && at > last) this.#renewedAt.set(requestId, at);
-      },
+      renewed: (at) => this.#renewed(requestId, at),
       end: () => this.#forget(requestId),
     };
   }
@@ -68,26 +70,36 @@ export class Leases {
   /** One round of renewal; gives up those that are too old. */
   async renew(): Promise<void> {
     const since = performance.now();
-    const young = [...this.#renewedAt].filter(([, at]) => since - at < this.#leaseMs / 2);
-    for (const [requestId, at] of this.#renewedAt) if (since - at >= this.#leaseMs / 2) this.#lose(requestId);
-    const due = young.filter(([, at]) => since - at >= this.#leaseMs / 7).map(([requestId]) => requestId);
+    this.#giveUp();
+    const due = [...this.#onLost.keys()].filter((requestId) => since - (this.#renewedAt.get(requestId) ?? since) >= this.#leaseMs / 7);
     if (due.length === 0) return;
     try {
-      const { rows } = await this.#pool.query<{ request_id: string }>({ name: 'renew_leases', text: RENEW, values: [due, this.#leaseMs / 1000] });
-      for (const { request_id } of rows) if (this.#renewedAt.has(request_id)) this.#renewedAt.set(request_id, since);
+      const { rows } = await this.#pool.query<{ request_id: string }>({
+        name: 'renew_leases',
+        text: RENEW,
+        values: [due, this.#leaseMs / 1000],
+      });
+      for (const { request_id } of rows) this.#renewed(request_id, since);
     } catch (error) {
       this.#log.warn({ err: error, holds: due.length }, 'leases could not be renewed');
     }
   }
 
-  #lose(requestId: string): void {
-    const onLost = this.#onLost.get(requestId);
-    // Its age stays known, so that `held` goes on answering false until the owner ends it.
-    this.#onLost.delete(requestId);
-    if (onLost) {
+  #giveUp(): void {
+    const now = performance.now();
+    for (const [requestId, onLost] of [...this.#onLost]) {
+      if (now - (this.#renewedAt.get(requestId) ?? -Infinity) < this.#leaseMs / 2) continue;
+      // Its age stays known, so that `held` goes on answering false until the owner ends it.
+      this.#onLost.delete(requestId);
       this.#log.warn({ requestId }, 'lost the lease of a hold');
       onLost();
     }
+  }
+
+  /** Only forward, and never for one that was given up: its owner has stopped. */
+  #renewed(requestId: string, at: number): void {
+    const last = this.#renewedAt.get(requestId);
+    if (last !== undefined && at > last && this.#onLost.has(requestId)) this.#renewedAt.set(requestId, at);
   }
 
   #forget(requestId: string): void {

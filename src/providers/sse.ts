@@ -102,7 +102,7 @@ function isNotable(bytes: Buffer): boolean {
   for (let at = bytes.indexOf(USAGE); at >= 0; at = bytes.indexOf(USAGE, at)) {
     at += USAGE.length;
     while (bytes[at] === 0x20 || bytes[at] === 0x3a) at++;
-    if (bytes.compare(NULL, 0, NULL.length, at, at + NULL.length) !== 0) return true;
+    if (!NULL.equals(bytes.subarray(at, at + NULL.length))) return true;
   }
   return false;
 }

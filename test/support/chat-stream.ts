@@ -80,6 +80,11 @@ export class OpenStream {
     return this.#raw;
   }
 
+  /** Leaves in the middle. */
+  async leave(): Promise<void> {
+    await this.#reader.cancel();
+  }
+
   /** Reads on to the end. */
   async rest(): Promise<ChatStream> {
     for (;;) {

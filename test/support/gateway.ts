@@ -4,7 +4,7 @@ import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import { createLog, type Logger } from '../../src/log.ts';
 import type { Provider } from '../../src/providers/provider.ts';
-import { startServer, type RunningServer } from '../../src/server.ts';
+import { startServer, type RunningServer } from '../../src/start-server.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 import { TEST_ROOT } from './funded.ts';
 import { until } from './until.ts';
@@ -33,6 +33,8 @@ export interface TestGateway {
   /** POSTs JSON (or bytes as they are) with a key. */
   post(path: string, body: unknown, key?: TestKey | null, headers?: Record<string, string>, signal?: AbortSignal): Promise<Response>;
   get(path: string, key?: TestKey | null): Promise<Response>;
+  /** Pays an invoice of the simulated node as a payer's wallet does, and gives the preimage. */
+  pay(paymentRequest: string): Promise<Buffer>;
   /** Pays `sats` into the key's account through the simulated node; resolves once they are credited. */
   fund(key: TestKey, sats: number): Promise<void>;
   /** The ledger's violations: none, or the test fails. */
@@ -84,10 +86,13 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       const answer = await fetch(`${url}/api/keys/${key.id}`, { method: 'PATCH', headers, body: JSON.stringify(settings) });
       if (answer.status !== 200) throw new Error(`the key was not changed: ${await answer.text()}`);
     },
+    async pay(paymentRequest) {
+      if (!(server.wallet instanceof SimulatedWallet)) throw new Error('only the simulated node pays by itself');
+      return server.wallet.pay(paymentRequest);
+    },
     async fund({ accountId }, sats) {
       const { invoice } = await server.funding.fund(accountId, { amountSat: sats });
-      if (!(server.wallet instanceof SimulatedWallet)) throw new Error('only the simulated node pays by itself');
-      await server.wallet.pay(invoice.bolt11);
+      await gateway.pay(invoice.bolt11);
       await until(async () => (await server.funding.status(accountId, invoice.id)).status === 'paid');
     },
     audit: () => auditLedger(database.pool, { oldestHoldSeconds: 3660 }),

@@ -1,0 +1,149 @@
+import type { Request, RequestHandler, Response } from 'express';
+import { Eta } from 'eta';
+import qrcode from 'qrcode';
+import { GatewayError } from '../errors.ts';
+import type { Funding } from '../funding.ts';
+import { msatFromSats, picoUsdFromMsat, satsFromMsat, usdNumber } from '../ledger/amount.ts';
+import type { Invoice } from '../lightning/invoice.ts';
+import type { SimulatedWallet } from '../lightning/simulated.ts';
+import type { ExchangeRate } from '../pricing/exchange-rate.ts';
+import { VIEWS_DIR, type Assets } from './assets.ts';
+import { InvoiceEvents } from './invoice-events.ts';
+import { refuseOtherSites, type OwnSiteConfig } from './own-site.ts';
+
+export interface InvoicePageDeps {
+  funding: Funding;
+  exchangeRate: ExchangeRate;
+  assets: Assets;
+  config: OwnSiteConfig;
+  /** In simulated mode: lets the page pay its own invoice with play money. */
+  simulated: SimulatedWallet | null;
+}
+
+/** Nothing from anywhere else, nothing inline, no frame around it. */
+const CONTENT_SECURITY_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const HEADERS = {
+  'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+  'Cache-Control': 'no-store',
+  'Referrer-Policy': 'no-referrer',
+  'X-Robots-Tag': 'noindex, nofollow',
+  'X-Frame-Options': 'DENY',
+};
+/** Low correction makes large modules, which a phone reads best from a screen; the margin is the standard's quiet zone. */
+const QR = { errorCorrectionLevel: 'L', margin: 4 } as const;
+const PNG_WIDTH = 720;
+
+const wholeNumber = new Intl.NumberFormat('en-US');
+
+/** The handlers of the hosted invoice page. Who knows an invoice's unguessable id sees the payment, and nothing of the account. */
+export function invoicePageHandlers(deps: InvoicePageDeps): Record<'page' | 'events' | 'svg' | 'png' | 'text' | 'pay', RequestHandler> {
+  const { funding, simulated, config } = deps;
+  const eta = new Eta({ views: VIEWS_DIR, cache: true });
+  const events = new InvoiceEvents(funding);
+
+  return {
+    async page(req, res) {
+      res.set(HEADERS);
+      try {
+        const invoice = await funding.statusOfPage(idOf(req));
+        res.type('html').send(eta.render('./invoice', await pageData(invoice, deps)));
+      } catch (error) {
+        if (!(error instanceof GatewayError && error.code === 'invoice_not_found')) throw error;
+        res
+          .status(404)
+          .type('html')
+          .send(eta.render('./not-found', { assets: deps.assets, title: 'No such invoice' }));
+      }
+    },
+
+    async events(req, res) {
+      res.set(HEADERS);
+      await events.stream(req, res);
+    },
+
+    async svg(req, res) {
+      const code = await qrcode.toString(await qrText(req, res), { ...QR, type: 'svg' });
+      res.type('image/svg+xml').send(code);
+    },
+
+    async png(req, res) {
+      const code = await qrcode.toBuffer(await qrText(req, res), { ...QR, width: PNG_WIDTH });
+      res.type('image/png').send(code);
+    },
+
+    /** The code for a terminal, in colours of its own, so that it can be read from a dark one too. */
+    async text(req, res) {
+      const code = await qrcode.toString(await qrText(req, res), { ...QR, type: 'terminal', small: true });
+      res.type('text/plain').send(`${code}\n`);
+    },
+
+    /** The page's own "Pay (simulated)": a plain form, so that it works without scripts. */
+    async pay(req, res) {
+      if (!simulated) throw new GatewayError('not_found');
+      refuseOtherSites(req, config);
+      const invoice = await funding.statusOfPage(idOf(req));
+      // Paid meanwhile, or expired: the page says so.
+      if (invoice.status === 'pending') await simulated.pay(invoice.bolt11).catch(ignoreRefusal);
+      await funding.statusOfPage(invoice.id);
+      res.set(HEADERS).redirect(303, `/invoice/${invoice.id}`);
+    },
+  };
+
+  async function qrText(req: Request, res: Response): Promise<string> {
+    const invoice = await funding.peek(idOf(req));
+    if (!invoice) throw new GatewayError('invoice_not_found');
+    res.set(HEADERS);
+    return payload(invoice);
+  }
+}
+
+function idOf(req: Request): string {
+  return String(req.params['id']);
+}
+
+/** In capitals, which a QR code holds in little more than half the space. */
+function payload({ bolt11 }: Invoice): string {
+  return `LIGHTNING:${bolt11.toUpperCase()}`;
+}
+
+function ignoreRefusal(error: unknown): void {
+  if (!(error instanceof GatewayError && error.code === 'invalid_request')) throw error;
+}
+
+async function pageData(invoice: Invoice, { exchangeRate, assets, simulated }: InvoicePageDeps) {
+  const { status, amountSat, receivedMsat, expiresAt, bolt11, id } = invoice;
+  const secondsLeft = Math.max(0, Math.ceil((expiresAt.getTime() - Date.now()) / 1000));
+  return {
+    assets,
+    id,
+    status,
+    bolt11,
+    title: {
+      pending: `Pay ${wholeNumber.format(amountSat)} sats`,
+      paid: 'Paid ✓',
+      expired: 'Invoice expired',
+      canceled: 'Invoice canceled',
+    }[status],
+    amount: wholeNumber.format(amountSat),
+    usd: usdText(amountSat, exchangeRate),
+    received: receivedMsat === null ? null : wholeNumber.format(satsFromMsat(receivedMsat)),
+    paymentHash: invoice.paymentHash.toString('hex'),
+    secondsLeft,
+    timeLeft: `${Math.floor(secondsLeft / 60)}:${String(secondsLeft % 60).padStart(2, '0')}`,
+    expiresAt: expiresAt.toISOString(),
+    simulated: simulated !== null,
+    qrSvg: await qrcode.toString(payload(invoice), { ...QR, type: 'svg' }),
+  };
+}
+
+/** What the amount is worth, as far as a rate is known now. */
+function usdText(amountSat: number, exchangeRate: ExchangeRate): string | null {
+  try {
+    const usd = usdNumber(picoUsdFromMsat(msatFromSats(amountSat), exchangeRate.current()));
+    const format = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD', maximumFractionDigits: usd < 1 ? 4 : 2 });
+    return `≈ ${format.format(usd)}${exchangeRate.source === 'simulated' ? ' at a made-up rate' : ''}`;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,37 @@
+import type { Request } from 'express';
+import type { Config } from '../config.ts';
+import { GatewayError } from '../errors.ts';
+
+/** What decides whose requests may move play money. */
+export type OwnSiteConfig = Pick<Config, 'PUBLIC_URL' | 'HOST' | 'ALLOW_SIMULATED'>;
+
+const LOOPBACK = /^(localhost|(.+\.)?localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i;
+
+/**
+ * Lets a request pass that comes from the gateway's own pages or from no page at all: another site that a developer visits must not
+ * act on the gateway on his machine, neither straight away nor under a name of its own that points there (DNS rebinding).
+ * Throws GatewayError `not_permitted`.
+ */
+export function refuseOtherSites(req: Request, config: OwnSiteConfig): void {
+  if (!isOwnHost(req, config)) throw new GatewayError('not_permitted', { message: 'This host name is not one of the gateway.' });
+  const site = req.headers['sec-fetch-site'];
+  const { origin } = req.headers;
+  // A page without referrer sends the origin `null` with its own forms: the browser's other word has to do there.
+  const own = origin === undefined || (origin === 'null' ? site === 'same-origin' : isOwnOrigin(origin, req, config));
+  if (!own || (site !== undefined && site !== 'same-origin' && site !== 'none')) {
+    throw new GatewayError('not_permitted', { message: 'This does not take requests of other sites.' });
+  }
+}
+
+function isOwnHost(req: Request, { PUBLIC_URL, HOST, ALLOW_SIMULATED }: OwnSiteConfig): boolean {
+  const name = req.hostname ?? '';
+  if (LOOPBACK.test(name)) return true;
+  if (PUBLIC_URL !== undefined) return new URL(PUBLIC_URL).host === req.host;
+  // Whoever serves play money to other machines on purpose, and names no address, is reached by any.
+  return ALLOW_SIMULATED && !LOOPBACK.test(HOST);
+}
+
+function isOwnOrigin(origin: string, req: Request, { PUBLIC_URL }: OwnSiteConfig): boolean {
+  const host = URL.canParse(origin) ? new URL(origin).host : undefined;
+  return host !== undefined && (host === req.host || (PUBLIC_URL !== undefined && host === new URL(PUBLIC_URL).host));
+}

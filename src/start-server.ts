@@ -1,0 +1,222 @@
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { v4 as uuid } from 'uuid';
+import { ApiKeys } from './accounts/api-keys.ts';
+import { KeyAuthenticator } from './accounts/key-authenticator.ts';
+import { createKeySecrets } from './accounts/key-secret.ts';
+import { RateLimit } from './admission/rate-limit.ts';
+import { createApp } from './app.ts';
+import { Recorder } from './completions/record.ts';
+import { loadTokenizer } from './completions/tokens.ts';
+import { ConfigError, type Config } from './config.ts';
+import { createNotifications, type Notifications } from './db/notify.ts';
+import { createPool, type Pool } from './db/postgres.ts';
+import { Funding } from './funding.ts';
+import { Gateway } from './gateway.ts';
+import { createAuthenticate } from './http/authenticate.ts';
+import { createHttpServer } from './http/http-server.ts';
+import { auditJob } from './jobs/audit-ledger.ts';
+import { every } from './jobs/every.ts';
+import { forgetAnswers } from './jobs/forget-answers.ts';
+import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
+import { sweepHolds } from './jobs/sweep-holds.ts';
+import { Holds } from './ledger/hold.ts';
+import { Leases } from './ledger/lease.ts';
+import { openWallet } from './lightning/open-wallet.ts';
+import type { Wallet } from './lightning/wallet.ts';
+import type { Logger } from './log.ts';
+import { compilePrices, loadPriceVersion } from './pricing/catalogue.ts';
+import { createExchangeRate } from './pricing/exchange-rate.ts';
+import type { Provider } from './providers/provider.ts';
+import { createProviderHealth } from './routing/health.ts';
+import { createModels, type Models } from './routing/models.ts';
+
+export interface ServerOptions {
+  /** With its secret keys complete. */
+  config: Config;
+  log: Logger;
+  /** A migrated database. */
+  connectionString: string;
+  /** Stand in for the configured providers of the same id. */
+  providers?: readonly Provider[];
+}
+
+/** A gateway that serves. */
+export interface RunningServer {
+  /** Where it listens, e.g. `http://127.0.0.1:8402`. */
+  readonly url: string;
+  readonly models: Models;
+  readonly gateway: Gateway;
+  readonly funding: Funding;
+  readonly wallet: Wallet;
+  /**
+   * Takes no new request, lets those under way finish within the grace, ends the rest at what they delivered, and
+   * returns once everything is settled and closed.
+   */
+  close(): Promise<void>;
+}
+
+const FREE_STREAMS_AT_ONCE = 4;
+const LEDGER_CONNECTIONS = 6;
+const SWEEP_MS = 5_000;
+const HOUR_MS = 3_600_000;
+/** What may still take time after the grace: settling what was ended. */
+const SETTLE_LIMIT_MS = 8_000;
+
+/** Puts the gateway together and starts it. Rejects where the address is taken or the database cannot be reached. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const base = openBase(options);
+  try {
+    return await serve(options, base);
+  } catch (error) {
+    await closeBase(base);
+    throw error;
+  }
+}
+
+async function serve(options: ServerOptions, base: Base): Promise<RunningServer> {
+  const { config, log } = options;
+  const money = await openMoney(options, base);
+  const { pool, notifications } = base;
+  const { models, holds, leases, recorder, funding, wallet } = money;
+
+  const secrets = createKeySecrets(config.secretKeys);
+  const authenticator = new KeyAuthenticator({ pool, secrets, notifications, log });
+  const authenticate = createAuthenticate(authenticator);
+  const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
+  const forgetKey = (keyId: string) => authenticator.forget(keyId);
+  const gateway = new Gateway({ config, pool, log, authenticate, forgetKey, ...money });
+  const app = createApp({ config, log, pool, authenticate, apiKeys, gateway, ...money });
+  const server = createHttpServer(app);
+  await listen(server, config);
+  leases.start();
+  const jobs = startJobs(options, base, money);
+
+  const { port } = server.address() as AddressInfo;
+  const host = config.HOST.includes(':') ? `[${bareHost(config.HOST)}]` : config.HOST;
+  return {
+    url: `http://${host}:${port}`,
+    models,
+    gateway,
+    funding,
+    wallet,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      await drain(gateway, server, config.SHUTDOWN_GRACE_SECONDS * 1000);
+      await Promise.all(jobs.map((job) => job.stop()));
+      await atMost(SETTLE_LIMIT_MS, Promise.all([holds.drained(), recorder.flush()]));
+      await leases.stop();
+      server.closeAllConnections();
+      await closed;
+      await authenticator.close();
+      funding.close();
+      await Promise.all([wallet.close(), models.close()]);
+      await closeBase(base);
+    },
+  };
+}
+
+interface Base {
+  pool: Pool;
+  /** The ledger's own connections, so that no report can keep money waiting. */
+  ledgerPool: Pool;
+  notifications: Notifications;
+}
+
+function openBase({ connectionString, log }: ServerOptions): Base {
+  const onError = (error: Error) => log.warn({ err: error }, 'an idle connection to the database broke');
+  return {
+    pool: createPool({ connectionString, onError }),
+    ledgerPool: createPool({ connectionString, max: LEDGER_CONNECTIONS, onError }),
+    notifications: createNotifications(connectionString, log),
+  };
+}
+
+async function closeBase({ pool, ledgerPool, notifications }: Base): Promise<void> {
+  await notifications.close();
+  await Promise.all([pool.end(), ledgerPool.end()]);
+}
+
+/** All that prices, holds, charges and credits. */
+async function openMoney({ config, log, providers = [] }: ServerOptions, { pool, ledgerPool, notifications }: Base) {
+  const [root] = config.secretKeys;
+  if (!root) throw new ConfigError('SECRET_KEY is missing');
+  const prices = compilePrices(config);
+  const models = createModels(config, { prices, priceVersion: await loadPriceVersion(pool, prices), providers });
+  await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
+  const wallet = await openWallet(config, { pool, notifications, root, log });
+  return {
+    models,
+    wallet,
+    exchangeRate: createExchangeRate(config),
+    health: createProviderHealth(),
+    rateLimit: new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM }),
+    leases: new Leases(pool, log, config.HOLD_LEASE_SECONDS),
+    recorder: new Recorder(pool, log),
+    holds: new Holds(ledgerPool, {
+      freeRequests: config.FREE_TIER_REQUESTS,
+      freeDayPicoUsd: config.FREE_TIER_GLOBAL_DAILY_USD,
+      freeStreams: FREE_STREAMS_AT_ONCE,
+      leaseSeconds: config.HOLD_LEASE_SECONDS,
+      instanceId: uuid(),
+    }),
+    funding: new Funding({
+      pool,
+      wallet,
+      notifications,
+      roots: config.secretKeys,
+      log,
+      invoiceExpirySeconds: config.INVOICE_EXPIRY_SECONDS,
+      topupDefaultSats: config.TOPUP_DEFAULT_SATS,
+    }),
+  };
+}
+
+type Money = Awaited<ReturnType<typeof openMoney>>;
+
+/** What goes on in the background: watching for payments, settling orphans, auditing, tidying. */
+function startJobs(
+  { config, log, connectionString }: ServerOptions,
+  { pool }: Base,
+  { holds, funding, wallet }: Money,
+): { stop(): Promise<void> }[] {
+  const leaseSeconds = config.HOLD_LEASE_SECONDS;
+  const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
+  return [
+    reconcileInvoices({ funding, wallet, connectionString, log }),
+    every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
+    every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
+    auditJob({ pool, log, connectionString, intervalMs: HOUR_MS, oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * leaseSeconds }),
+  ];
+}
+
+/** Waits for the requests under way; past the grace, ends them. */
+async function drain(gateway: Gateway, server: Server, graceMs: number): Promise<void> {
+  server.closeIdleConnections();
+  const finished = gateway.close();
+  await atMost(graceMs, finished);
+  gateway.stop();
+  await atMost(SETTLE_LIMIT_MS, finished);
+}
+
+/** Waits for `work`, but not for ever. */
+async function atMost(limitMs: number, work: Promise<unknown>): Promise<void> {
+  await Promise.race([work, delay(limitMs, undefined, { ref: false })]);
+}
+
+function bareHost(host: string): string {
+  return host.replace(/[[\]]/g, '');
+}
+
+function listen(server: Server, { PORT, HOST }: Config): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const refuse = (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new ConfigError(`PORT: ${PORT} is in use on ${HOST}`) : error);
+    server.once('error', refuse);
+    server.listen(PORT, bareHost(HOST), () => {
+      server.off('error', refuse);
+      resolve();
+    });
+  });
+}

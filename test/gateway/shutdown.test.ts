@@ -1,0 +1,107 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { chat, ownPromptTokens } from '../support/chat.ts';
+import { OpenStream, readStream } from '../support/chat-stream.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
+import { startGateway, type TestGateway } from '../support/gateway.ts';
+import { holdsOf, settledHold } from '../support/ledger.ts';
+
+let database: TestDatabase;
+let upstream: FakeProvider;
+let gateway: TestGateway;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  upstream = await startFakeProvider();
+});
+
+afterEach(async () => {
+  expect(await gateway.audit()).toEqual([]);
+});
+
+afterAll(async () => {
+  await upstream.close();
+  await database.drop();
+});
+
+async function start(graceSeconds: string): Promise<TestGateway> {
+  gateway = await startGateway({ database, deployments: [upstream.deployment()], env: { SHUTDOWN_GRACE_SECONDS: graceSeconds } });
+  return gateway;
+}
+
+const PATH = '/v1/chat/completions';
+
+describe('a gateway that stops', () => {
+  it('lets open streams and requests finish within the grace, and takes no new ones', async () => {
+    const { newKey, post, close } = await start('30');
+    const key = await newKey();
+    const [heldStream, heldJson] = [upstream.hold(), upstream.hold()];
+    const streaming = post(PATH, chat({ stream: true }), key);
+    const stream = await heldStream;
+    stream.startStream();
+    await stream.content('Hello');
+    const open = new OpenStream(await streaming);
+    const answering = post(PATH, chat(), key);
+    const json = await heldJson;
+
+    const closed = close();
+    await expect(post(PATH, chat(), key)).rejects.toThrow('fetch failed');
+    await stream.content(' and goodbye');
+    await stream.send('data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n');
+    stream.end();
+    json.json(completion());
+    await closed;
+
+    expect(await open.rest()).toMatchObject({ content: 'Hello and goodbye', done: true, error: undefined });
+    expect((await answering).status).toBe(200);
+    expect((await holdsOf(database.pool, key.accountId)).map(({ state }) => state)).toEqual(['posted', 'posted']);
+  });
+
+  it('ends them past the grace: what was delivered is charged, the rest is released', async () => {
+    const { newKey, post, close } = await start('0');
+    const key = await newKey();
+    const held = upstream.hold();
+    const streaming = post(PATH, chat({ stream: true }), key);
+    const exchange = await held;
+    exchange.startStream();
+    await exchange.content('twelve bytes');
+    const answer = await streaming;
+    await close();
+    await exchange.clientGone;
+
+    const { content, done, error, settled } = await readStream(answer);
+    expect({ content, done, code: error?.code }).toEqual({ content: 'twelve bytes', done: false, code: 'upstream_error' });
+    const costMsat = ownPromptTokens(chat()) + 6;
+    expect(settled?.cost_msat).toBe(costMsat);
+    expect(await settledHold(database.pool, key.accountId)).toMatchObject({
+      state: 'posted',
+      posted_pico_usd: BigInt(costMsat) * 1_000_000n,
+    });
+  });
+
+  it('refuses past the grace what had no byte yet, and charges nothing for it', async () => {
+    const { newKey, post, close } = await start('0');
+    const key = await newKey();
+    const held = [upstream.hold(), upstream.hold()];
+    const answers = [post(PATH, chat(), key), post(PATH, chat({ stream: true }), key)];
+    await Promise.all(held);
+    await close();
+
+    for (const answer of answers) expect([(await answer).status, (await answer).headers.get('retry-after')]).toEqual([503, '1']);
+    expect((await holdsOf(database.pool, key.accountId)).map(({ state }) => state)).toEqual(['voided', 'voided']);
+  });
+
+  it('ends although a client reads nothing', async () => {
+    const { newKey, post, close } = await start('0');
+    const key = await newKey();
+    upstream.script(async (exchange) => {
+      exchange.startStream();
+      for (let sent = 0; sent < 40; sent++) await exchange.content('x'.repeat(500_000));
+    });
+    const answer = await post(PATH, chat({ stream: true }), key);
+    await close();
+
+    expect(await settledHold(database.pool, key.accountId)).toMatchObject({ state: 'posted' });
+    await answer.body?.cancel().catch(() => {});
+  });
+});
