@@ -1,0 +1,108 @@
+import { addPeer, createChainAddress, getChannels, openChannel, payViaPaymentDetails, payViaPaymentRequest } from 'lightning';
+import bolt11 from 'bolt11';
+import { until } from '../support/until.ts';
+import { startBtcd, type Btcd } from './btcd.ts';
+import { buildNodes } from './build.ts';
+import { LndNode } from './lnd-node.ts';
+import { Processes } from './processes.ts';
+
+/** Where coins go until the payer's wallet can name an address of its own. */
+const NOBODY = '2N1NQzFjCy1NnpAH3cT4h4GoByrAAkiH7zu';
+const CHANNEL_SATS = 10_000_000;
+const FEE_LIMIT_SATS = 100;
+
+/** Two real Lightning nodes on a chain of their own, with a channel through which the payer can pay the gateway's. */
+export interface Regtest {
+  readonly gateway: LndNode;
+  readonly payer: LndNode;
+  readonly btcd: Btcd;
+  /** Pays an invoice from the payer's node and gives the preimage, hex. Rejects where the payment failed for good. */
+  pay(paymentRequest: string): Promise<string>;
+  /** Pays more than an invoice of this hash asks for. */
+  overpay(paymentRequest: string, amountMsat: bigint): Promise<string>;
+  /** Resolves once the channel can pay again, after one of the nodes was away. */
+  reconnected(): Promise<void>;
+  /** One more node, synced and without channels. */
+  startNode(name: string): Promise<LndNode>;
+  close(): Promise<void>;
+}
+
+/** Builds the nodes where that is still to be done and brings them up, in about ten seconds. */
+export async function startRegtest(): Promise<Regtest> {
+  const bin = await buildNodes();
+  const processes = new Processes();
+  try {
+    return await bringUp(processes, bin);
+  } catch (error) {
+    await processes.close();
+    throw error;
+  }
+}
+
+async function bringUp(processes: Processes, bin: string): Promise<Regtest> {
+  const gateway = await LndNode.create({ processes, bin, name: 'gateway' });
+  const payer = await LndNode.create({ processes, bin, name: 'payer' });
+  // btcd takes the address for its coins at its start, and the payer's is known only once its node runs: so start, ask, stop, start again.
+  let btcd = await startBtcd(processes, bin, NOBODY);
+  await btcd.mine(1);
+  await payer.start(btcd);
+  const { address } = await createChainAddress({ lnd: payer.lnd, format: 'p2wpkh' });
+  // Each is gone before the next one starts: a node that sees the other chain never recovers.
+  await payer.stop();
+  await btcd.stop();
+  btcd = await startBtcd(processes, bin, address);
+  // Segwit is active after 432 blocks, and coins can be spent after 100.
+  await btcd.mine(450);
+  await Promise.all([gateway.start(btcd), payer.start(btcd)]);
+
+  const regtest: Regtest = {
+    gateway,
+    payer,
+    btcd,
+    pay: (request) => payViaPaymentRequest({ lnd: payer.lnd, request, max_fee: FEE_LIMIT_SATS }).then(({ secret }) => secret),
+    overpay: (request, amountMsat) => overpay(payer, request, amountMsat),
+    reconnected: () => reconnected(payer, gateway),
+    async startNode(name) {
+      const node = await LndNode.create({ processes, bin, name });
+      await node.start(btcd);
+      return node;
+    },
+    close: () => processes.close(),
+  };
+  await fundChannel(regtest);
+  return regtest;
+}
+
+async function fundChannel({ gateway, payer, btcd, reconnected: channelActive }: Regtest): Promise<void> {
+  await addPeer({ lnd: payer.lnd, public_key: gateway.publicKey, socket: gateway.peerAddress });
+  const channel = { local_tokens: CHANNEL_SATS, give_tokens: CHANNEL_SATS / 5, chain_fee_tokens_per_vbyte: 2 };
+  await openChannel({ lnd: payer.lnd, partner_public_key: gateway.publicKey, ...channel });
+  await btcd.mine(6);
+  await channelActive();
+}
+
+async function reconnected(payer: LndNode, gateway: LndNode): Promise<void> {
+  await until(async () => {
+    await addPeer({ lnd: payer.lnd, public_key: gateway.publicKey, socket: gateway.peerAddress, retry_count: 1, timeout: 2_000 }).catch(
+      () => {},
+    );
+    const sides = await Promise.all([payer, gateway].map(({ lnd }) => getChannels({ lnd, is_active: true })));
+    return sides.every(({ channels }) => channels.length > 0);
+  }, 60_000);
+}
+
+async function overpay(payer: LndNode, request: string, amountMsat: bigint): Promise<string> {
+  const { payeeNodeKey = '', tagsObject } = bolt11.decode(request);
+  const { secret } = await payViaPaymentDetails({
+    lnd: payer.lnd,
+    destination: payeeNodeKey,
+    id: tagsObject.payment_hash ?? '',
+    payment: tagsObject.payment_secret ?? '',
+    cltv_delta: tagsObject.min_final_cltv_expiry ?? 80,
+    mtokens: amountMsat.toString(),
+    max_fee: FEE_LIMIT_SATS,
+    // What invoices of LND's announce: the onion's format, the payment's secret, payments in parts (BOLT 9).
+    features: [{ bit: 8 }, { bit: 14 }, { bit: 17 }],
+  });
+  return secret;
+}
