@@ -50,7 +50,8 @@ export class LndNode {
     ]);
     this.#program = program;
     await whenReady(program, async () => {
-      if (!existsSync(this.#macaroonFile)) return false;
+      // It is there, empty, a moment before it is written.
+      if (!existsSync(this.#macaroonFile) || readFileSync(this.#macaroonFile).length === 0) return false;
       const { is_synced_to_chain, public_key } = await getWalletInfo({ lnd: this.lnd });
       this.#publicKey = public_key;
       return is_synced_to_chain;

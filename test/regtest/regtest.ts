@@ -1,4 +1,12 @@
-import { addPeer, createChainAddress, getChannels, openChannel, payViaPaymentDetails, payViaPaymentRequest } from 'lightning';
+import {
+  addPeer,
+  createChainAddress,
+  createInvoice,
+  getChannels,
+  openChannel,
+  payViaPaymentDetails,
+  payViaPaymentRequest,
+} from 'lightning';
 import bolt11 from 'bolt11';
 import { until } from '../support/until.ts';
 import { startBtcd, type Btcd } from './btcd.ts';
@@ -59,7 +67,7 @@ async function bringUp(processes: Processes, bin: string): Promise<Regtest> {
     gateway,
     payer,
     btcd,
-    pay: (request) => payViaPaymentRequest({ lnd: payer.lnd, request, max_fee: FEE_LIMIT_SATS }).then(({ secret }) => secret),
+    pay: (request) => pay(payer, request),
     overpay: (request, amountMsat) => overpay(payer, request, amountMsat),
     reconnected: () => reconnected(payer, gateway),
     async startNode(name) {
@@ -81,14 +89,25 @@ async function fundChannel({ gateway, payer, btcd, reconnected: channelActive }:
   await channelActive();
 }
 
+/** Pays an invoice of nobody's until that works: a channel is listed as active a moment before it can pay. */
 async function reconnected(payer: LndNode, gateway: LndNode): Promise<void> {
   await until(async () => {
-    await addPeer({ lnd: payer.lnd, public_key: gateway.publicKey, socket: gateway.peerAddress, retry_count: 1, timeout: 2_000 }).catch(
-      () => {},
+    const peer = { public_key: gateway.publicKey, socket: gateway.peerAddress, retry_count: 1, timeout: 2_000 };
+    await addPeer({ lnd: payer.lnd, ...peer }).catch(() => {});
+    const { channels } = await getChannels({ lnd: payer.lnd, is_active: true });
+    if (channels.length === 0) return false;
+    const { request } = await createInvoice({ lnd: gateway.lnd, tokens: 1 });
+    return pay(payer, request).then(
+      () => true,
+      () => false,
     );
-    const sides = await Promise.all([payer, gateway].map(({ lnd }) => getChannels({ lnd, is_active: true })));
-    return sides.every(({ channels }) => channels.length > 0);
   }, 60_000);
+}
+
+/** Gives the preimage, hex. */
+async function pay(payer: LndNode, request: string): Promise<string> {
+  const { secret } = await payViaPaymentRequest({ lnd: payer.lnd, request, max_fee: FEE_LIMIT_SATS });
+  return secret;
 }
 
 async function overpay(payer: LndNode, request: string, amountMsat: bigint): Promise<string> {

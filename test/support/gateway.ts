@@ -12,6 +12,8 @@ import { until } from './until.ts';
 export interface GatewayOptions {
   /** Environment variables on top of the tests' own. */
   env?: Record<string, string>;
+  /** Settings that the environment would not be allowed. */
+  config?: Partial<Config>;
   /** Upstreams of the test's own, e.g. `upstream.deployment()` of a fake provider. */
   deployments?: DeploymentConfig[];
   providers?: Provider[];
@@ -51,8 +53,12 @@ export interface TestKey {
 /** Free of what would slow the tests down or make them depend on a clock. */
 const ENV = { PORT: '0', KEYS_PER_IP_PER_HOUR: '100000', RATE_LIMIT_RPM: '1000000', RATE_LIMIT_TPM: '1000000000000', LOG_LEVEL: 'silent' };
 
-export function testConfig({ env = {}, deployments = [] }: Pick<GatewayOptions, 'env' | 'deployments'> = {}): Config {
-  return { ...loadConfig({ ...ENV, ...env }), deployments, secretKeys: [TEST_ROOT] };
+export function testConfig({
+  env = {},
+  deployments = [],
+  config = {},
+}: Pick<GatewayOptions, 'env' | 'deployments' | 'config'> = {}): Config {
+  return { ...loadConfig({ ...ENV, ...env }), deployments, secretKeys: [TEST_ROOT], ...config };
 }
 
 export async function startGateway(options: GatewayOptions = {}): Promise<TestGateway> {
