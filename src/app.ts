@@ -9,6 +9,7 @@ import { Assets } from './http/assets.ts';
 import { requireKey, type Authenticate } from './http/authenticate.ts';
 import { crossOrigin } from './http/cross-origin.ts';
 import { payWithPlayMoney } from './http/dev-lightning.ts';
+import { discovery } from './http/discovery.ts';
 import { errorResponse } from './http/error-response.ts';
 import { invoicePageHandlers } from './http/invoice-page.ts';
 import { keyHandlers } from './http/keys.ts';
@@ -65,6 +66,7 @@ export function createApp(deps: AppDeps): Express {
   app.use(['/v1', '/api', '/l402'], crossOrigin(config.CORS_ORIGINS));
 
   app.post('/v1/chat/completions', chat({ path: '/v1/chat/completions', streamDefault: false }));
+  app.post('/l402/v1/chat/completions', chat({ path: '/l402/v1/chat/completions', streamDefault: false, keyless: true }));
   app.post('/api/chat', chat({ path: '/api/chat', streamDefault: true }));
   app.get('/v1/models', key, models.list);
   app.get('/v1/models/*id', key, models.show);
@@ -94,6 +96,7 @@ export function createApp(deps: AppDeps): Express {
     app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));
   }
 
+  app.get('/.well-known/l402', discovery(deps));
   app.get(['/health', '/api/health'], status.health);
   app.get('/ready', status.ready);
   app.get('/api/status', status.status);

@@ -1,9 +1,10 @@
 import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { insertPayerAccount } from './accounts/payer-account.ts';
 import type { RootSecret } from './config.ts';
 import type { Notifications } from './db/notify.ts';
-import { transaction, type Pool } from './db/postgres.ts';
+import { transaction, type Pool, type PoolClient } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
-import type { Msat } from './ledger/amount.ts';
+import type { Msat, PicoUsd } from './ledger/amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
 import { invoiceFromRow, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './lightning/invoice.ts';
 import { InvoiceCreation } from './lightning/invoice-creation.ts';
@@ -23,6 +24,14 @@ export interface FundingOptions {
   invoiceExpirySeconds: number;
   /** The amount of a refusal's invoice where the client names none. */
   topupDefaultSats: number;
+  /** Of the key rows that keyless payments make. */
+  dailyBudgetPicoUsd: PicoUsd;
+}
+
+/** What a refused request lacks, and what its sender would rather pay. */
+export interface Needed {
+  shortfallMsat: Msat;
+  topupSats?: number | undefined;
 }
 
 export interface TopUp {
@@ -78,12 +87,27 @@ export class Funding {
    * The invoice that a refusal for lack of money offers: the account's open one where it fits, else a new one. `topupSats` is what the
    * client named. Throws GatewayError as `fund` does, and `invalid_request` where the shortfall is more than one invoice can be for.
    */
-  async offer(accountId: string, { shortfallMsat, topupSats }: { shortfallMsat: Msat; topupSats?: number | undefined }): Promise<Invoice> {
+  async offer(accountId: string, needed: Needed): Promise<Invoice> {
+    return this.#creation.complete(await this.#invoices.reserveOffer(accountId, this.#amounts(needed)));
+  }
+
+  /**
+   * The same for a refusal of somebody without a key: an invoice that belongs to nobody until it is paid. `earlier` is the one that the
+   * payer was offered before, offered again while it fits. Throws as `offer` does, and `overloaded` while too many wait for the node.
+   */
+  async offerKeyless(needed: Needed, earlier?: Invoice, onNew: () => Promise<void> = async () => {}): Promise<Invoice> {
+    const { amountSat, mostSat } = this.#amounts(needed);
+    if (earlier && isStillOffered(earlier) && earlier.amountSat >= amountSat && earlier.amountSat <= mostSat) return earlier;
+    await onNew();
+    return this.#creation.complete(await this.#invoices.reserveKeyless(amountSat));
+  }
+
+  #amounts({ shortfallMsat, topupSats }: Needed): { amountSat: number; mostSat: number } {
     const { topupDefaultSats } = this.#options;
     const amountSat = offeredSats({ shortfallMsat, wantedSat: topupSats ?? topupDefaultSats });
     // An agent pays the default without asking its owner, and not more, unless it named more or the request needs it.
     const mostSat = topupSats === undefined && amountSat <= topupDefaultSats ? topupDefaultSats : LARGEST_TOPUP_SAT;
-    return this.#creation.complete(await this.#invoices.reserveOffer(accountId, { amountSat, mostSat }));
+    return { amountSat, mostSat };
   }
 
   // ——— Watch ———
@@ -105,6 +129,26 @@ export class Funding {
   async peek(invoiceId: string): Promise<Invoice | undefined> {
     const row = await this.#invoices.find(invoiceId);
     return row && row.bolt11 !== null ? invoiceFromRow(row) : undefined;
+  }
+
+  /** The invoice that a payment hash is of, whosever, as last known. Undefined where there is none. */
+  async ofPayment(paymentHash: Buffer): Promise<Invoice | undefined> {
+    const row = await this.#invoices.findPayment(paymentHash);
+    return row && row.bolt11 !== null ? invoiceFromRow(row) : undefined;
+  }
+
+  /**
+   * An invoice by its node's own word, which is asked for now and credited by where nobody has heard it yet. Throws GatewayError
+   * `lightning_unavailable` or `overloaded` where it cannot be had: then nobody may say that it is unpaid.
+   */
+  async confirm(invoice: Invoice): Promise<Invoice> {
+    if (invoice.status === 'paid') return invoice;
+    await this.#lookupLimit.consume(invoice.id).catch(() => {
+      throw new GatewayError('overloaded', { retryAfter: 1 });
+    });
+    const state = await this.#lookUp(invoice.paymentHash);
+    if (state) await this.credit(state);
+    return (await this.ofPayment(invoice.paymentHash)) ?? invoice;
   }
 
   async #current(row: InvoiceRow | undefined): Promise<Invoice> {
@@ -184,10 +228,12 @@ export class Funding {
     if (known.bolt11 === null) await this.#creation.complete(known);
 
     const credited = await transaction(this.#options.pool, async (client) => {
-      await lockAccount(client, known.account_id);
+      // The account comes before its invoices in the lock order; a keyless invoice has none that anybody could have locked.
+      if (known.account_id !== null) await lockAccount(client, known.account_id);
       const row = await this.#invoices.lock(client, known.id);
       if (!row || row.state === 'paid') return false;
-      const deposit = { accountId: row.account_id, invoiceId: row.id, paymentHash, receivedMsat };
+      const accountId = row.account_id ?? (await this.#makePayer(client, row));
+      const deposit = { accountId, invoiceId: row.id, paymentHash, receivedMsat };
       const { transferId } = await postDeposit(client, deposit);
       await this.#invoices.markPaid(client, row.id, { receivedMsat, transferId, settledAt });
       return true;
@@ -196,6 +242,15 @@ export class Funding {
     this.#options.log.info({ invoiceId: known.id, receivedMsat: String(receivedMsat) }, 'credited a payment');
     // Pages that miss this look again by themselves.
     await this.#options.notifications.notify(CHANNEL, known.id).catch(() => {});
+  }
+
+  /** The account of whoever paid a keyless invoice, and the key row that its token names: made with the deposit, or not at all. */
+  async #makePayer(client: PoolClient, { id, payer_key_id: keyId }: InvoiceRow): Promise<string> {
+    if (keyId === null) throw new Error(`invoice ${id} belongs to nobody and to no key`);
+    const { dailyBudgetPicoUsd } = this.#options;
+    const accountId = await insertPayerAccount(client, { keyId, dailyBudgetPicoUsd });
+    await this.#invoices.assign(client, id, accountId);
+    return accountId;
   }
 
   /** Calls `changed` when the invoice may have changed, in whatever process; it looks for itself. Returns the function that ends it. */
@@ -211,4 +266,10 @@ export class Funding {
   close(): void {
     this.#stopListening();
   }
+}
+
+/** With ten minutes left, or half its life where that is shorter: time enough to pay it. */
+function isStillOffered({ status, createdAt, expiresAt }: Invoice): boolean {
+  const leftMs = expiresAt.getTime() - Date.now();
+  return status === 'pending' && leftMs >= Math.min(600_000, (expiresAt.getTime() - createdAt.getTime()) / 2);
 }

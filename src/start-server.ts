@@ -16,6 +16,8 @@ import { Funding } from './funding.ts';
 import { Gateway } from './gateway.ts';
 import { createAuthenticate } from './http/authenticate.ts';
 import { createHttpServer } from './http/http-server.ts';
+import { Payers } from './http/payers.ts';
+import { PaymentOffers } from './http/payment-offers.ts';
 import { auditJob } from './jobs/audit-ledger.ts';
 import { every } from './jobs/every.ts';
 import { forgetAnswers } from './jobs/forget-answers.ts';
@@ -83,10 +85,12 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
 
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool, secrets, notifications, log });
-  const authenticate = createAuthenticate(authenticator);
+  const payers = new Payers({ keys: authenticator, funding, roots: config.secretKeys });
+  const offers = new PaymentOffers({ pool, funding, wallet, config });
+  const authenticate = createAuthenticate(payers, offers);
   const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
   const forgetKey = (keyId: string) => authenticator.forget(keyId);
-  const gateway = new Gateway({ config, pool, log, authenticate, forgetKey, ...money });
+  const gateway = new Gateway({ config, pool, log, payers, authenticate, offers, forgetKey, ...money });
   const app = createApp({ config, log, pool, authenticate, apiKeys, gateway, ...money });
   const server = createHttpServer(app);
   await listen(server, config);
@@ -169,6 +173,7 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
       log,
       invoiceExpirySeconds: config.INVOICE_EXPIRY_SECONDS,
       topupDefaultSats: config.TOPUP_DEFAULT_SATS,
+      dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
     }),
   };
 }
