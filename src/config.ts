@@ -110,6 +110,8 @@ const environment = z.object({
   RATE_LIMIT_RPM: integer(1).default(300),
   RATE_LIMIT_TPM: integer(1).default(1_000_000),
   BTC_USD: decimal(1, 1e9).transform(exchangeRateFromBtcUsd).optional(),
+  BTC_USD_SOURCES: list.default([]),
+  BTC_USD_MAX_AGE_SECONDS: decimal(1, 86_400).default(600),
   MARKUP_PERCENT: decimal(0, 1000).default(0),
   OPENAI_API_KEY: text.optional(),
   OPENAI_BASE_URL: httpUrl.default('https://api.openai.com/v1'),

@@ -29,7 +29,7 @@ import { openWallet } from './lightning/open-wallet.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 import { compilePrices, loadPriceVersion } from './pricing/catalogue.ts';
-import { createExchangeRate } from './pricing/exchange-rate.ts';
+import { openExchangeRate } from './pricing/exchange-rate.ts';
 import type { Provider } from './providers/provider.ts';
 import { createProviderHealth } from './routing/health.ts';
 import { createModels, type Models } from './routing/models.ts';
@@ -62,6 +62,7 @@ export interface RunningServer {
 const FREE_STREAMS_AT_ONCE = 4;
 const LEDGER_CONNECTIONS = 6;
 const SWEEP_MS = 5_000;
+const RATE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** What may still take time after the grace: settling what was ended. */
 const SETTLE_LIMIT_MS = 8_000;
@@ -153,7 +154,7 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
   return {
     models,
     wallet,
-    exchangeRate: createExchangeRate(config),
+    exchangeRate: await openExchangeRate(config, { pool, log }),
     health: createProviderHealth(),
     rateLimit: new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM }),
     leases: new Leases(pool, log, config.HOLD_LEASE_SECONDS),
@@ -184,13 +185,14 @@ type Money = Awaited<ReturnType<typeof openMoney>>;
 function startJobs(
   { config, log, connectionString }: ServerOptions,
   { pool }: Base,
-  { holds, funding, wallet }: Money,
+  { holds, funding, wallet, exchangeRate }: Money,
 ): { stop(): Promise<void> }[] {
   const leaseSeconds = config.HOLD_LEASE_SECONDS;
   const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
   return [
     reconcileInvoices({ funding, wallet, connectionString, log }),
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
+    every(RATE_MS, 'BTC/USD rate', async (signal) => exchangeRate.refresh?.(signal), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     auditJob({ pool, log, connectionString, intervalMs: HOUR_MS, oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * leaseSeconds }),
   ];

@@ -13,7 +13,7 @@ import { createHttpServer } from '../../src/http/http-server.ts';
 import { Payers } from '../../src/http/payers.ts';
 import { PaymentOffers } from '../../src/http/payment-offers.ts';
 import { createLog } from '../../src/log.ts';
-import { createExchangeRate } from '../../src/pricing/exchange-rate.ts';
+import { openExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { createProviderHealth } from '../../src/routing/health.ts';
 import { createTestDatabase } from './database.ts';
 import { openFunding } from './funded.ts';
@@ -86,7 +86,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     gateway: { chat: () => Promise.reject(new Error('no gateway in this test')) },
     recorder,
     models: { list: () => [], find: () => undefined, providers: [], allowParameters: new Set(), close: () => Promise.resolve() },
-    exchangeRate: createExchangeRate(config),
+    exchangeRate: await openExchangeRate(config, { pool: database.pool, log }),
     health: createProviderHealth(),
     wallet: noWallet,
     funding: opened.funding,
