@@ -17,6 +17,7 @@ export class LndConnection<Clients extends object> {
   readonly #options: LndConnectionOptions<Clients>;
   #clients: Clients;
   #silentSince: number | undefined;
+  readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(options: LndConnectionOptions<Clients>) {
     this.#options = options;
@@ -29,8 +30,12 @@ export class LndConnection<Clients extends object> {
 
   /** Rejects with GatewayError `lightning_unavailable` where LND fails or does not answer in time. */
   async call<T>(method: (lnd: Clients) => Promise<T>): Promise<T> {
+    const running = method(this.#clients);
+    this.#underWay.add(running);
+    const ended = (): void => void this.#underWay.delete(running);
+    running.then(ended, ended);
     try {
-      const answer = await withDeadline(method(this.#clients), this.#options.deadlineMs);
+      const answer = await withDeadline(running, this.#options.deadlineMs);
       this.#silentSince = undefined;
       return answer;
     } catch (error) {
@@ -40,16 +45,18 @@ export class LndConnection<Clients extends object> {
     }
   }
 
+  /** Closes the clients once no call is under way: `lightning` may follow an answer up with another call, and throw into nobody's hands. */
   close(): void {
-    for (const client of Object.values(this.#clients as Record<string, { close?(): void }>)) client.close?.();
+    const clients = Object.values(this.#clients as Record<string, { close?(): void }>);
+    void Promise.allSettled(this.#underWay).then(() => clients.forEach((client) => client.close?.()));
   }
 
+  /** The old clients are left to their late answers; their connection ends when it has been idle for long. */
   #silent(): void {
     const now = performance.now();
     this.#silentSince ??= now;
     if (now - this.#silentSince < DEAD_MS) return;
     this.#silentSince = now;
-    this.close();
     this.#clients = this.#options.connect();
     this.#options.log.warn('connecting to LND afresh: it does not answer');
   }

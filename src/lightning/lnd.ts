@@ -155,8 +155,13 @@ class LndWallet implements Wallet {
           if (!invoice.is_confirmed || invoice.confirmed_index === undefined) return;
           cursor.follow(invoice.confirmed_index, onSettled(stateOf(invoice))).catch(reject);
         });
-        subscription.on('error', (error: unknown) => reject(lightningUnavailable(error)));
-        subscription.on('end', () => reject(lightningUnavailable(new Error('LND ended the subscription'))));
+        // At once, or the library starts the subscription again by itself half a minute later.
+        const lost = (error: unknown): void => {
+          subscription.removeAllListeners();
+          reject(lightningUnavailable(error));
+        };
+        subscription.on('error', lost);
+        subscription.on('end', () => lost(new Error('LND ended the subscription')));
         this.#keepProbing(onSubscribed, over.signal).catch(reject);
       });
     } finally {
