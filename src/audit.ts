@@ -38,7 +38,11 @@ async function askNode(ledger: Pool, { connectionString, dataDir }: OpenDatabase
     const [root] = settings.secretKeys;
     if (!root) throw new ConfigError('SECRET_KEY is missing');
     const wallet = await openWallet(settings, { pool: ledger, notifications, root, log: createLog('warn') });
-    return await auditNode(ledger, wallet).finally(() => wallet.close());
+    try {
+      return await auditNode(ledger, wallet);
+    } finally {
+      await wallet.close();
+    }
   } catch (error) {
     if (!(error instanceof GatewayError || error instanceof ConfigError)) throw error;
     console.error(error.message);

@@ -9,7 +9,7 @@ export interface NodeIdentity {
   readonly network: Network;
 }
 
-/** The nodes that the database has met: whom some credentials belong to, and how far each one's settlements have been dealt with. */
+/** The nodes that the database has met: which one a macaroon or the like is good for, and how far each one's settlements have been dealt with. */
 export class KnownNodes {
   readonly #pool: Pool;
 

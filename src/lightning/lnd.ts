@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import bolt11 from 'bolt11';
 import { authenticatedLndGrpc, createInvoice, getInvoice, getWalletInfo, subscribeToInvoices } from 'lightning';
 import type { AuthenticatedLnd, GetInvoiceResult, GetWalletInfoResult, SubscribeToInvoicesInvoiceUpdatedEvent } from 'lightning';
+import { ConfigError } from '../config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { msat, type Msat } from '../ledger/amount.ts';
@@ -29,7 +30,7 @@ export interface LndWalletOptions {
   deadlineMs?: number;
   /** Pause between two checks that a subscription's connection still lives. */
   probeMs?: number;
-  /** How long to wait for LND at the start. */
+  /** How long to wait at the start for an LND that was never met. */
   startMs?: number;
 }
 
@@ -46,25 +47,25 @@ const START_RETRY_MS = 500;
 const DEADLINE_MS = 5_000;
 
 /**
- * Connects to LND. Waits a while for one that is starting; where it stays away, goes on with the identity that these credentials had
- * before, so that funded keys are served without it. Rejects where that is unknown, or the network is.
+ * Connects to LND. Where it is away, goes on with the identity of the node that this macaroon was good for before, so that funded keys
+ * are served without it; where there was none, waits for it a while and rejects then. Rejects where its network is none of Bitcoin's.
  */
 export async function createLndWallet(options: LndWalletOptions): Promise<Wallet> {
   const { log, pool, startMs = 10_000, deadlineMs = DEADLINE_MS } = options;
   warnOfPowers(options.macaroon, log);
   const connection = new LndConnection({ connect: () => connect(options), deadlineMs, log });
   const nodes = new KnownNodes(pool);
-  const credentials = Buffer.concat([Buffer.from(options.socket), options.macaroon]);
-  const known = await nodes.recall(credentials);
-  const deadline = performance.now() + (known ? Math.min(startMs, deadlineMs) : startMs);
+  const known = await nodes.recall(options.macaroon);
+  const deadline = performance.now() + (known ? 0 : startMs);
   for (;;) {
     try {
       const identity = identityOf(await connection.call((lnd) => getWalletInfo({ lnd })));
-      await nodes.remember(identity, credentials);
+      await nodes.remember(identity, options.macaroon);
       return new LndWallet(identity, connection, nodes, options);
     } catch (error) {
-      if (performance.now() < deadline) await delay(START_RETRY_MS);
-      else if (known && error instanceof GatewayError) {
+      const away = error instanceof GatewayError;
+      if (away && performance.now() < deadline) await delay(START_RETRY_MS);
+      else if (away && known) {
         log.warn({ err: error, nodeId: known.nodeId }, 'LND is away: no invoice can be made until it is back');
         return new LndWallet(known, connection, nodes, options);
       } else {
@@ -209,7 +210,7 @@ function connect({ socket, macaroon, cert }: LndWalletOptions): AuthenticatedLnd
 
 function identityOf({ public_key, chains }: GetWalletInfoResult): NodeIdentity {
   const network = chains.map((chain) => NETWORKS[chain]).find((known) => known !== undefined);
-  if (!network) throw new Error(`LND is on a chain that is not Bitcoin's: ${chains.join(', ')}`);
+  if (!network) throw new ConfigError(`LND_SOCKET: LND is on a chain that is not Bitcoin's: ${chains.join(', ')}`);
   return { nodeId: public_key, network };
 }
 

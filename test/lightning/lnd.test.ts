@@ -10,10 +10,10 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { FakeLnd, LOCKED, STARTING } from '../support/fake-lnd.ts';
 import { until } from '../support/until.ts';
 
-const macaroon = Buffer.from('0201', 'hex');
 const log = createLog('silent');
 let database: TestDatabase;
 let lnd: FakeLnd;
+let macaroon: Buffer;
 const closing: (() => Promise<void> | void)[] = [];
 
 beforeAll(async () => {
@@ -24,6 +24,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   lnd = await new FakeLnd().start();
+  macaroon = randomBytes(64);
   closing.push(() => lnd.stop());
 });
 afterEach(async () => {
@@ -64,7 +65,7 @@ async function watch(
       return onSettled(state);
     };
     ended = wallet.watchSettlements(listener, stopped.signal, resolve).catch((error: unknown) => {
-      reject(error as Error);
+      reject(error);
       return error;
     });
   });

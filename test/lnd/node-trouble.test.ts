@@ -92,7 +92,7 @@ describe('what was paid is credited once', () => {
     await Promise.all(paid);
     for (const payer of payers) {
       await until(async () => (await gateway.deposits(payer)).length === 3, BACK_MS);
-      expect((await gateway.deposits(payer)).sort()).toEqual([201_000n, 202_000n, 203_000n]);
+      expect(new Set(await gateway.deposits(payer))).toEqual(new Set([201_000n, 202_000n, 203_000n]));
     }
   });
 

@@ -215,7 +215,7 @@ export class FakeLnd {
     const payment_request = bolt11.sign(unsigned, this.#key).paymentRequest ?? '';
     const invoice: RpcInvoice = {
       ...{ r_preimage, r_hash, memo, value_msat, value: String(BigInt(value_msat) / 1000n), payment_request, private: hints },
-      ...{ creation_date: String(timestamp), expiry: String(expiry), add_index: String(this.invoices.size + 1), settle_index: '0' },
+      ...{ creation_date: String(timestamp), expiry, add_index: String(this.invoices.size + 1), settle_index: '0' },
       ...{ settle_date: '0', amt_paid_msat: '0', amt_paid_sat: '0', state: 'OPEN' },
     };
     this.invoices.set(r_hash.toString('hex'), invoice);
