@@ -26,12 +26,17 @@ export class Processes {
   readonly #guard: ChildProcess;
 
   constructor() {
-    // Learns of each program on its standard input, and of the end of this process by the end of that.
-    const script =
-      'while read -r pid; do pids="$pids $pid"; done; for pid in $pids; do kill -KILL -- "-$pid" 2>/dev/null; done; rm -rf "$1"';
+    // Learns of each program's start and end on its standard input, and of the end of this process by the end of that.
+    const script = `
+      while read -r event pid; do
+        if [ "$event" = started ]; then pids="$pids $pid "; else pids=$(printf %s "$pids" | sed "s/ $pid / /"); fi
+      done
+      for pid in $pids; do kill -s KILL -- "-$pid" 2>/dev/null; done
+      rm -rf "$1"`;
     this.#guard = spawn('/bin/sh', ['-c', script, 'sh', this.directory], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
     this.#guard.unref();
     (this.#guard.stdin as unknown as { unref(): void }).unref();
+    this.#guard.stdin?.on('error', () => {});
   }
 
   /** Starts a program in a process group of its own; what it writes goes to `<name>.out`. */
@@ -43,7 +48,8 @@ export class Processes {
     const exited = once(child, 'exit');
     const { pid } = child;
     if (pid === undefined) throw new Error(`${file} could not be started`);
-    this.#guard.stdin?.write(`${pid}\n`);
+    this.#guard.stdin?.write(`started ${pid}\n`);
+    child.on('exit', () => this.#guard.stdin?.write(`ended ${pid}\n`));
     const running = (): boolean => child.exitCode === null && child.signalCode === null;
     const end = async (signal: NodeJS.Signals): Promise<void> => {
       if (running()) child.kill(signal);
