@@ -93,13 +93,15 @@ export class Funding {
 
   /**
    * The same for a refusal of somebody without a key: an invoice that belongs to nobody until it is paid. `earlier` is the one that the
-   * payer was offered before, offered again while it fits. Throws as `offer` does, and `overloaded` while too many wait for the node.
+   * payer was offered before, offered again while it fits; `onNew` may throw where there is to be no other. Throws as `offer` does, and
+   * `overloaded` while too many wait for the node.
    */
   async offerKeyless(needed: Needed, earlier?: Invoice, onNew: () => Promise<void> = async () => {}): Promise<Invoice> {
-    const { amountSat, mostSat } = this.#amounts(needed);
-    if (earlier && isStillOffered(earlier) && earlier.amountSat >= amountSat && earlier.amountSat <= mostSat) return earlier;
+    const amounts = this.#amounts(needed);
+    const open = earlier && (await this.#invoices.findKeyless(earlier.id, amounts));
+    if (open) return invoiceFromRow(open);
     await onNew();
-    return this.#creation.complete(await this.#invoices.reserveKeyless(amountSat));
+    return this.#creation.complete(await this.#invoices.reserveKeyless(amounts.amountSat));
   }
 
   #amounts({ shortfallMsat, topupSats }: Needed): { amountSat: number; mostSat: number } {
@@ -266,10 +268,4 @@ export class Funding {
   close(): void {
     this.#stopListening();
   }
-}
-
-/** With ten minutes left, or half its life where that is shorter: time enough to pay it. */
-function isStillOffered({ status, createdAt, expiresAt }: Invoice): boolean {
-  const leftMs = expiresAt.getTime() - Date.now();
-  return status === 'pending' && leftMs >= Math.min(600_000, (expiresAt.getTime() - createdAt.getTime()) / 2);
 }

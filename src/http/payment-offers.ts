@@ -71,7 +71,19 @@ export class PaymentOffers {
 
   async #keylessInvoice(req: Request, debtor: Debtor, needed: Needed): Promise<Invoice> {
     const earlier = debtor && 'unpaid' in debtor ? debtor.unpaid : undefined;
-    return this.#deps.funding.offerKeyless(needed, earlier, () => this.#countKeyless(clientAddress(req.ip)));
+    const address = clientAddress(req.ip);
+    let counted = false;
+    const count = async (): Promise<void> => {
+      await this.#countKeyless(address);
+      counted = true;
+    };
+    try {
+      return await this.#deps.funding.offerKeyless(needed, earlier, count);
+    } catch (error) {
+      // One that could not be made is none.
+      if (counted) await this.#keylessLimit.reward(address);
+      throw error;
+    }
   }
 
   async #countKeyless(address: string): Promise<void> {

@@ -12,6 +12,8 @@ const MOST_OPEN = 5;
 const MOST_OPEN_KEYLESS = 4_000;
 /** An arbitrary number that only those lock who add a keyless invoice. */
 const KEYLESS_LOCK = 8_402_005;
+/** Ten minutes left, or half its life where that is shorter: time enough to pay it. */
+const LASTS = `expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
 
 export interface InvoicesOptions {
   pool: Pool;
@@ -69,7 +71,7 @@ export class Invoices {
    */
   async reserveOffer(accountId: string, { amountSat, mostSat }: { amountSat: number; mostSat: number }): Promise<InvoiceRow> {
     const suits = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4
-      and (state = 'open' or (state = 'creating' and reusable)) and expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
+      and (state = 'open' or (state = 'creating' and reusable)) and ${LASTS}`;
     const values = [accountId, this.#options.wallet.nodeId, amountSat, mostSat];
     const offered = await one(this.#pool, `${suits} and reusable`, values);
     if (offered) return offered;
@@ -84,6 +86,16 @@ export class Invoices {
       await client.query(`update invoices set reusable = true where id = $1 and not reusable`, [open.id]);
       return open;
     });
+  }
+
+  /** The open row of nobody's by its id, while it is for `amountSat`, or for more up to `mostSat`, and can be offered again. */
+  async findKeyless(id: string, { amountSat, mostSat }: { amountSat: number; mostSat: number }): Promise<InvoiceRow | undefined> {
+    const values = [id, this.#options.wallet.nodeId, amountSat, mostSat];
+    return one(
+      this.#pool,
+      `id = $1 and account_id is null and node_id = $2 and amount_sat between $3 and $4 and state = 'open' and ${LASTS}`,
+      values,
+    );
   }
 
   /**

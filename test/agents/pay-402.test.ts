@@ -67,7 +67,7 @@ describe.each(CASES)('$name with $surface', ({ name, fetch: payingFetch, headers
     expect([answer.headers.get('x-pura-funding'), answer.headers.get('x-pura-charged-msat')]).toEqual(['wallet', String(ANSWER_MSAT)]);
 
     const account = await accountPaidWith(wallet.paid[0]?.invoice ?? '');
-    if (key) expect(account).toBe(key.accountId);
+    expect(account).toBe(key?.accountId ?? account);
     expect(await accountOf(gateway.pool, account)).toMatchObject({ posted_msat: TOPUP_MSAT - ANSWER_MSAT, held_msat: 0n, free_used: 0 });
 
     // The credential goes on paying while anything is left; then there is a 402 with another invoice, and the client pays no more.

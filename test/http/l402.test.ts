@@ -196,7 +196,7 @@ describe('a credential that is not genuine is a 401 without a challenge', () => 
     ['x402 that is no base64', () => ({ 'payment-signature': '{}' })],
     ['x402 beside a wrong key', () => ({ ...challenge.x402(), authorization: 'Bearer pura_wrong' })],
   ])('%s', async (_name, headers) => {
-    await expectUnauthorized(await ask(headers() as Record<string, string>));
+    await expectUnauthorized(await ask(headers()));
   });
 
   it("another account's: its preimage under our token, its token's invoice, its key beside our payment", async () => {
