@@ -10,7 +10,7 @@ import { invoiceFromRow, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type Invo
 import { InvoiceCreation } from './lightning/invoice-creation.ts';
 import { InvoiceSchedule } from './lightning/invoice-schedule.ts';
 import { Invoices } from './lightning/invoices.ts';
-import { NodeQueue } from './lightning/node-queue.ts';
+import { NodeQueue, type NodeCallOptions } from './lightning/node-queue.ts';
 import type { InvoiceState, Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 
@@ -145,10 +145,11 @@ export class Funding {
    */
   async confirm(invoice: Invoice): Promise<Invoice> {
     if (invoice.status === 'paid') return invoice;
-    await this.#lookupLimit.consume(invoice.id).catch(() => {
-      throw new GatewayError('overloaded', { retryAfter: 1 });
+    const state = await this.#askForClient(invoice.id, invoice.paymentHash).catch((error: unknown) => {
+      if (!(error instanceof GatewayError)) throw error;
+      const message = 'Whether this was paid cannot be told right now. If it was, it stays good.';
+      throw new GatewayError(error.code, { message, retryAfter: 1, cause: error });
     });
-    const state = await this.#lookUp(invoice.paymentHash);
     if (state) await this.credit(state);
     return (await this.ofPayment(invoice.paymentHash)) ?? invoice;
   }
@@ -157,8 +158,7 @@ export class Funding {
     if (!row || row.bolt11 === null || !row.payment_hash) throw new GatewayError('invoice_not_found');
     if (row.state === 'paid') return invoiceFromRow(row);
     try {
-      await this.#lookupLimit.consume(row.id);
-      const state = await this.#lookUp(row.payment_hash);
+      const state = await this.#askForClient(row.id, row.payment_hash);
       if (state) await this.credit(state);
     } catch (error) {
       this.#options.log.debug({ err: error, invoiceId: row.id }, 'the node was not asked about an invoice');
@@ -166,8 +166,16 @@ export class Funding {
     return invoiceFromRow((await this.#invoices.find(row.id)) ?? row);
   }
 
-  async #lookUp(paymentHash: Buffer): Promise<InvoiceState | null> {
-    return this.#lookupQueue.run(() => this.#options.wallet.lookupInvoice(paymentHash));
+  /** Looks an invoice up because a client asks: so often for one invoice, and behind what is looked up for the watcher. */
+  async #askForClient(invoiceId: string, paymentHash: Buffer): Promise<InvoiceState | null> {
+    await this.#lookupLimit.consume(invoiceId).catch(() => {
+      throw new GatewayError('overloaded', { retryAfter: 1 });
+    });
+    return this.#lookUp(paymentHash, { yielding: true });
+  }
+
+  async #lookUp(paymentHash: Buffer, options?: NodeCallOptions): Promise<InvoiceState | null> {
+    return this.#lookupQueue.run(() => this.#options.wallet.lookupInvoice(paymentHash), options);
   }
 
   /** Looks an invoice up at its node, acts on its word and sets the time of the next check. Rejects where the node is away. */

@@ -76,9 +76,9 @@ export class Payers {
       case 'mpp': {
         const mpp = readMppCredential(roots, credential.token);
         const claim = proven(mpp?.claim ?? null, mpp?.preimage ?? '');
-        const invoice = await this.#invoiceOf(claim);
-        const payer = await this.#standing(claim, invoice, options);
+        const payer = await this.#standing(claim, await this.#invoiceOf(claim), options);
         if ('unpaid' in payer || !mpp) return payer;
+        // Paid, so known from here on.
         const { paidAt: settledAt } = await this.#invoiceOf(claim);
         return settledAt ? { ...payer, receipt: mppReceipt({ ...mpp, ...claim, settledAt }) } : payer;
       }
