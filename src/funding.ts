@@ -1,4 +1,3 @@
-import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { insertPayerAccount } from './accounts/payer-account.ts';
 import type { RootSecret } from './config.ts';
 import type { Notifications } from './db/notify.ts';
@@ -8,9 +7,9 @@ import type { Msat, PicoUsd } from './ledger/amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
 import { invoiceFromRow, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './lightning/invoice.ts';
 import { InvoiceCreation } from './lightning/invoice-creation.ts';
+import { InvoiceLookups } from './lightning/invoice-lookups.ts';
 import { InvoiceSchedule } from './lightning/invoice-schedule.ts';
 import { Invoices } from './lightning/invoices.ts';
-import { NodeQueue, type NodeCallOptions } from './lightning/node-queue.ts';
 import type { InvoiceState, Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 
@@ -55,9 +54,7 @@ export class Funding {
   readonly #creation: InvoiceCreation;
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #stopListening: () => void;
-  readonly #lookupQueue = new NodeQueue({ atOnce: 8, mostWaiting: 256 });
-  /** Of what clients make the node be asked about one invoice; the watcher's own lookups are not counted. */
-  readonly #lookupLimit = new RateLimiterMemory({ points: 10, duration: 10 });
+  readonly #lookups: InvoiceLookups;
 
   constructor(options: FundingOptions) {
     const { pool, wallet, roots, invoiceExpirySeconds, notifications } = options;
@@ -65,6 +62,7 @@ export class Funding {
     this.#invoices = new Invoices({ pool, wallet, roots, expirySeconds: invoiceExpirySeconds });
     this.#creation = new InvoiceCreation(this.#invoices, wallet, invoiceExpirySeconds);
     this.#schedule = new InvoiceSchedule(pool, wallet.nodeId);
+    this.#lookups = new InvoiceLookups(wallet);
     this.#stopListening = notifications.listen(
       CHANNEL,
       (id) => this.#listeners.get(id)?.forEach((changed) => changed()),
@@ -145,7 +143,7 @@ export class Funding {
    */
   async confirm(invoice: Invoice): Promise<Invoice> {
     if (invoice.status === 'paid') return invoice;
-    const state = await this.#askForClient(invoice.id, invoice.paymentHash).catch((error: unknown) => {
+    const state = await this.#lookups.forClient(invoice.id, invoice.paymentHash).catch((error: unknown) => {
       if (!(error instanceof GatewayError)) throw error;
       const message = 'Whether this was paid cannot be told right now. If it was, it stays good.';
       throw new GatewayError(error.code, { message, retryAfter: 1, cause: error });
@@ -158,7 +156,7 @@ export class Funding {
     if (!row || row.bolt11 === null || !row.payment_hash) throw new GatewayError('invoice_not_found');
     if (row.state === 'paid') return invoiceFromRow(row);
     try {
-      const state = await this.#askForClient(row.id, row.payment_hash);
+      const state = await this.#lookups.forClient(row.id, row.payment_hash);
       if (state) await this.credit(state);
     } catch (error) {
       this.#options.log.debug({ err: error, invoiceId: row.id }, 'the node was not asked about an invoice');
@@ -166,21 +164,9 @@ export class Funding {
     return invoiceFromRow((await this.#invoices.find(row.id)) ?? row);
   }
 
-  /** Looks an invoice up because a client asks: so often for one invoice, and behind what is looked up for the watcher. */
-  async #askForClient(invoiceId: string, paymentHash: Buffer): Promise<InvoiceState | null> {
-    await this.#lookupLimit.consume(invoiceId).catch(() => {
-      throw new GatewayError('overloaded', { retryAfter: 1 });
-    });
-    return this.#lookUp(paymentHash, { yielding: true });
-  }
-
-  async #lookUp(paymentHash: Buffer, options?: NodeCallOptions): Promise<InvoiceState | null> {
-    return this.#lookupQueue.run(() => this.#options.wallet.lookupInvoice(paymentHash), options);
-  }
-
   /** Looks an invoice up at its node, acts on its word and sets the time of the next check. Rejects where the node is away. */
   async check(row: InvoiceRow): Promise<void> {
-    const state = row.payment_hash && (await this.#lookUp(row.payment_hash));
+    const state = row.payment_hash && (await this.#lookups.forWatcher(row.payment_hash));
     if (state?.status === 'settled') await this.credit(state);
     else if (state?.status === 'open' && row.state === 'creating') await this.#creation.complete(row);
     else await this.#schedule.checked(row.id, state?.status ?? 'unknown');
@@ -191,7 +177,7 @@ export class Funding {
     const row = await this.#invoices.findByHash(paymentHash);
     if (!row || row.state === 'paid') return;
     try {
-      const state = await this.#lookUp(paymentHash);
+      const state = await this.#lookups.forWatcher(paymentHash);
       if (state) await this.credit(state);
     } catch (error) {
       this.#options.log.warn({ err: error, invoiceId: row.id }, 'a settled invoice could not be credited yet');
