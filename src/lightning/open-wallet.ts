@@ -5,6 +5,7 @@ import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { createLndWallet } from './lnd.ts';
 import { reasonOf } from './lnd-failure.ts';
+import { createNwcWallet } from './nwc.ts';
 import { SimulatedWallet } from './simulated.ts';
 import type { Wallet } from './wallet.ts';
 
@@ -27,8 +28,13 @@ export async function openWallet(config: Config, deps: OpenWalletDeps): Promise<
     case 'lnd':
       return openLnd(config, deps);
     case 'nwc':
-      throw new ConfigError('LIGHTNING_BACKEND: nwc is not supported by this version');
+      return openNwc(config, deps);
   }
+}
+
+async function openNwc({ NWC_URL }: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
+  if (!NWC_URL) throw new ConfigError('NWC_URL is required with LIGHTNING_BACKEND nwc');
+  return createNwcWallet({ url: NWC_URL, pool, log });
 }
 
 async function openLnd({ LND_SOCKET, LND_MACAROON, LND_CERT, LND_PRIVATE_HINTS }: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
