@@ -64,6 +64,7 @@ export class PaymentOffers {
     });
     const reason = code === 'free_tier_exceeded' && { reason: terms.reason ?? 'used_up' };
     return new GatewayError(code, {
+      ...(accountId === null && { message: 'Nobody has paid for this request yet. Pay the invoice to go on.' }),
       fields: { ...reason, funding: invoiceView(invoice, origin) },
       headers: { ...terms.headers, ...challenges },
     });
