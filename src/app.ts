@@ -20,6 +20,7 @@ import { requestId } from './http/request-id.ts';
 import { statusHandlers } from './http/status.ts';
 import { walletHandlers } from './http/wallet.ts';
 import { walletReportHandlers } from './http/wallet-reports.ts';
+import { withdrawHandlers } from './http/withdraw.ts';
 import { SimulatedWallet } from './lightning/simulated.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
@@ -27,6 +28,7 @@ import { cheapestThousandTokens } from './pricing/cheapest.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import type { ProviderHealth } from './routing/health.ts';
 import type { Models } from './routing/models.ts';
+import type { Withdrawing } from './withdrawing.ts';
 
 export interface AppDeps {
   config: Config;
@@ -41,6 +43,7 @@ export interface AppDeps {
   health: ProviderHealth;
   wallet: Wallet;
   funding: Funding;
+  withdrawing: Withdrawing;
 }
 
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
@@ -57,6 +60,7 @@ export function createApp(deps: AppDeps): Express {
   const models = modelRoutes({ models: deps.models, markupBasisPoints: config.markupBasisPoints });
   const status = statusHandlers(deps);
   const wallet = walletHandlers(deps);
+  const withdrawals = withdrawHandlers(deps);
   const simulated = deps.wallet instanceof SimulatedWallet ? deps.wallet : null;
   const assets = new Assets();
   const invoice = invoicePageHandlers({ ...deps, assets, simulated });
@@ -79,6 +83,8 @@ export function createApp(deps: AppDeps): Express {
 
   app.post('/api/wallet/fund', key, wallet.fund);
   app.get('/api/wallet/status', key, wallet.status);
+  app.post('/api/wallet/withdraw', key, withdrawals.withdraw);
+  app.get('/api/wallet/withdraw', key, withdrawals.status);
   app.get('/api/wallet/balance', key, walletReports.balance);
   app.get('/api/wallet/transactions', key, walletReports.transactions);
   app.get('/api/report', key, reports.report);

@@ -106,6 +106,8 @@ const environment = z.object({
   HOLD_LEASE_SECONDS: decimal(1, 3600).default(30),
   INVOICE_EXPIRY_SECONDS: integer(60, 604_800).default(3600),
   L402_TOKEN_DAYS: integer(1, 36_500).optional(),
+  WITHDRAWALS: flag.default(false),
+  WITHDRAW_MAX_FEE_PERCENT: decimal(0, 100).default(1),
   TOPUP_DEFAULT_SATS: integer(1, 1_000_000).default(1000),
   RATE_LIMIT_RPM: integer(1).default(300),
   RATE_LIMIT_TPM: integer(1).default(1_000_000),

@@ -22,6 +22,7 @@ import { auditJob } from './jobs/audit-ledger.ts';
 import { every } from './jobs/every.ts';
 import { forgetAnswers } from './jobs/forget-answers.ts';
 import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
+import { reconcileWithdrawals } from './jobs/reconcile-withdrawals.ts';
 import { sweepHolds } from './jobs/sweep-holds.ts';
 import { Holds } from './ledger/hold.ts';
 import { Leases } from './ledger/lease.ts';
@@ -33,6 +34,7 @@ import { openExchangeRate } from './pricing/exchange-rate.ts';
 import type { Provider } from './providers/provider.ts';
 import { createProviderHealth } from './routing/health.ts';
 import { createModels, type Models } from './routing/models.ts';
+import { Withdrawing } from './withdrawing.ts';
 
 export interface ServerOptions {
   /** With its secret keys complete. */
@@ -82,7 +84,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const { config, log } = options;
   const money = await openMoney(options, base);
   const { pool, notifications } = base;
-  const { models, holds, leases, recorder, funding, wallet } = money;
+  const { models, holds, leases, recorder, funding, withdrawing, wallet } = money;
 
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool, secrets, notifications, log });
@@ -110,7 +112,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await drain(gateway, server, config.SHUTDOWN_GRACE_SECONDS * 1000);
       await Promise.all(jobs.map((job) => job.stop()));
-      await atMost(SETTLE_LIMIT_MS, Promise.all([holds.drained(), recorder.flush()]));
+      await atMost(SETTLE_LIMIT_MS, Promise.all([holds.drained(), recorder.flush(), withdrawing.drained()]));
       await leases.stop();
       server.closeAllConnections();
       await closed;
@@ -176,6 +178,7 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
       topupDefaultSats: config.TOPUP_DEFAULT_SATS,
       dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
     }),
+    withdrawing: new Withdrawing({ pool, wallet, log, allowed: config.WITHDRAWALS, maxFeePercent: config.WITHDRAW_MAX_FEE_PERCENT }),
   };
 }
 
@@ -185,12 +188,13 @@ type Money = Awaited<ReturnType<typeof openMoney>>;
 function startJobs(
   { config, log, connectionString }: ServerOptions,
   { pool }: Base,
-  { holds, funding, wallet, exchangeRate }: Money,
+  { holds, funding, withdrawing, wallet, exchangeRate }: Money,
 ): { stop(): Promise<void> }[] {
   const leaseSeconds = config.HOLD_LEASE_SECONDS;
   const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
   return [
     reconcileInvoices({ funding, wallet, connectionString, log }),
+    reconcileWithdrawals({ withdrawing, connectionString, log }),
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
     every(RATE_MS, 'BTC/USD rate', async (signal) => exchangeRate.refresh?.(signal), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),

@@ -11,6 +11,7 @@ import type { Logger } from '../log.ts';
 import { KnownNodes, type NodeIdentity } from './known-nodes.ts';
 import { LndConnection } from './lnd-connection.ts';
 import { anotherNode, lightningUnavailable, lndFailure, reasonOf } from './lnd-failure.ts';
+import { LndPayments, PAYING_CALLS } from './lnd-payments.ts';
 import { warnOfPowers } from './lnd-macaroon.ts';
 import { SettlementCursor } from './settlement-cursor.ts';
 import type { InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from './wallet.ts';
@@ -26,6 +27,8 @@ export interface LndWalletOptions {
   log: Logger;
   /** Whether invoices tell payers of private channels. */
   privateHints?: boolean;
+  /** Whether it shall pay, too, and the macaroon permit that: no warning then that it does. */
+  pays?: boolean;
   /** How long a call may take. */
   deadlineMs?: number;
   /** Pause between two checks that a subscription's connection still lives. */
@@ -52,7 +55,7 @@ const DEADLINE_MS = 5_000;
  */
 export async function createLndWallet(options: LndWalletOptions): Promise<Wallet> {
   const { log, pool, startMs = 10_000, deadlineMs = DEADLINE_MS } = options;
-  warnOfPowers(options.macaroon, log);
+  warnOfPowers(options.macaroon, log, options.pays ? PAYING_CALLS : []);
   const connection = new LndConnection({ connect: () => connect(options), deadlineMs, log });
   const nodes = new KnownNodes(pool);
   const known = await nodes.recall(options.macaroon);
@@ -81,6 +84,7 @@ class LndWallet implements Wallet {
   readonly takesPreimage = true;
   readonly nodeId: string;
   readonly network: Network;
+  readonly payments: LndPayments;
   readonly #connection: LndConnection<AuthenticatedLnd>;
   readonly #nodes: KnownNodes;
   readonly #privateHints: boolean;
@@ -98,6 +102,7 @@ class LndWallet implements Wallet {
     this.#nodes = nodes;
     this.#privateHints = privateHints;
     this.#probeMs = probeMs;
+    this.payments = new LndPayments({ connection, confirmNode: () => this.#info() });
   }
 
   async createInvoice(request: { amountMsat: Msat; description: string; expirySeconds: number; preimage: Buffer }): Promise<NewInvoice> {

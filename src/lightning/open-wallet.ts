@@ -37,7 +37,8 @@ async function openNwc({ NWC_URL }: Config, { pool, log }: OpenWalletDeps): Prom
   return createNwcWallet({ url: NWC_URL, pool, log });
 }
 
-async function openLnd({ LND_SOCKET, LND_MACAROON, LND_CERT, LND_PRIVATE_HINTS }: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
+async function openLnd(config: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
+  const { LND_SOCKET, LND_MACAROON, LND_CERT, LND_PRIVATE_HINTS, WITHDRAWALS } = config;
   if (!LND_SOCKET || !LND_MACAROON) throw new ConfigError('LND_SOCKET and LND_MACAROON are required with LIGHTNING_BACKEND lnd');
   try {
     return await createLndWallet({
@@ -45,6 +46,7 @@ async function openLnd({ LND_SOCKET, LND_MACAROON, LND_CERT, LND_PRIVATE_HINTS }
       macaroon: LND_MACAROON,
       cert: LND_CERT,
       privateHints: LND_PRIVATE_HINTS,
+      pays: WITHDRAWALS,
       pool,
       log,
     });

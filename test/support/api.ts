@@ -15,6 +15,7 @@ import { PaymentOffers } from '../../src/http/payment-offers.ts';
 import { createLog } from '../../src/log.ts';
 import { openExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { createProviderHealth } from '../../src/routing/health.ts';
+import { Withdrawing } from '../../src/withdrawing.ts';
 import { createTestDatabase } from './database.ts';
 import { openFunding } from './funded.ts';
 
@@ -90,6 +91,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     health: createProviderHealth(),
     wallet: noWallet,
     funding: opened.funding,
+    withdrawing: new Withdrawing({ pool: database.pool, wallet: deps.wallet ?? noWallet, log, allowed: false, maxFeePercent: 1 }),
     ...deps,
   });
   const server = createHttpServer(app);
