@@ -3,7 +3,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import bolt11 from 'bolt11';
 import { auditLedger } from '../src/ledger/audit.ts';
 import { msat } from '../src/ledger/amount.ts';
-import type { Wallet } from '../src/lightning/wallet.ts';
 import { createLog } from '../src/log.ts';
 import { Withdrawing, type WithdrawalRequest, type WithdrawingOptions } from '../src/withdrawing.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
@@ -59,7 +58,7 @@ async function addOwnerKey(accountId: string): Promise<string> {
 
 async function fund(accountId: string, sats: number): Promise<void> {
   const wallet = new FakeWallet();
-  const { funding, close } = openFunding(database, wallet as Wallet);
+  const { funding, close } = openFunding(database, wallet);
   const { invoice } = await funding.fund(accountId, { amountSat: sats });
   await funding.credit(wallet.settle(invoice.paymentHash));
   await close();
@@ -185,7 +184,7 @@ describe('a withdrawal', () => {
 
 describe('the invoice of a withdrawal', () => {
   const ours = async () => {
-    const { funding, close } = openFunding(database, new FakeWallet() as Wallet);
+    const { funding, close } = openFunding(database, new FakeWallet());
     const { invoice } = await funding.fund(account, { amountSat: 100 });
     await close();
     return foreignInvoice({ paymentHash: invoice.paymentHash });

@@ -30,20 +30,20 @@ export interface MacaroonPowers {
 
 /**
  * Compares what a macaroon permits (`uri:/lnrpc.Lightning/AddInvoice`, `offchain:write` …) with what the gateway needs. `alsoNeeded`
- * are more permissions that it has a use for. Caveats, which can only take away, are not looked at. Undefined for bytes that are not a macaroon of LND's.
+ * are more calls that it makes, and the coarser permission that each is part of. Caveats, which can only take away, are not looked at. Undefined for bytes that are not a macaroon of LND's.
  */
-export function macaroonPowers(macaroon: Buffer, alsoNeeded: readonly string[] = []): MacaroonPowers | undefined {
+export function macaroonPowers(macaroon: Buffer, alsoNeeded: ReadonlyMap<string, string> = new Map()): MacaroonPowers | undefined {
   const permitted = permissionsOf(macaroon);
   if (!permitted) return undefined;
-  const needed = new Set([...NEEDED.keys(), ...alsoNeeded]);
+  const needed = new Map([...NEEDED, ...alsoNeeded]);
   return {
     excess: permitted.filter((permission) => !needed.has(permission)),
-    missing: [...NEEDED].filter(([call, part]) => !permitted.includes(call) && !permitted.includes(part)).map(([call]) => call),
+    missing: [...needed].filter(([call, part]) => !permitted.includes(call) && !permitted.includes(part)).map(([call]) => call),
   };
 }
 
 /** Tells the operator of a macaroon that permits more than the gateway needs, or less. */
-export function warnOfPowers(macaroon: Buffer, log: Logger, alsoNeeded?: readonly string[]): void {
+export function warnOfPowers(macaroon: Buffer, log: Logger, alsoNeeded?: ReadonlyMap<string, string>): void {
   const powers = macaroonPowers(macaroon, alsoNeeded);
   if (!powers) log.warn('LND_MACAROON is not a macaroon of the kind that LND makes: what it permits is unknown');
   if (powers && powers.excess.length > 0) {

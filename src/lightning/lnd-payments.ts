@@ -13,8 +13,11 @@ export interface LndPaymentsOptions {
   patienceMs?: number;
 }
 
-/** The calls of LND's that paying takes, beyond those of receiving. */
-export const PAYING_CALLS = ['uri:/routerrpc.Router/SendPaymentV2', 'uri:/routerrpc.Router/TrackPaymentV2'];
+/** The calls of LND's that paying takes, beyond those of receiving, and the coarser permission that each is part of. */
+export const PAYING_CALLS: ReadonlyMap<string, string> = new Map([
+  ['uri:/routerrpc.Router/SendPaymentV2', 'offchain:write'],
+  ['uri:/routerrpc.Router/TrackPaymentV2', 'offchain:read'],
+]);
 
 /** LND tells nothing of a payment whose first part is not on its way yet: that is pending too. */
 const QUIET_MS = 2_000;

@@ -27,7 +27,7 @@ export interface LndWalletOptions {
   log: Logger;
   /** Whether invoices tell payers of private channels. */
   privateHints?: boolean;
-  /** Whether it shall pay, too, and the macaroon permit that: no warning then that it does. */
+  /** Whether it shall pay, too: the macaroon is expected to permit that then, and warned about where it does otherwise. */
   pays?: boolean;
   /** How long a call may take. */
   deadlineMs?: number;
@@ -55,7 +55,7 @@ const DEADLINE_MS = 5_000;
  */
 export async function createLndWallet(options: LndWalletOptions): Promise<Wallet> {
   const { log, pool, startMs = 10_000, deadlineMs = DEADLINE_MS } = options;
-  warnOfPowers(options.macaroon, log, options.pays ? PAYING_CALLS : []);
+  warnOfPowers(options.macaroon, log, options.pays ? PAYING_CALLS : undefined);
   const connection = new LndConnection({ connect: () => connect(options), deadlineMs, log });
   const nodes = new KnownNodes(pool);
   const known = await nodes.recall(options.macaroon);

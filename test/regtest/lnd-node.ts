@@ -10,6 +10,8 @@ const run = promisify(execFile);
 
 /** The calls that the gateway makes, as the operator's manual tells to bake a macaroon for them. */
 const LEAST_POWER = ['AddInvoice', 'LookupInvoice', 'SubscribeInvoices', 'GetInfo'].map((call) => `uri:/lnrpc.Lightning/${call}`);
+/** The same for withdrawals, on top. */
+const PAYING_POWER = ['SendPaymentV2', 'TrackPaymentV2'].map((call) => `uri:/routerrpc.Router/${call}`);
 
 export interface LndNodeOptions {
   processes: Processes;
@@ -85,13 +87,13 @@ export class LndNode {
     return readFileSync(path.join(this.#directory, 'tls.cert'));
   }
 
-  /** A macaroon with the permissions that the gateway needs, and no other. */
-  async leastMacaroon(): Promise<Buffer> {
-    const file = path.join(this.#directory, 'gateway.macaroon');
+  /** A macaroon with the permissions that the gateway needs, with or without withdrawals, and no other. */
+  async leastMacaroon({ pays = false }: { pays?: boolean } = {}): Promise<Buffer> {
+    const file = path.join(this.#directory, pays ? 'paying-gateway.macaroon' : 'gateway.macaroon');
     if (!existsSync(file)) {
       const { bin } = this.#options;
       const rpc = [`--lnddir=${this.#directory}`, `--rpcserver=${this.socket}`, '--network=regtest'];
-      await run(path.join(bin, 'lncli'), [...rpc, 'bakemacaroon', `--save_to=${file}`, ...LEAST_POWER]);
+      await run(path.join(bin, 'lncli'), [...rpc, 'bakemacaroon', `--save_to=${file}`, ...LEAST_POWER, ...(pays ? PAYING_POWER : [])]);
     }
     return readFileSync(file);
   }
