@@ -37,15 +37,16 @@ async function askNode(ledger: Pool, { connectionString, dataDir }: OpenDatabase
     const settings = withSecretKey(config, dataDir);
     const [root] = settings.secretKeys;
     if (!root) throw new ConfigError('SECRET_KEY is missing');
-    const wallet = await openWallet(settings, { pool: ledger, notifications, root, log: createLog('warn') });
+    const wallet = await openWallet(settings, { pool: ledger, notifications, root, log: createLog('silent') });
     try {
       return await auditNode(ledger, wallet);
     } finally {
       await wallet.close();
     }
   } catch (error) {
+    // What went wrong is told in a sentence; the log would mix with the verdict.
     if (!(error instanceof GatewayError || error instanceof ConfigError)) throw error;
-    console.error(error.message);
+    console.error(`The Lightning node: ${error.cause instanceof Error ? error.cause.message : error.message}`);
     return undefined;
   } finally {
     await notifications.close();

@@ -85,8 +85,7 @@ describe('what was paid is credited once', () => {
   it('when LND is killed and restarted under load', async () => {
     const payers = await Promise.all(Array.from({ length: 10 }, () => gateway.newKey()));
     const invoices = await Promise.all(payers.flatMap((payer) => [201, 202, 203].map((sats) => gateway.topUp(payer, sats))));
-    // A payment that fails for the restart is made again; one that goes through is final.
-    const paid = invoices.map(({ paymentRequest }) => until(() => regtest.pay(paymentRequest).catch(() => false as const), 100_000));
+    const paid = invoices.map(({ paymentRequest }) => regtest.payInTheEnd(paymentRequest));
     await Promise.race(paid);
     await restartNode();
     await Promise.all(paid);
@@ -146,7 +145,7 @@ describe('funded keys', () => {
       const { paymentRequest } = await gateway.topUp(payer, 900);
       regtest.gateway.freeze();
       const thawAt = performance.now() + FROZEN_MS;
-      const payment = regtest.pay(paymentRequest);
+      const payment = regtest.payInTheEnd(paymentRequest);
       payment.catch(() => {});
       const refused = performance.now();
       expect((await gateway.post('/api/wallet/fund', { amount: 100 }, payer)).status).toBe(503);
@@ -166,7 +165,7 @@ describe('funded keys', () => {
 
       regtest.gateway.thaw();
       await regtest.reconnected();
-      await payment.catch(() => regtest.pay(paymentRequest));
+      await payment;
       await gateway.credited(payer, [900_000n], BACK_MS);
       await until(async () => (await lightning()) === 'ok');
     },

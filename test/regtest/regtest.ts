@@ -1,8 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   addPeer,
   createChainAddress,
   createInvoice,
+  deleteForwardingReputations,
   getChannels,
+  getInvoice,
   openChannel,
   payViaPaymentDetails,
   payViaPaymentRequest,
@@ -18,6 +21,8 @@ import { Processes } from './processes.ts';
 const NOBODY = '2N1NQzFjCy1NnpAH3cT4h4GoByrAAkiH7zu';
 const CHANNEL_SATS = 10_000_000;
 const FEE_LIMIT_SATS = 100;
+const RETRY_MS = 100;
+const IN_THE_END_MS = 60_000;
 
 /** Two real Lightning nodes on a chain of their own, with a channel through which the payer can pay the gateway's. */
 export interface Regtest {
@@ -26,6 +31,8 @@ export interface Regtest {
   readonly btcd: Btcd;
   /** Pays an invoice from the payer's node and gives the preimage, hex. Rejects where the payment failed for good. */
   pay(paymentRequest: string): Promise<string>;
+  /** Tries to pay until the gateway's node says that the invoice is settled, for while that node is away. */
+  payInTheEnd(paymentRequest: string): Promise<void>;
   /** Pays more than an invoice of this hash asks for. */
   overpay(paymentRequest: string, amountMsat: bigint): Promise<string>;
   /** Resolves once the channel can pay again, after one of the nodes was away. */
@@ -68,6 +75,7 @@ async function bringUp(processes: Processes, bin: string): Promise<Regtest> {
     payer,
     btcd,
     pay: (request) => pay(payer, request),
+    payInTheEnd: (request) => payInTheEnd(payer, gateway, request),
     overpay: (request, amountMsat) => overpay(payer, request, amountMsat),
     reconnected: () => reconnected(payer, gateway),
     async startNode(name) {
@@ -97,10 +105,7 @@ async function reconnected(payer: LndNode, gateway: LndNode): Promise<void> {
     const { channels } = await getChannels({ lnd: payer.lnd, is_active: true });
     if (channels.length === 0) return false;
     const { request } = await createInvoice({ lnd: gateway.lnd, tokens: 1 });
-    return pay(payer, request).then(
-      () => true,
-      () => false,
-    );
+    return tryToPay(payer, request);
   }, 60_000);
 }
 
@@ -108,6 +113,30 @@ async function reconnected(payer: LndNode, gateway: LndNode): Promise<void> {
 async function pay(payer: LndNode, request: string): Promise<string> {
   const { secret } = await payViaPaymentRequest({ lnd: payer.lnd, request, max_fee: FEE_LIMIT_SATS });
   return secret;
+}
+
+/** Whether it went through. A failure is forgotten: the payer's node would hold it against the channel for hours. */
+async function tryToPay(payer: LndNode, request: string): Promise<boolean> {
+  try {
+    await pay(payer, request);
+    return true;
+  } catch {
+    await deleteForwardingReputations({ lnd: payer.lnd }).catch(() => {});
+    return false;
+  }
+}
+
+/** The payer's own word is not enough: an LND that was killed just after it settled may still fail the payment back to the payer. */
+async function payInTheEnd(payer: LndNode, gateway: LndNode, request: string): Promise<void> {
+  const id = bolt11.decode(request).tagsObject.payment_hash ?? '';
+  await until(async () => {
+    if (await tryToPay(payer, request)) return true;
+    await delay(RETRY_MS);
+    return getInvoice({ lnd: gateway.lnd, id }).then(
+      ({ is_confirmed }) => is_confirmed,
+      () => false,
+    );
+  }, IN_THE_END_MS);
 }
 
 async function overpay(payer: LndNode, request: string, amountMsat: bigint): Promise<string> {
