@@ -239,6 +239,16 @@ describe('a withdrawal whose outcome is unknown', () => {
     expect(node.asked).toHaveLength(1);
   });
 
+  it('is released once, though ten lookups at once find that it failed, and what else is held stays so', async () => {
+    node.outcome = { status: 'pending' };
+    const [failing] = await Promise.all([1, 2].map(() => withdrawing.withdraw(wanted(foreignInvoice().paymentRequest))));
+    const { id = '', paymentHash } = failing?.withdrawal ?? {};
+    node.recorded.set(paymentHash?.toString('hex') ?? '', { status: 'failed', failure: 'rejected' });
+    await later(id);
+    await Promise.all(Array.from({ length: 10 }, () => open().checkDue(10)));
+    expect(await books()).toEqual({ posted: 1_000_000n, held: 11_000n, withdrawn: [] });
+  });
+
   it('is released only when the node did not know of it twice, a minute past the deadline, and is never sent again', async () => {
     node.unreached = true;
     const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
