@@ -11,7 +11,7 @@ import type { Logger } from './log.ts';
 
 export interface WithdrawingOptions {
   pool: Pool;
-  wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'payments'>;
+  wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'payments' | 'status'>;
   log: Logger;
   /** Whether the operator allows withdrawals. Those made before go on to their end all the same. */
   allowed: boolean;
@@ -102,12 +102,19 @@ export class Withdrawing {
     return sending.finally(() => this.#underWay.delete(sending));
   }
 
-  /** Asks the node to pay a withdrawal that nobody has sent, and then what became of it. */
+  /**
+   * Asks the node to pay a withdrawal that nobody has sent, and then what became of it. Rejects while the node is away, with the row as it
+   * was: once it counts as sent, it could be released only long after the node is back.
+   */
   async #send(id: string): Promise<void> {
     const payments = this.#requirePayments();
+    const { ready, reason } = await this.#options.wallet.status();
     const startBy = performance.now() + START_MS;
-    const claimed = await this.#withdrawals.claim(id, TRY_SECONDS);
+    const claimed = ready ? await this.#withdrawals.claim(id, TRY_SECONDS) : undefined;
     if (!claimed) {
+      if (!ready && !(await this.#withdrawals.tooLate(id, TRY_SECONDS))) {
+        throw new GatewayError('lightning_unavailable', { cause: new Error(reason) });
+      }
       await this.#failed(id, 'creating', 'not_sent');
       return;
     }

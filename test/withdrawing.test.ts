@@ -20,6 +20,8 @@ let node: FakePayments;
 let account: string;
 let keyId: string;
 let withdrawing: Withdrawing;
+/** What the node says of itself. */
+let ready: boolean;
 
 beforeAll(async () => {
   database = await createTestDatabase({ max: 30 });
@@ -29,6 +31,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   node = new FakePayments();
+  ready = true;
   withdrawing = open();
   account = await addAccount(database.pool);
   keyId = await addOwnerKey(account);
@@ -43,7 +46,13 @@ afterEach(async () => {
 /** A gateway process of its own on the same database and node. */
 function open(options: Partial<WithdrawingOptions> & { nodeId?: string } = {}): Withdrawing {
   const { nodeId = '02fake', ...others } = options;
-  const wallet: WithdrawingOptions['wallet'] = { backend: 'lnd', network: 'regtest', nodeId, payments: node };
+  const wallet: WithdrawingOptions['wallet'] = {
+    backend: 'lnd',
+    network: 'regtest',
+    nodeId,
+    payments: node,
+    status: () => Promise.resolve({ ready }),
+  };
   return new Withdrawing({ pool: database.pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1, ...others });
 }
 
@@ -321,6 +330,28 @@ describe('a withdrawal that was held for and never sent', () => {
     node.asked.length = 0;
     return withdrawal.id;
   }
+
+  it('because the node was away is sent when it is back', async () => {
+    ready = false;
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    expect(withdrawal.state).toBe('creating');
+    await later(withdrawal.id);
+    await withdrawing.checkDue(10);
+    expect(node.asked).toEqual([]);
+    expect(await books()).toMatchObject({ held: 11_000n });
+    ready = true;
+    await later(withdrawal.id);
+    await withdrawing.checkDue(10);
+    expect(await books()).toMatchObject({ held: 0n, withdrawn: [10_007n] });
+  });
+
+  it('is released when its invoice is about to expire though the node is still away', async () => {
+    const id = await unsent(`, expires_at = now() + interval '10 seconds'`);
+    ready = false;
+    await withdrawing.checkDue(10);
+    expect(await withdrawing.status(account, id)).toMatchObject({ state: 'failed', failure: 'not_sent' });
+    expect(await books()).toMatchObject({ held: 0n });
+  });
 
   it('is sent once by whoever finds it', async () => {
     await unsent();

@@ -104,6 +104,15 @@ export class Withdrawals {
     return rows[0] && withdrawalFromRow(rows[0]);
   }
 
+  /** Whether the invoice has not as long to live as the node may try to pay it. */
+  async tooLate(id: string, trySeconds: number): Promise<boolean> {
+    const { rowCount } = await this.#pool.query(
+      `select from withdrawals where id = $1 and expires_at <= clock_timestamp() + make_interval(secs => $2)`,
+      [id, trySeconds],
+    );
+    return rowCount === 1;
+  }
+
   /** Posts what a sent withdrawal paid. Does nothing where it is final already. */
   async paid(id: string, feeMsat: Msat): Promise<boolean> {
     return this.#resolve(id, 'sent', async (client, row) => {
