@@ -52,6 +52,8 @@ export class Withdrawing {
   constructor(options: WithdrawingOptions) {
     this.#options = options;
     this.#withdrawals = new Withdrawals(options.pool, options.wallet);
+    if (options.allowed && !options.wallet.payments)
+      options.log.warn('WITHDRAWALS is set, but this wallet can only receive: there are none');
   }
 
   // ——— Hold ———

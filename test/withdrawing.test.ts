@@ -315,6 +315,20 @@ describe('a withdrawal whose outcome is unknown', () => {
   });
 });
 
+describe('a wallet that can only receive', () => {
+  it('makes no withdrawal, whatever the operator allows', async () => {
+    const wallet: WithdrawingOptions['wallet'] = {
+      backend: 'nwc',
+      network: 'regtest',
+      nodeId: '02nwc',
+      status: () => Promise.resolve({ ready: true }),
+    };
+    const receiving = new Withdrawing({ pool: database.pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1 });
+    await expect(receiving.withdraw(wanted(foreignInvoice().paymentRequest))).rejects.toMatchObject({ code: 'not_permitted' });
+    expect(await books()).toMatchObject({ held: 0n });
+  });
+});
+
 describe('a withdrawal that was held for and never sent', () => {
   /** As a gateway leaves it that dies between the two. */
   async function unsent(changes = ''): Promise<string> {
