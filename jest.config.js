@@ -2,6 +2,8 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // Against real Lightning nodes, by `npm run test:lnd`.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/lnd/'],
   transform: {},
   extensionsToTreatAsEsm: ['.ts'],
   globalSetup: '<rootDir>/test/support/global-setup.ts',

@@ -9,6 +9,7 @@ import { Assets } from './http/assets.ts';
 import { requireKey, type Authenticate } from './http/authenticate.ts';
 import { crossOrigin } from './http/cross-origin.ts';
 import { payWithPlayMoney } from './http/dev-lightning.ts';
+import { discovery } from './http/discovery.ts';
 import { errorResponse } from './http/error-response.ts';
 import { invoicePageHandlers } from './http/invoice-page.ts';
 import { keyHandlers } from './http/keys.ts';
@@ -19,6 +20,7 @@ import { requestId } from './http/request-id.ts';
 import { statusHandlers } from './http/status.ts';
 import { walletHandlers } from './http/wallet.ts';
 import { walletReportHandlers } from './http/wallet-reports.ts';
+import { withdrawHandlers } from './http/withdraw.ts';
 import { SimulatedWallet } from './lightning/simulated.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
@@ -26,6 +28,7 @@ import { cheapestThousandTokens } from './pricing/cheapest.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import type { ProviderHealth } from './routing/health.ts';
 import type { Models } from './routing/models.ts';
+import type { Withdrawing } from './withdrawing.ts';
 
 export interface AppDeps {
   config: Config;
@@ -40,6 +43,7 @@ export interface AppDeps {
   health: ProviderHealth;
   wallet: Wallet;
   funding: Funding;
+  withdrawing: Withdrawing;
 }
 
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
@@ -56,6 +60,7 @@ export function createApp(deps: AppDeps): Express {
   const models = modelRoutes({ models: deps.models, markupBasisPoints: config.markupBasisPoints });
   const status = statusHandlers(deps);
   const wallet = walletHandlers(deps);
+  const withdrawals = withdrawHandlers(deps);
   const simulated = deps.wallet instanceof SimulatedWallet ? deps.wallet : null;
   const assets = new Assets();
   const invoice = invoicePageHandlers({ ...deps, assets, simulated });
@@ -65,6 +70,7 @@ export function createApp(deps: AppDeps): Express {
   app.use(['/v1', '/api', '/l402'], crossOrigin(config.CORS_ORIGINS));
 
   app.post('/v1/chat/completions', chat({ path: '/v1/chat/completions', streamDefault: false }));
+  app.post('/l402/v1/chat/completions', chat({ path: '/l402/v1/chat/completions', streamDefault: false, keyless: true }));
   app.post('/api/chat', chat({ path: '/api/chat', streamDefault: true }));
   app.get('/v1/models', key, models.list);
   app.get('/v1/models/*id', key, models.show);
@@ -77,6 +83,8 @@ export function createApp(deps: AppDeps): Express {
 
   app.post('/api/wallet/fund', key, wallet.fund);
   app.get('/api/wallet/status', key, wallet.status);
+  app.post('/api/wallet/withdraw', key, withdrawals.withdraw);
+  app.get('/api/wallet/withdraw', key, withdrawals.status);
   app.get('/api/wallet/balance', key, walletReports.balance);
   app.get('/api/wallet/transactions', key, walletReports.transactions);
   app.get('/api/report', key, reports.report);
@@ -94,6 +102,7 @@ export function createApp(deps: AppDeps): Express {
     app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));
   }
 
+  app.get('/.well-known/l402', discovery(deps));
   app.get(['/health', '/api/health'], status.health);
   app.get('/ready', status.ready);
   app.get('/api/status', status.status);

@@ -1,21 +1,54 @@
-import { loadConfig } from './config.ts';
-import { openDatabase } from './db/open-database.ts';
-import { createPool } from './db/postgres.ts';
-import { auditLedger } from './ledger/audit.ts';
+import { ConfigError, loadConfig, withSecretKey } from './config.ts';
+import { createNotifications } from './db/notify.ts';
+import { openDatabase, type OpenDatabase } from './db/open-database.ts';
+import { createPool, type Pool } from './db/postgres.ts';
+import { GatewayError } from './errors.ts';
+import { auditLedger, type Violation } from './ledger/audit.ts';
+import { auditNode } from './lightning/audit-node.ts';
+import { openWallet } from './lightning/open-wallet.ts';
 import { createLog } from './log.ts';
 
-/** `npm run audit`: checks the ledger's invariants, beside a running gateway or without one. Exits with 1 on a violation. */
+/**
+ * `npm run audit`: checks the ledger's invariants, and that the Lightning node received what was deposited, beside a running gateway or
+ * without one. Exits with 1 on a violation; a node that is away is told of and is none.
+ */
 const config = loadConfig();
 const database = await openDatabase(config, createLog('warn'), { join: true });
-const pool = createPool({ connectionString: database.connectionString, max: 1 });
+const pool = createPool({ connectionString: database.connectionString, max: 2 });
 try {
-  const violations = await auditLedger(pool, { oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * config.HOLD_LEASE_SECONDS });
+  const ledger = await auditLedger(pool, { oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * config.HOLD_LEASE_SECONDS });
+  const node = await askNode(pool, database);
+  const violations = [...ledger, ...(node ?? [])];
   for (const { invariant, rule, subject, expected, found } of violations) {
     console.error(`invariant ${invariant}, ${rule}: ${subject} should be ${expected}, is ${found}`);
   }
-  console.log(violations.length === 0 ? 'The ledger is sound: every invariant holds.' : `${violations.length} violations.`);
+  const asked = node ? '' : ' The Lightning node could not be asked what it received.';
+  console.log(violations.length === 0 ? `The ledger is sound: every invariant holds.${asked}` : `${violations.length} violations.${asked}`);
   process.exitCode = violations.length === 0 ? 0 : 1;
 } finally {
   await pool.end();
   await database.stop();
+}
+
+/** What the node's books and ours differ in; undefined where it cannot be asked. */
+async function askNode(ledger: Pool, { connectionString, dataDir }: OpenDatabase): Promise<Violation[] | undefined> {
+  const notifications = createNotifications(connectionString);
+  try {
+    const settings = withSecretKey(config, dataDir);
+    const [root] = settings.secretKeys;
+    if (!root) throw new ConfigError('SECRET_KEY is missing');
+    const wallet = await openWallet(settings, { pool: ledger, notifications, root, log: createLog('silent') });
+    try {
+      return await auditNode(ledger, wallet);
+    } finally {
+      await wallet.close();
+    }
+  } catch (error) {
+    // What went wrong is told in a sentence; the log would mix with the verdict.
+    if (!(error instanceof GatewayError || error instanceof ConfigError)) throw error;
+    console.error(`The Lightning node: ${error.cause instanceof Error ? error.cause.message : error.message}`);
+    return undefined;
+  } finally {
+    await notifications.close();
+  }
 }

@@ -31,6 +31,8 @@ const list = z.string().transform((value) =>
     .map((item) => item.trim())
     .filter(Boolean),
 );
+/** What a file holds, in hex or base64; a certificate as it is. */
+const bytes = text.regex(/^-----BEGIN|^[A-Za-z0-9+/_\s-]+={0,2}$/, 'must be hex or base64').transform(decodeBytes);
 const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => value.replace(/\/+$/, ''));
 
 const addressRange = list.refine(
@@ -81,13 +83,19 @@ const environment = z.object({
   PUBLIC_URL: httpUrl.optional(),
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   DATA_DIR: text.optional(),
-  LIGHTNING_BACKEND: z.enum(['simulated']).default('simulated'),
+  LIGHTNING_BACKEND: z.enum(['lnd', 'nwc', 'simulated']).optional(),
+  LND_SOCKET: text.regex(/^(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}$/i, 'must be host:port').optional(),
+  LND_MACAROON: bytes.optional(),
+  LND_CERT: bytes.optional(),
+  LND_PRIVATE_HINTS: flag.default(false),
+  NWC_URL: text.regex(/^nostr\+walletconnect:/, 'must begin with nostr+walletconnect:').optional(),
   ALLOW_SIMULATED: flag.default(false),
   FREE_TIER_REQUESTS: integer(0, 1_000_000_000).default(5000),
   FREE_TIER_MAX_COST_USD: usd.default(picoUsdFromUsd('0.10')),
   FREE_TIER_GLOBAL_DAILY_USD: usd.default(picoUsdFromUsd('100')),
   DAILY_BUDGET_USD: usd.default(picoUsdFromUsd('10')),
   KEYS_PER_IP_PER_HOUR: integer(0).default(5),
+  KEYLESS_INVOICES_PER_IP_PER_HOUR: integer(0).default(60),
   TRUSTED_PROXIES: addressRange.default([]),
   CORS_ORIGINS: list.default(['*']),
   BODY_LIMIT_MB: decimal(0.001, 1024).default(10),
@@ -97,11 +105,16 @@ const environment = z.object({
   SHUTDOWN_GRACE_SECONDS: decimal(0, 3600).default(30),
   HOLD_LEASE_SECONDS: decimal(1, 3600).default(30),
   INVOICE_EXPIRY_SECONDS: integer(60, 604_800).default(3600),
+  L402_TOKEN_DAYS: integer(1, 36_500).optional(),
+  WITHDRAWALS: flag.default(false),
+  WITHDRAW_MAX_FEE_PERCENT: decimal(0, 100).default(1),
   TOPUP_DEFAULT_SATS: integer(1, 1_000_000).default(1000),
   RATE_LIMIT_RPM: integer(1).default(300),
   RATE_LIMIT_TPM: integer(1).default(1_000_000),
   OPEN_STREAMS_PER_ACCOUNT: integer(1).default(256),
   BTC_USD: decimal(1, 1e9).transform(exchangeRateFromBtcUsd).optional(),
+  BTC_USD_SOURCES: list.default([]),
+  BTC_USD_MAX_AGE_SECONDS: decimal(1, 86_400).default(600),
   MARKUP_PERCENT: decimal(0, 1000).default(0),
   OPENAI_API_KEY: text.optional(),
   OPENAI_BASE_URL: httpUrl.default('https://api.openai.com/v1'),
@@ -118,7 +131,8 @@ export interface RootSecret {
   readonly secret: Buffer;
 }
 
-export type Config = Readonly<Omit<z.infer<typeof environment>, 'GATEWAY_CONFIG' | 'SECRET_KEY'>> & {
+export type Config = Readonly<Omit<z.infer<typeof environment>, 'GATEWAY_CONFIG' | 'SECRET_KEY' | 'LIGHTNING_BACKEND'>> & {
+  readonly LIGHTNING_BACKEND: 'lnd' | 'nwc' | 'simulated';
   readonly deployments: readonly DeploymentConfig[];
   readonly prices: Readonly<Record<string, PricesConfig>>;
   /** Newest first: the first one signs, all of them verify. Empty until `withSecretKey` where the operator gave none. */
@@ -127,7 +141,9 @@ export type Config = Readonly<Omit<z.infer<typeof environment>, 'GATEWAY_CONFIG'
   readonly markupBasisPoints: bigint;
 };
 
-const SECRETS = ['DATABASE_URL', 'OPENAI_API_KEY', 'SECRET_KEY'] as const;
+const SECRETS = ['DATABASE_URL', 'OPENAI_API_KEY', 'SECRET_KEY', 'LND_MACAROON', 'LND_CERT', 'NWC_URL'] as const;
+/** Not text: given as hex or base64, their files as LND writes them or as either. */
+const BINARY: ReadonlySet<string> = new Set(['LND_MACAROON', 'LND_CERT']);
 const MIN_SECRET_BYTES = 32;
 
 /**
@@ -140,15 +156,17 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     const file = env[`${name}_FILE`];
     if (!file) continue;
     if (given[name]) throw new ConfigError(`${name} and ${name}_FILE are both set`);
-    given[name] = readNamed(`${name}_FILE`, file).trim();
+    given[name] = BINARY.has(name) ? readBinary(`${name}_FILE`, file) : readNamed(`${name}_FILE`, file).trim();
   }
   const parsed = environment.safeParse(given);
   if (!parsed.success) throw new ConfigError(describe(parsed.error));
   const { GATEWAY_CONFIG, SECRET_KEY, ...rest } = parsed.data;
   const file = GATEWAY_CONFIG ? readGatewayFile(GATEWAY_CONFIG) : gatewayFile.parse({});
-  refuseUnsafeSimulation(rest);
+  const LIGHTNING_BACKEND = lightningBackend(rest);
+  refuseUnsafeSimulation({ ...rest, LIGHTNING_BACKEND });
   return {
     ...rest,
+    LIGHTNING_BACKEND,
     ...file,
     secretKeys: SECRET_KEY ? parseSecretKeys(SECRET_KEY) : [],
     markupBasisPoints: BigInt(Math.round(rest.MARKUP_PERCENT * 100)),
@@ -197,6 +215,33 @@ function decodeSecret(value: string): Buffer {
   return /^[A-Za-z0-9+/_-]+={0,2}$/.test(value) ? Buffer.from(value, 'base64') : Buffer.from(value);
 }
 
+/** The backend named, else the one whose variables are set. Throws ConfigError where it lacks some. */
+function lightningBackend(config: {
+  LIGHTNING_BACKEND?: Config['LIGHTNING_BACKEND'];
+  LND_SOCKET?: string;
+  LND_MACAROON?: Buffer;
+  NWC_URL?: string;
+}): Config['LIGHTNING_BACKEND'] {
+  const backend = config.LIGHTNING_BACKEND ?? (config.LND_SOCKET ? 'lnd' : config.NWC_URL ? 'nwc' : 'simulated');
+  const needed = { lnd: ['LND_SOCKET', 'LND_MACAROON'], nwc: ['NWC_URL'], simulated: [] } as const;
+  const missing = needed[backend].find((name) => config[name] === undefined);
+  if (missing) throw new ConfigError(`${missing} is required with LIGHTNING_BACKEND ${backend}`);
+  return backend;
+}
+
+/** Hex where it is hex, else base64 of either alphabet, but for a PEM file's own text. */
+function decodeBytes(value: string): Buffer {
+  if (value.startsWith('-----BEGIN')) return Buffer.from(value);
+  const packed = value.replace(/\s+/g, '');
+  return Buffer.from(packed, /^[0-9a-f]+$/i.test(packed) ? 'hex' : 'base64');
+}
+
+/** A file's bytes as hex; a file that itself holds hex or base64 as it is. */
+function readBinary(name: string, file: string): string {
+  const content = readNamed(name, file, 'latin1');
+  return bytes.safeParse(content).success ? content : Buffer.from(content, 'latin1').toString('hex');
+}
+
 function refuseUnsafeSimulation(config: {
   LIGHTNING_BACKEND: string;
   ALLOW_SIMULATED: boolean;
@@ -226,9 +271,9 @@ function readGatewayFile(file: string): z.infer<typeof gatewayFile> {
   return parsed.data;
 }
 
-function readNamed(name: string, file: string): string {
+function readNamed(name: string, file: string, encoding: 'utf8' | 'latin1' = 'utf8'): string {
   try {
-    return readFileSync(file, 'utf8');
+    return readFileSync(file, encoding);
   } catch (error) {
     throw new ConfigError(`${name}: cannot read the file: ${(error as NodeJS.ErrnoException).code}`);
   }

@@ -62,7 +62,7 @@ interface ErrorDetail {
   /** More members of the public `error` object, e.g. `reason`, `funding`, `resets_at`. */
   fields?: Record<string, unknown>;
   /** More response headers, e.g. `Allow`. */
-  headers?: Record<string, string>;
+  headers?: Record<string, string | string[]>;
   /** What really happened. For the log only. */
   cause?: unknown;
 }

@@ -1,15 +1,15 @@
-import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { insertPayerAccount } from './accounts/payer-account.ts';
 import type { RootSecret } from './config.ts';
 import type { Notifications } from './db/notify.ts';
-import { transaction, type Pool } from './db/postgres.ts';
+import { transaction, type Pool, type PoolClient } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
-import type { Msat } from './ledger/amount.ts';
+import type { Msat, PicoUsd } from './ledger/amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
 import { invoiceFromRow, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './lightning/invoice.ts';
 import { InvoiceCreation } from './lightning/invoice-creation.ts';
+import { InvoiceLookups } from './lightning/invoice-lookups.ts';
 import { InvoiceSchedule } from './lightning/invoice-schedule.ts';
 import { Invoices } from './lightning/invoices.ts';
-import { NodeQueue } from './lightning/node-queue.ts';
 import type { InvoiceState, Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 
@@ -23,6 +23,14 @@ export interface FundingOptions {
   invoiceExpirySeconds: number;
   /** The amount of a refusal's invoice where the client names none. */
   topupDefaultSats: number;
+  /** Of the key rows that keyless payments make. */
+  dailyBudgetPicoUsd: PicoUsd;
+}
+
+/** What a refused request lacks, and what its sender would rather pay. */
+export interface Needed {
+  shortfallMsat: Msat;
+  topupSats?: number | undefined;
 }
 
 export interface TopUp {
@@ -46,9 +54,7 @@ export class Funding {
   readonly #creation: InvoiceCreation;
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #stopListening: () => void;
-  readonly #lookupQueue = new NodeQueue({ atOnce: 8, mostWaiting: 256 });
-  /** Of what clients make the node be asked about one invoice; the watcher's own lookups are not counted. */
-  readonly #lookupLimit = new RateLimiterMemory({ points: 10, duration: 10 });
+  readonly #lookups: InvoiceLookups;
 
   constructor(options: FundingOptions) {
     const { pool, wallet, roots, invoiceExpirySeconds, notifications } = options;
@@ -56,6 +62,7 @@ export class Funding {
     this.#invoices = new Invoices({ pool, wallet, roots, expirySeconds: invoiceExpirySeconds });
     this.#creation = new InvoiceCreation(this.#invoices, wallet, invoiceExpirySeconds);
     this.#schedule = new InvoiceSchedule(pool, wallet.nodeId);
+    this.#lookups = new InvoiceLookups(wallet);
     this.#stopListening = notifications.listen(
       CHANNEL,
       (id) => this.#listeners.get(id)?.forEach((changed) => changed()),
@@ -78,12 +85,29 @@ export class Funding {
    * The invoice that a refusal for lack of money offers: the account's open one where it fits, else a new one. `topupSats` is what the
    * client named. Throws GatewayError as `fund` does, and `invalid_request` where the shortfall is more than one invoice can be for.
    */
-  async offer(accountId: string, { shortfallMsat, topupSats }: { shortfallMsat: Msat; topupSats?: number | undefined }): Promise<Invoice> {
+  async offer(accountId: string, needed: Needed): Promise<Invoice> {
+    return this.#creation.complete(await this.#invoices.reserveOffer(accountId, this.#amounts(needed)));
+  }
+
+  /**
+   * The same for a refusal of somebody without a key: an invoice that belongs to nobody until it is paid. `earlier` is the one that the
+   * payer was offered before, offered again while it fits; `onNew` may throw where there is to be no other. Throws as `offer` does, and
+   * `overloaded` while too many wait for the node.
+   */
+  async offerKeyless(needed: Needed, earlier?: Invoice, onNew: () => Promise<void> = async () => {}): Promise<Invoice> {
+    const amounts = this.#amounts(needed);
+    const open = earlier && (await this.#invoices.findKeyless(earlier.id, amounts));
+    if (open) return invoiceFromRow(open);
+    await onNew();
+    return this.#creation.complete(await this.#invoices.reserveKeyless(amounts.amountSat));
+  }
+
+  #amounts({ shortfallMsat, topupSats }: Needed): { amountSat: number; mostSat: number } {
     const { topupDefaultSats } = this.#options;
     const amountSat = offeredSats({ shortfallMsat, wantedSat: topupSats ?? topupDefaultSats });
     // An agent pays the default without asking its owner, and not more, unless it named more or the request needs it.
     const mostSat = topupSats === undefined && amountSat <= topupDefaultSats ? topupDefaultSats : LARGEST_TOPUP_SAT;
-    return this.#creation.complete(await this.#invoices.reserveOffer(accountId, { amountSat, mostSat }));
+    return { amountSat, mostSat };
   }
 
   // ——— Watch ———
@@ -107,12 +131,32 @@ export class Funding {
     return row && row.bolt11 !== null ? invoiceFromRow(row) : undefined;
   }
 
+  /** The invoice that a payment hash is of, whosever, as last known. Undefined where there is none. */
+  async ofPayment(paymentHash: Buffer): Promise<Invoice | undefined> {
+    const row = await this.#invoices.findPayment(paymentHash);
+    return row && row.bolt11 !== null ? invoiceFromRow(row) : undefined;
+  }
+
+  /**
+   * An invoice by its node's own word, which is asked for now and credited by where nobody has heard it yet. Throws GatewayError
+   * `lightning_unavailable` or `overloaded` where it cannot be had: then nobody may say that it is unpaid.
+   */
+  async confirm(invoice: Invoice): Promise<Invoice> {
+    if (invoice.status === 'paid') return invoice;
+    const state = await this.#lookups.forClient(invoice.id, invoice.paymentHash).catch((error: unknown) => {
+      if (!(error instanceof GatewayError)) throw error;
+      const message = 'Whether this was paid cannot be told right now. If it was, it stays good.';
+      throw new GatewayError(error.code, { message, retryAfter: 1, cause: error });
+    });
+    if (state) await this.credit(state);
+    return (await this.ofPayment(invoice.paymentHash)) ?? invoice;
+  }
+
   async #current(row: InvoiceRow | undefined): Promise<Invoice> {
     if (!row || row.bolt11 === null || !row.payment_hash) throw new GatewayError('invoice_not_found');
     if (row.state === 'paid') return invoiceFromRow(row);
     try {
-      await this.#lookupLimit.consume(row.id);
-      const state = await this.#lookUp(row.payment_hash);
+      const state = await this.#lookups.forClient(row.id, row.payment_hash);
       if (state) await this.credit(state);
     } catch (error) {
       this.#options.log.debug({ err: error, invoiceId: row.id }, 'the node was not asked about an invoice');
@@ -120,13 +164,9 @@ export class Funding {
     return invoiceFromRow((await this.#invoices.find(row.id)) ?? row);
   }
 
-  async #lookUp(paymentHash: Buffer): Promise<InvoiceState | null> {
-    return this.#lookupQueue.run(() => this.#options.wallet.lookupInvoice(paymentHash));
-  }
-
   /** Looks an invoice up at its node, acts on its word and sets the time of the next check. Rejects where the node is away. */
   async check(row: InvoiceRow): Promise<void> {
-    const state = row.payment_hash && (await this.#lookUp(row.payment_hash));
+    const state = row.payment_hash && (await this.#lookups.forWatcher(row.payment_hash));
     if (state?.status === 'settled') await this.credit(state);
     else if (state?.status === 'open' && row.state === 'creating') await this.#creation.complete(row);
     else await this.#schedule.checked(row.id, state?.status ?? 'unknown');
@@ -137,7 +177,7 @@ export class Funding {
     const row = await this.#invoices.findByHash(paymentHash);
     if (!row || row.state === 'paid') return;
     try {
-      const state = await this.#lookUp(paymentHash);
+      const state = await this.#lookups.forWatcher(paymentHash);
       if (state) await this.credit(state);
     } catch (error) {
       this.#options.log.warn({ err: error, invoiceId: row.id }, 'a settled invoice could not be credited yet');
@@ -184,10 +224,12 @@ export class Funding {
     if (known.bolt11 === null) await this.#creation.complete(known);
 
     const credited = await transaction(this.#options.pool, async (client) => {
-      await lockAccount(client, known.account_id);
+      // The account comes before its invoices in the lock order; a keyless invoice has none that anybody could have locked.
+      if (known.account_id !== null) await lockAccount(client, known.account_id);
       const row = await this.#invoices.lock(client, known.id);
       if (!row || row.state === 'paid') return false;
-      const deposit = { accountId: row.account_id, invoiceId: row.id, paymentHash, receivedMsat };
+      const accountId = row.account_id ?? (await this.#makePayer(client, row));
+      const deposit = { accountId, invoiceId: row.id, paymentHash, receivedMsat };
       const { transferId } = await postDeposit(client, deposit);
       await this.#invoices.markPaid(client, row.id, { receivedMsat, transferId, settledAt });
       return true;
@@ -196,6 +238,15 @@ export class Funding {
     this.#options.log.info({ invoiceId: known.id, receivedMsat: String(receivedMsat) }, 'credited a payment');
     // Pages that miss this look again by themselves.
     await this.#options.notifications.notify(CHANNEL, known.id).catch(() => {});
+  }
+
+  /** The account of whoever paid a keyless invoice, and the key row that its token names: made with the deposit, or not at all. */
+  async #makePayer(client: PoolClient, { id, payer_key_id: keyId }: InvoiceRow): Promise<string> {
+    if (keyId === null) throw new Error(`invoice ${id} belongs to nobody and to no key`);
+    const { dailyBudgetPicoUsd } = this.#options;
+    const accountId = await insertPayerAccount(client, { keyId, dailyBudgetPicoUsd });
+    await this.#invoices.assign(client, id, accountId);
+    return accountId;
   }
 
   /** Calls `changed` when the invoice may have changed, in whatever process; it looks for itself. Returns the function that ends it. */

@@ -1,7 +1,7 @@
 import { createHmac, hash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import type { ApiKey } from './accounts/api-key.ts';
-import { admit, FundsNeededError, KeyChangedError, RepeatedError, type Admitted } from './admission/admit.ts';
+import { admit, FundsNeededError, KeyChangedError, priceUnpaid, RepeatedError, type Admitted } from './admission/admit.ts';
 import { OpenStreams } from './admission/open-streams.ts';
 import type { RateLimit } from './admission/rate-limit.ts';
 import { conclude, promptTokensOf, replay, streamHead } from './completions/conclude.ts';
@@ -9,20 +9,20 @@ import { dispatch, type AbortReason, type Dispatch } from './completions/dispatc
 import { Kept, type Call, type Exchange } from './completions/exchange.ts';
 import { costBound, quote as quoteFor, type Quote } from './completions/quote.ts';
 import type { Recorder } from './completions/record.ts';
-import { parseChatRequest } from './completions/request.ts';
+import { parseChatRequest, type ChatRequest } from './completions/request.ts';
 import { billOf } from './completions/settle.ts';
 import { idempotencyKeyOf, lookUpAnswer, type Repeatable } from './completions/stored-answer.ts';
 import type { Config } from './config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
-import type { Funding } from './funding.ts';
 import type { Authenticate } from './http/authenticate.ts';
 import { readBody, refuseOtherTypes } from './http/json-body.ts';
-import { originOf } from './http/origin.ts';
+import type { Payers, Unpaid } from './http/payers.ts';
+import type { PaymentOffers } from './http/payment-offers.ts';
 import { msatFromSats, picoUsdFromMsat, type PicoUsd, type PicoUsdPerMsat } from './ledger/amount.ts';
 import type { Holds } from './ledger/hold.ts';
 import type { Leases } from './ledger/lease.ts';
-import { invoiceView, parseTopupSats } from './lightning/invoice.ts';
+import { parseTopupSats } from './lightning/invoice.ts';
 import type { Logger } from './log.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import { ZERO_USAGE } from './pricing/rate-card.ts';
@@ -36,7 +36,9 @@ export interface GatewayDeps {
   config: Config;
   pool: Pool;
   log: Logger;
+  payers: Payers;
   authenticate: Authenticate;
+  offers: PaymentOffers;
   /** Forgets a cached key, so that it is read again. */
   forgetKey: (keyId: string) => void;
   models: Models;
@@ -45,7 +47,6 @@ export interface GatewayDeps {
   rateLimit: RateLimit;
   holds: Holds;
   leases: Leases;
-  funding: Funding;
   recorder: Recorder;
 }
 
@@ -53,6 +54,8 @@ export interface GatewayDeps {
 export interface InferencePath {
   path: string;
   streamDefault: boolean;
+  /** Serves also who has no key: the answer is a 402 then, and what pays it makes one. */
+  keyless?: boolean;
 }
 
 /**
@@ -107,10 +110,11 @@ export class Gateway {
     if (this.#inside === 0) this.#onEmpty?.();
   }
 
-  async #answer(req: Request, res: Response, { path, streamDefault }: InferencePath): Promise<void> {
-    const { authenticate, config, models, exchangeRate, pool } = this.#deps;
+  async #answer(req: Request, res: Response, { path, streamDefault, keyless = false }: InferencePath): Promise<void> {
+    const { payers, authenticate, config, models, exchangeRate, pool } = this.#deps;
     const startedAt = performance.now();
-    let { key } = await authenticate(req);
+    const payer = await payers.identify(req);
+    if (!payer && !keyless) throw new GatewayError('invalid_api_key');
     const body = await readBody(req, config.BODY_LIMIT_MB * 1024 * 1024);
     refuseOtherTypes(req);
     const bodySha256 = hash('sha256', body, 'buffer');
@@ -121,7 +125,10 @@ export class Gateway {
     const idempotency = idempotencyKeyOf(req.headers['idempotency-key'], path, bodySha256);
     if (wishes.clientRequestId) res.setHeader('X-Client-Request-Id', wishes.clientRequestId);
     if (request.routing.quality) res.setHeader('X-Pura-Quality', request.routing.quality);
+    if (!payer || 'unpaid' in payer) throw await this.#askToPay(req, { request, rate }, wishes, payer);
+    if (payer.receipt) res.setHeader('Payment-Receipt', payer.receipt);
     const requestId = res.locals['requestId'] as string;
+    let { key } = payer;
 
     for (let again = false; ; again = true) {
       const earlier = idempotency && (await lookUpAnswer(pool, config.secretKeys, key.accountId, idempotency));
@@ -140,15 +147,11 @@ export class Gateway {
 
   /** Route, quote, admit; call and relay; settle. */
   async #serve(req: Request, call: Call, wishes: Wishes, repeatable: Repeatable | null): Promise<void> {
-    const { models, health } = this.#deps;
-    const choice = chooseCandidates(call.request, models, call.key, (id) => health.snapshot(id).windows['5m'].latencyMs);
-    const maxCostPicoUsd = lesser(wishes.maxCostPicoUsd, call.request.routing.maxCostPicoUsd);
-    const { candidates, quote } = await this.#quote(call, choice, maxCostPicoUsd);
-    const affordable = { ...choice, candidates };
+    const { choice, quote, maxCostPicoUsd } = await this.#price(call.request, wishes, call.key);
     const leave = call.request.stream ? this.#openStreams.enter(call.key.accountId) : undefined;
     try {
-      const admitted = await this.#admit(req, call, wishes, { choice: affordable, quote, maxCostPicoUsd, repeatable });
-      await this.#carryOut(this.#open(call, admitted, { choice: affordable, quote, repeatable }));
+      const admitted = await this.#admit(req, call, wishes, { choice, quote, maxCostPicoUsd, repeatable });
+      await this.#carryOut(this.#open(call, admitted, { choice, quote, repeatable }));
     } finally {
       leave?.();
     }
@@ -168,9 +171,18 @@ export class Gateway {
     }
   }
 
+  /** Who may serve the request, and what it can cost at most. */
+  async #price(request: ChatRequest, wishes: Wishes, key: Pick<ApiKey, 'allowedModels'>): Promise<Omit<Priced, 'repeatable'>> {
+    const { models, health } = this.#deps;
+    const choice = chooseCandidates(request, models, key, (id) => health.snapshot(id).windows['5m'].latencyMs);
+    const maxCostPicoUsd = lesser(wishes.maxCostPicoUsd, request.routing.maxCostPicoUsd);
+    const { candidates, quote } = await this.#quote(request, choice, maxCostPicoUsd);
+    return { choice: { ...choice, candidates }, quote, maxCostPicoUsd };
+  }
+
   /** What the request can cost at most. Under `auto`, candidates that the request's own cap does not cover drop out first. */
   async #quote(
-    { request }: Call,
+    request: ChatRequest,
     { candidates }: Choice,
     maxCostPicoUsd: PicoUsd | null,
   ): Promise<{ candidates: readonly Deployment[]; quote: Quote }> {
@@ -199,19 +211,27 @@ export class Gateway {
         { requestId, key, quote, choices, priceVersion, rate, maxCostPicoUsd, stream, idempotency },
       );
     } catch (error) {
-      throw error instanceof FundsNeededError ? await this.#paymentRequired(req, call, wishes, error) : error;
+      if (!(error instanceof FundsNeededError)) throw error;
+      const { code, reason, shortfallMsat, ticket } = error;
+      throw await this.#deps.offers.refuse(
+        req,
+        { key },
+        { code, reason, shortfallMsat, topupSats: wishes.topupSats, headers: ticket.headers },
+      );
     }
   }
 
-  /** The 402 that can be paid: it carries the invoice. */
-  async #paymentRequired(req: Request, { key }: Call, { topupSats }: Wishes, needed: FundsNeededError): Promise<GatewayError> {
-    const { code, reason, shortfallMsat, ticket } = needed;
-    const invoice = await this.#deps.funding.offer(key.accountId, { shortfallMsat, topupSats });
-    const funding = invoiceView(invoice, originOf(req, this.#deps.config.PUBLIC_URL));
-    return new GatewayError(code, {
-      fields: { ...(code === 'free_tier_exceeded' && { reason }), funding },
-      headers: { ...ticket.headers },
-    });
+  /** The 402 of a request that nobody has paid for yet: priced like any other, so that what is paid for it covers it. */
+  async #askToPay(
+    req: Request,
+    { request, rate }: Pick<Call, 'request' | 'rate'>,
+    wishes: Wishes,
+    payer: Unpaid | null,
+  ): Promise<GatewayError> {
+    const { quote, maxCostPicoUsd } = await this.#price(request, wishes, payer?.key ?? { allowedModels: null });
+    const limited = payer && (payer.key ?? { id: payer.grant.keyId, accountId: payer.grant.keyId, rateLimitRpm: null, rateLimitTpm: null });
+    const terms = priceUnpaid(this.#deps.rateLimit, { key: limited, quote, choices: request.n, rate, maxCostPicoUsd });
+    return this.#deps.offers.refuse(req, payer, { ...terms, topupSats: wishes.topupSats });
   }
 
   /** The admitted request with its lease, and what gives it up. */

@@ -9,6 +9,7 @@ const REDACTED = [
   'secret',
   'apiKey',
   'preimage',
+  'token',
   'macaroon',
   'password',
   'body',
@@ -19,6 +20,7 @@ const REDACTED = [
   '*.secret',
   '*.apiKey',
   '*.preimage',
+  '*.token',
   '*.macaroon',
   '*.password',
   '*.body',
@@ -28,6 +30,9 @@ const REDACTED = [
   'headers["x-provider-key"]',
   'headers.authorization',
   'headers.cookie',
+  'headers["payment-signature"]',
+  'headers["www-authenticate"]',
+  'headers["payment-required"]',
 ];
 
 /**

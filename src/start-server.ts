@@ -16,20 +16,25 @@ import { Funding } from './funding.ts';
 import { Gateway } from './gateway.ts';
 import { createAuthenticate } from './http/authenticate.ts';
 import { createHttpServer } from './http/http-server.ts';
+import { Payers } from './http/payers.ts';
+import { PaymentOffers } from './http/payment-offers.ts';
 import { auditJob } from './jobs/audit-ledger.ts';
 import { every } from './jobs/every.ts';
 import { forgetAnswers } from './jobs/forget-answers.ts';
 import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
+import { reconcileWithdrawals } from './jobs/reconcile-withdrawals.ts';
 import { sweepHolds } from './jobs/sweep-holds.ts';
 import { Holds } from './ledger/hold.ts';
 import { Leases } from './ledger/lease.ts';
-import { SimulatedWallet } from './lightning/simulated.ts';
+import { openWallet } from './lightning/open-wallet.ts';
+import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 import { compilePrices, loadPriceVersion } from './pricing/catalogue.ts';
-import { createExchangeRate } from './pricing/exchange-rate.ts';
+import { openExchangeRate } from './pricing/exchange-rate.ts';
 import type { Provider } from './providers/provider.ts';
 import { createProviderHealth } from './routing/health.ts';
 import { createModels, type Models } from './routing/models.ts';
+import { Withdrawing } from './withdrawing.ts';
 
 export interface ServerOptions {
   /** With its secret keys complete. */
@@ -48,7 +53,7 @@ export interface RunningServer {
   readonly models: Models;
   readonly gateway: Gateway;
   readonly funding: Funding;
-  readonly wallet: SimulatedWallet;
+  readonly wallet: Wallet;
   /**
    * Takes no new request, lets those under way finish within the grace, ends the rest at what they delivered, and
    * returns once everything is settled and closed.
@@ -59,6 +64,7 @@ export interface RunningServer {
 const FREE_STREAMS_AT_ONCE = 4;
 const LEDGER_CONNECTIONS = 6;
 const SWEEP_MS = 5_000;
+const RATE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** What may still take time after the grace: settling what was ended. */
 const SETTLE_LIMIT_MS = 8_000;
@@ -78,14 +84,16 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const { config, log } = options;
   const money = await openMoney(options, base);
   const { pool, notifications } = base;
-  const { models, holds, leases, recorder, funding, wallet } = money;
+  const { models, holds, leases, recorder, funding, withdrawing, wallet } = money;
 
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool, secrets, notifications, log });
-  const authenticate = createAuthenticate(authenticator);
+  const payers = new Payers({ keys: authenticator, funding, roots: config.secretKeys });
+  const offers = new PaymentOffers({ pool, funding, wallet, config });
+  const authenticate = createAuthenticate(payers, offers);
   const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
   const forgetKey = (keyId: string) => authenticator.forget(keyId);
-  const gateway = new Gateway({ config, pool, log, authenticate, forgetKey, ...money });
+  const gateway = new Gateway({ config, pool, log, payers, authenticate, offers, forgetKey, ...money });
   const app = createApp({ config, log, pool, authenticate, apiKeys, gateway, ...money });
   const server = createHttpServer(app);
   await listen(server, config);
@@ -104,7 +112,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await drain(gateway, server, config.SHUTDOWN_GRACE_SECONDS * 1000);
       await Promise.all(jobs.map((job) => job.stop()));
-      await atMost(SETTLE_LIMIT_MS, Promise.all([holds.drained(), recorder.flush()]));
+      await atMost(SETTLE_LIMIT_MS, Promise.all([holds.drained(), recorder.flush(), withdrawing.drained()]));
       await leases.stop();
       server.closeAllConnections();
       await closed;
@@ -145,11 +153,11 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
   const prices = compilePrices(config);
   const models = createModels(config, { prices, priceVersion: await loadPriceVersion(pool, prices), providers });
   await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
-  const wallet = new SimulatedWallet({ pool, notifications, root });
+  const wallet = await openWallet(config, { pool, notifications, root, log });
   return {
     models,
     wallet,
-    exchangeRate: createExchangeRate(config),
+    exchangeRate: await openExchangeRate(config, { pool, log }),
     health: createProviderHealth(),
     rateLimit: new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM }),
     leases: new Leases(pool, log, config.HOLD_LEASE_SECONDS),
@@ -169,7 +177,9 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
       log,
       invoiceExpirySeconds: config.INVOICE_EXPIRY_SECONDS,
       topupDefaultSats: config.TOPUP_DEFAULT_SATS,
+      dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
     }),
+    withdrawing: new Withdrawing({ pool, wallet, log, allowed: config.WITHDRAWALS, maxFeePercent: config.WITHDRAW_MAX_FEE_PERCENT }),
   };
 }
 
@@ -179,13 +189,15 @@ type Money = Awaited<ReturnType<typeof openMoney>>;
 function startJobs(
   { config, log, connectionString }: ServerOptions,
   { pool }: Base,
-  { holds, funding, wallet }: Money,
+  { holds, funding, withdrawing, wallet, exchangeRate }: Money,
 ): { stop(): Promise<void> }[] {
   const leaseSeconds = config.HOLD_LEASE_SECONDS;
   const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
   return [
     reconcileInvoices({ funding, wallet, connectionString, log }),
+    reconcileWithdrawals({ withdrawing, connectionString, log }),
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
+    every(RATE_MS, 'BTC/USD rate', async (signal) => exchangeRate.refresh?.(signal), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     auditJob({ pool, log, connectionString, intervalMs: HOUR_MS, oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * leaseSeconds }),
   ];

@@ -24,11 +24,20 @@ interface AccountRow {
 
 const SALT_BYTES = 32;
 
-/** Inserts an empty account in the caller's transaction and gives its id. */
-export async function insertAccount(client: PoolClient): Promise<string> {
+/**
+ * Inserts an empty account in the caller's transaction and gives its id.
+ * @param freeLimit its free requests; null for as many as the operator gives everybody.
+ */
+export async function insertAccount(client: PoolClient, freeLimit: number | null = null): Promise<string> {
   const id = uuid();
-  await client.query('insert into accounts (id, answer_salt) values ($1, $2)', [id, randomBytes(SALT_BYTES)]);
+  await client.query('insert into accounts (id, answer_salt, free_limit) values ($1, $2, $3)', [id, randomBytes(SALT_BYTES), freeLimit]);
   return id;
+}
+
+/** Whether a payment has ever been credited to the account. */
+export async function isFunded(database: Pool | PoolClient, id: string): Promise<boolean> {
+  const { rows } = await database.query<{ funded: boolean }>('select funded_at is not null as funded from accounts where id = $1', [id]);
+  return rows[0]?.funded ?? false;
 }
 
 /**

@@ -28,6 +28,8 @@ export interface ApiKey {
 /** Who a request acts for, once authenticated. */
 export interface Principal {
   readonly key: ApiKey;
+  /** The `Payment-Receipt` of its answer, where the credential asks for one. */
+  readonly receipt?: string | undefined;
 }
 
 /** The columns of `api_keys` that make an `ApiKey`, for a select list. */

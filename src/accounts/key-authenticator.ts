@@ -75,6 +75,24 @@ export class KeyAuthenticator {
     return key;
   }
 
+  /**
+   * The live key row that a token stands for, by its id and the prefix of the secret that it had. Throws `invalid_api_key` where it
+   * is revoked, expired, or has another secret now. Being used is for the caller to note, with `used`.
+   */
+  async byId(keyId: string, prefix: string): Promise<ApiKey> {
+    const digest = `${keyId} ${prefix}`;
+    const caching = this.#listening && this.#notifications.connected;
+    const cached = caching ? this.#cache.get(digest) : undefined;
+    const key = cached ?? (await this.#queryById(keyId, digest));
+    if (key.prefix !== prefix || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) throw new GatewayError('invalid_api_key');
+    return key;
+  }
+
+  /** Notes that a key that `byId` gave was used now. */
+  used({ id }: ApiKey): void {
+    this.#lastUsed.mark(id);
+  }
+
   /** Forgets a key that has changed, so that the next request reads its row. */
   forget(keyId: string): void {
     this.#cache.forget(keyId);
@@ -118,6 +136,17 @@ export class KeyAuthenticator {
     return key;
   }
 
+  async #queryById(keyId: string, digest: string): Promise<ApiKey> {
+    const { epoch } = this.#cache;
+    const readAt = this.#now();
+    const { rows } = await this.#pool.query<ApiKeyRow>({ name: 'key-by-id', text: KEY_BY_ID, values: [keyId] });
+    const [row] = rows;
+    if (!row) throw new GatewayError('invalid_api_key');
+    const key = apiKeyFromRow(row);
+    this.#cache.keep(digest, key, readAt, epoch);
+    return key;
+  }
+
   async #refuseGuessing(address: string): Promise<void> {
     const tried = await this.#unknown.get(address);
     if (!tried || tried.consumedPoints < this.#unknown.points) return;
@@ -128,4 +157,5 @@ export class KeyAuthenticator {
   }
 }
 
+const KEY_BY_ID = `select ${API_KEY_COLUMNS} from api_keys where id = $1 and revoked_at is null`;
 const KEY_BY_SECRET = `select ${API_KEY_COLUMNS} from api_keys where secret_hash = any ($1) and revoked_at is null`;

@@ -24,8 +24,8 @@ export class KeyCache {
   readonly #options: KeyCacheOptions;
   readonly #keys = new Map<string, Entry>();
   readonly #misses = new Map<string, number>();
-  /** The digests of a key, for forgetting it by its id. */
-  readonly #digests = new Map<string, string>();
+  /** The digests of a key, for forgetting it by its id: of its secret, and of the tokens that stand for it. */
+  readonly #digests = new Map<string, Set<string>>();
   /** Counts what was forgotten: a row that was read before must not be remembered after. */
   epoch = 0;
 
@@ -52,7 +52,7 @@ export class KeyCache {
     if (epoch !== this.epoch) return;
     this.#remove(digest);
     this.#keys.set(digest, { key, readAt });
-    this.#digests.set(key.id, digest);
+    this.#digests.set(key.id, (this.#digests.get(key.id) ?? new Set()).add(digest));
     for (const oldest of this.#keys.keys()) {
       if (this.#keys.size <= this.#options.maxKeys) break;
       this.#remove(oldest);
@@ -73,8 +73,7 @@ export class KeyCache {
   /** Forgets a key that has changed. */
   forget(keyId: string): void {
     this.epoch++;
-    const digest = this.#digests.get(keyId);
-    if (digest !== undefined) this.#remove(digest);
+    for (const digest of [...(this.#digests.get(keyId) ?? [])]) this.#remove(digest);
   }
 
   /** Forgets all keys: changes may have been missed. */
@@ -88,6 +87,8 @@ export class KeyCache {
     const entry = this.#keys.get(digest);
     if (!entry) return;
     this.#keys.delete(digest);
-    if (this.#digests.get(entry.key.id) === digest) this.#digests.delete(entry.key.id);
+    const digests = this.#digests.get(entry.key.id);
+    digests?.delete(digest);
+    if (digests?.size === 0) this.#digests.delete(entry.key.id);
   }
 }

@@ -1,8 +1,8 @@
 import type { ApiKey } from '../accounts/api-key.ts';
-import type { Quote } from '../completions/quote.ts';
+import { costBound, type Quote } from '../completions/quote.ts';
 import { NotCarriedOutError, OutcomeUnknownError } from '../db/batch.ts';
 import { GatewayError } from '../errors.ts';
-import { msat, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
 import type { Admission, HoldVerdict, Holds, Refusal } from '../ledger/hold.ts';
 import type { RateLimit, RateLimitTicket } from './rate-limit.ts';
 
@@ -100,6 +100,25 @@ export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Pro
   if (hold.verdict === 'admitted') return { hold, ticket, since };
   deps.rateLimit.refundTokens(ticket);
   throw refusalOf(hold, ticket);
+}
+
+/** What a request of somebody who has yet to pay is asked for. */
+export interface PriceRequest extends Pick<AdmissionRequest, 'quote' | 'choices' | 'rate' | 'maxCostPicoUsd'> {
+  /** Whose limits it counts against; null where nobody is known. */
+  key: Pick<ApiKey, 'id' | 'accountId' | 'rateLimitRpm' | 'rateLimitTpm'> | null;
+}
+
+/**
+ * What the least of a request costs that nobody has paid for: it is refused whatever the account has, and counts as any 402 does.
+ * Throws `rate_limit_exceeded` and `max_cost_exceeded`, as `admit` does.
+ */
+export function priceUnpaid(rateLimit: RateLimit, request: PriceRequest): { shortfallMsat: Msat; headers: Record<string, string> } {
+  const { key, quote, choices, rate, maxCostPicoUsd } = request;
+  const ticket = key && rateLimit.check(key, quote.promptTokens + quote.mostTokens * choices);
+  if (ticket) rateLimit.refundTokens(ticket);
+  const headers = { ...ticket?.headers };
+  if (capByCost(quote, maxCostPicoUsd) < quote.leastTokens) throw new GatewayError('max_cost_exceeded', { headers });
+  return { shortfallMsat: msatFromPicoUsd(costBound(quote, quote.leastTokens), rate), headers };
 }
 
 /** The most output tokens that a cost cap leaves; below `leastTokens` when it does not cover the request. */

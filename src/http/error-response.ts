@@ -22,6 +22,8 @@ export function sendError(res: Response, thrown: unknown, log: Logger): void {
     res.destroy();
     return;
   }
+  // It is for what was delivered.
+  res.removeHeader('Payment-Receipt');
   res.status(error.status).set(errorHeaders(error)).json(error.toJSON());
 }
 
@@ -39,8 +41,8 @@ export function publicError(thrown: unknown): GatewayError {
 }
 
 /** The response headers of an error. */
-export function errorHeaders({ code, status, detail }: GatewayError): Record<string, string> {
-  const headers: Record<string, string> = { ...detail.headers };
+export function errorHeaders({ code, status, detail }: GatewayError): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = { ...detail.headers };
   if (detail.retryAfter !== undefined) {
     headers['Retry-After'] = String(detail.retryAfter);
     headers['retry_after'] = String(detail.retryAfter);

@@ -3,13 +3,15 @@ import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import { readAccount, type Account } from '../accounts/account.ts';
 import type { ApiKey } from '../accounts/api-key.ts';
+import { PAYER_KEY_PREFIX } from '../accounts/payer-account.ts';
 import type { ApiKeys, KeySettings } from '../accounts/api-keys.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { picoUsdFromUsd, usdNumber } from '../ledger/amount.ts';
-import { principalOf, readCredential, type Authenticate } from './authenticate.ts';
+import { principalOf, type Authenticate } from './authenticate.ts';
 import { clientAddress } from './client-address.ts';
+import { hasCredential } from './credential.ts';
 import { readJson } from './json-body.ts';
 import { keyId } from './key-id.ts';
 
@@ -55,16 +57,19 @@ export function keyHandlers({
   const account = (id: string): Promise<Account> => readAccount(pool, id, config.FREE_TIER_REQUESTS);
 
   return {
-    /** Without a credential: a new account and its owner key. With an owner's: another key of that account. */
+    /**
+     * Without a credential: a new account and its owner key. With an owner's: another key of that account; where that owner is a
+     * payment's token, expired or not, an owner key unless told otherwise, so that what was paid does not hang on the token.
+     */
     async create(req, res) {
-      const owner = readCredential(req) === null ? null : ownerOf((await authenticate(req)).key);
+      const owner = hasCredential(req) ? ownerOf((await authenticate(req, { expiredTokens: true })).key) : null;
       const { role, ...given } = await readJson(req, createBody);
       if (!owner && role === 'inference') {
         throw new GatewayError('invalid_request', { message: "role: an account's first key is its owner's", param: 'role' });
       }
       const chosen = completed(settingsFrom(given), config);
       const { key, secret } = owner
-        ? await apiKeys.create(owner.accountId, role ?? 'inference', chosen)
+        ? await apiKeys.create(owner.accountId, role ?? (owner.prefix === PAYER_KEY_PREFIX ? 'owner' : 'inference'), chosen)
         : await limited(newAccounts, clientAddress(req.ip), () => apiKeys.createAccount(chosen));
       const { freeRequestsRemaining } = await account(key.accountId);
       res

@@ -17,17 +17,13 @@ export interface ModelRoutes {
  * `context_window` and its `pricing` in USD per million tokens, markup included. Throws `model_not_found`.
  */
 export function modelRoutes({ models, markupBasisPoints }: { models: Models; markupBasisPoints: bigint }): ModelRoutes {
-  const describe = ({ model, created, provider, contextWindow, rateCard }: Deployment) => ({
-    id: model,
+  const describe = (deployment: Deployment) => ({
+    id: deployment.model,
     object: 'model',
-    created,
-    owned_by: provider.id,
-    context_window: contextWindow,
-    pricing: {
-      input: usdPerMillion(rateCard.input, markupBasisPoints),
-      output: usdPerMillion(rateCard.output, markupBasisPoints),
-      cache_read: usdPerMillion(rateCard.cacheRead, markupBasisPoints),
-    },
+    created: deployment.created,
+    owned_by: deployment.provider.id,
+    context_window: deployment.contextWindow,
+    pricing: pricingOf(deployment, markupBasisPoints),
   });
   return {
     list(_req, res) {
@@ -42,6 +38,15 @@ export function modelRoutes({ models, markupBasisPoints }: { models: Models; mar
       if (!deployment) throw new GatewayError('model_not_found', { param: 'model' });
       res.json(describe(deployment));
     },
+  };
+}
+
+/** What a model costs, in USD per million tokens, markup included. */
+export function pricingOf({ rateCard }: Deployment, markupBasisPoints: bigint): { input: number; output: number; cache_read: number } {
+  return {
+    input: usdPerMillion(rateCard.input, markupBasisPoints),
+    output: usdPerMillion(rateCard.output, markupBasisPoints),
+    cache_read: usdPerMillion(rateCard.cacheRead, markupBasisPoints),
   };
 }
 

@@ -80,8 +80,14 @@ async function keepSubscribed({ funding, wallet, log, signal }: Watch, onSubscri
   while (!signal.aborted) {
     try {
       await wallet.watchSettlements(
-        (state) => {
-          funding.settled(state.paymentHash).catch((error: unknown) => log.warn({ err: error }, 'a settlement waits for the schedule'));
+        async (state) => {
+          try {
+            await funding.settled(state.paymentHash);
+            return true;
+          } catch (error) {
+            log.warn({ err: error }, 'a settlement waits for the schedule');
+            return false;
+          }
         },
         signal,
         () => {

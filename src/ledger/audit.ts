@@ -4,7 +4,7 @@ import type { Pool } from '../db/postgres.ts';
 export interface Violation {
   invariant: number;
   rule: string;
-  /** The account, hold, key day or invoice at fault. */
+  /** The account, hold, key day, invoice or withdrawal at fault. */
   subject: string;
   expected: string;
   found: string;
@@ -40,10 +40,13 @@ const CHECKS: Check[] = [
   },
   {
     invariant: 2,
-    rule: 'the reserved amount is the sum of the pending holds',
+    rule: 'the reserved amount is the sum of the pending holds and withdrawals',
     sql: `select a.id as subject, coalesce(h.held, 0) as expected, a.held_msat as found
       from accounts a
-      left join (select account_id, sum(amount_msat) as held from holds where state = 'pending' group by account_id) h on h.account_id = a.id
+      left join (select account_id, sum(held) as held from (
+        select account_id, amount_msat as held from holds where state = 'pending'
+        union all select account_id, amount_msat + fee_limit_msat from withdrawals where state in ('creating', 'sent')) p group by account_id) h
+        on h.account_id = a.id
       where a.held_msat <> coalesce(h.held, 0)`,
   },
   {
@@ -109,6 +112,14 @@ const CHECKS: Check[] = [
       where (t.kind = 'charge' and (h.request_id is null or h.posted_msat <> t.amount_msat))
         or (t.kind = 'refund' and (h.request_id is null or h.posted_msat < (
           select sum(r.amount_msat) from transfers r where r.kind = 'refund' and r.account_id = t.account_id and r.request_id = t.request_id)))`,
+  },
+  {
+    invariant: 7,
+    rule: 'a paid withdrawal has a transfer of its amount and fee, and no transfer is without its withdrawal',
+    sql: `select coalesce(w.id::text, t.id::text) as subject, coalesce(w.amount_msat + w.fee_msat, 0) as expected, coalesce(t.amount_msat, 0) as found
+      from (select * from withdrawals where state = 'paid') w
+      full join (select * from transfers where kind = 'withdrawal') t on t.id = w.transfer_id and t.account_id = w.account_id
+      where coalesce(w.amount_msat + w.fee_msat, 0) <> coalesce(t.amount_msat, 0)`,
   },
   {
     invariant: 8,

@@ -41,14 +41,14 @@ export class InvoiceCreation {
     // Only asking for a preimage of ours twice is harmless: another process may have asked already.
     if (!this.#wallet.takesPreimage && !row.fresh) return this.#created(row.id);
     try {
-      const made = await this.#queue.run(() =>
+      const make = () =>
         this.#wallet.createInvoice({
           amountMsat: msatFromSats(row.amount_sat),
           description: `Pura top-up: ${row.amount_sat} sats`,
           expirySeconds: this.#expirySeconds,
           preimage: this.#invoices.preimage(row),
-        }),
-      );
+        });
+      const made = await this.#queue.run(make, { yielding: row.account_id === null });
       const opened = await this.#invoices.opened(row.id, made);
       if (!opened) throw new Error(`invoice ${row.id} is gone`);
       return invoiceFromRow(opened);

@@ -10,7 +10,10 @@ export type InvoiceStatus = 'pending' | 'paid' | 'expired' | 'canceled';
 /** A top-up as the gateway keeps it, once the node has made its invoice. */
 export interface Invoice {
   readonly id: string;
-  readonly accountId: string;
+  /** Null for a keyless one that nobody has paid. */
+  readonly accountId: string | null;
+  /** Of a keyless one: the key row that its payment makes. */
+  readonly payerKeyId: string | null;
   readonly status: InvoiceStatus;
   readonly amountSat: number;
   readonly bolt11: string;
@@ -102,7 +105,8 @@ export function paymentHashOf(preimage: Buffer): Buffer {
 /** A row of `invoices`. */
 export interface InvoiceRow {
   id: string;
-  account_id: string;
+  account_id: string | null;
+  payer_key_id: string | null;
   payment_hash: Buffer | null;
   bolt11: string | null;
   amount_sat: number;
@@ -121,7 +125,7 @@ export interface InvoiceRow {
 }
 
 /** The columns of an `InvoiceRow`. */
-export const INVOICE_COLUMNS = `id, account_id, payment_hash, bolt11, amount_sat, state, received_msat, idempotency_sha256, created_at, expires_at,
+export const INVOICE_COLUMNS = `id, account_id, payer_key_id, payment_hash, bolt11, amount_sat, state, received_msat, idempotency_sha256, created_at, expires_at,
   paid_at, credited_at, checks, expires_at <= clock_timestamp() as past`;
 
 /** The invoice in a row that has one. Throws for a row whose invoice the node never made. */
@@ -130,6 +134,7 @@ export function invoiceFromRow(row: InvoiceRow): Invoice {
   return {
     id: row.id,
     accountId: row.account_id,
+    payerKeyId: row.payer_key_id,
     status: statusOf(row),
     amountSat: row.amount_sat,
     bolt11: row.bolt11,

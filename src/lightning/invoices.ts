@@ -8,6 +8,12 @@ import { INVOICE_COLUMNS, invoicePreimage, paymentHashOf, type InvoiceRow } from
 import type { NewInvoice, Wallet } from './wallet.ts';
 
 const MOST_OPEN = 5;
+/** Unpaid ones of nobody's, of all senders together: each costs the node a lookup now and then for a day and more. */
+const MOST_OPEN_KEYLESS = 4_000;
+/** An arbitrary number that only those lock who add a keyless invoice. */
+const KEYLESS_LOCK = 8_402_005;
+/** Ten minutes left, or half its life where that is shorter: time enough to pay it. */
+const LASTS = `expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
 
 export interface InvoicesOptions {
   pool: Pool;
@@ -65,7 +71,7 @@ export class Invoices {
    */
   async reserveOffer(accountId: string, { amountSat, mostSat }: { amountSat: number; mostSat: number }): Promise<InvoiceRow> {
     const suits = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4
-      and (state = 'open' or (state = 'creating' and reusable)) and expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
+      and (state = 'open' or (state = 'creating' and reusable)) and ${LASTS}`;
     const values = [accountId, this.#options.wallet.nodeId, amountSat, mostSat];
     const offered = await one(this.#pool, `${suits} and reusable`, values);
     if (offered) return offered;
@@ -79,6 +85,31 @@ export class Invoices {
       if (!open) return this.#add(client, accountId, { amountSat, idempotencyKey: null, bodySha256: null, reusable: true });
       await client.query(`update invoices set reusable = true where id = $1 and not reusable`, [open.id]);
       return open;
+    });
+  }
+
+  /** The open row of nobody's by its id, while it is for `amountSat`, or for more up to `mostSat`, and can be offered again. */
+  async findKeyless(id: string, { amountSat, mostSat }: { amountSat: number; mostSat: number }): Promise<InvoiceRow | undefined> {
+    const values = [id, this.#options.wallet.nodeId, amountSat, mostSat];
+    return one(
+      this.#pool,
+      `id = $1 and account_id is null and node_id = $2 and amount_sat between $3 and $4 and state = 'open' and ${LASTS}`,
+      values,
+    );
+  }
+
+  /**
+   * The row for an invoice that belongs to nobody yet, with the id of the key row that its payment will make.
+   * Throws GatewayError `too_many_invoices` where too many such are open already, whoever asked for them.
+   */
+  async reserveKeyless(amountSat: number): Promise<InvoiceRow> {
+    return transaction(this.#pool, async (client) => {
+      await client.query(`select pg_advisory_xact_lock($1)`, [KEYLESS_LOCK]);
+      const open = await client.query<{ count: bigint }>(
+        `select count(*) from invoices where account_id is null and state in ('creating', 'open') and expires_at > clock_timestamp()`,
+      );
+      if ((open.rows[0]?.count ?? 0n) >= MOST_OPEN_KEYLESS) throw new GatewayError('too_many_invoices', { retryAfter: 60 });
+      return this.#insert(client, null, { amountSat, idempotencyKey: null, bodySha256: null, reusable: false });
     });
   }
 
@@ -122,6 +153,11 @@ export class Invoices {
     return one(this.#pool, `payment_hash = $1 and node_id = $2`, [paymentHash, this.#options.wallet.nodeId]);
   }
 
+  /** A row by its payment hash, of whatever node. */
+  async findPayment(paymentHash: Buffer): Promise<InvoiceRow | undefined> {
+    return one(this.#pool, `payment_hash = $1`, [paymentHash]);
+  }
+
   /** Locks a row in the caller's transaction, after its account, and gives what it is now. */
   async lock(client: PoolClient, id: string): Promise<InvoiceRow | undefined> {
     return one(client, `id = $1 for update`, [id]);
@@ -137,6 +173,11 @@ export class Invoices {
     );
   }
 
+  /** Gives a locked keyless row to the account that its payment made. */
+  async assign(client: PoolClient, id: string, accountId: string): Promise<void> {
+    await client.query(`update invoices set account_id = $2 where id = $1 and account_id is null`, [id, accountId]);
+  }
+
   /** A creation of the same amount that failed and that no answer told of, for whoever asks again without an idempotency key. */
   async #adoptLostCreation(client: PoolClient, accountId: string, amountSat: number): Promise<InvoiceRow | undefined> {
     const lost = await one(
@@ -149,23 +190,23 @@ export class Invoices {
     return lost;
   }
 
-  async #add(
-    client: PoolClient,
-    accountId: string,
-    row: { amountSat: number; idempotencyKey: string | null; bodySha256: Buffer | null; reusable: boolean },
-  ): Promise<InvoiceRow> {
+  async #add(client: PoolClient, accountId: string, row: NewRow): Promise<InvoiceRow> {
     const open = await client.query<{ count: bigint }>(
       `select count(*) from invoices where account_id = $1 and state in ('creating', 'open') and expires_at > clock_timestamp()`,
       [accountId],
     );
     if ((open.rows[0]?.count ?? 0n) >= MOST_OPEN) throw new GatewayError('too_many_invoices');
+    return this.#insert(client, accountId, row);
+  }
+
+  async #insert(client: PoolClient, accountId: string | null, row: NewRow): Promise<InvoiceRow> {
     const { wallet, roots, expirySeconds } = this.#options;
     const id = randomUUID();
     const paymentHash = wallet.takesPreimage ? paymentHashOf(invoicePreimage(roots, id)) : null;
     const { rows } = await client.query<InvoiceRow>(
       `insert into invoices (id, account_id, backend, node_id, network, payment_hash, amount_sat, reusable, idempotency_key, idempotency_sha256,
-         expires_at, next_check_at)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() + make_interval(secs => $11), clock_timestamp() + interval '15 seconds')
+         expires_at, next_check_at, payer_key_id)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() + make_interval(secs => $11), clock_timestamp() + interval '15 seconds', $12)
        returning ${INVOICE_COLUMNS}`,
       [
         id,
@@ -179,12 +220,20 @@ export class Invoices {
         row.idempotencyKey,
         row.bodySha256,
         expirySeconds,
+        accountId === null ? randomUUID() : null,
       ],
     );
     const added = rows[0];
     if (!added) throw new Error('an insert gave no row');
     return { ...added, fresh: true };
   }
+}
+
+interface NewRow {
+  amountSat: number;
+  idempotencyKey: string | null;
+  bodySha256: Buffer | null;
+  reusable: boolean;
 }
 
 /** Takes the account's lock and ends creations whose answer is lost for good: the wallet chose the hash, and never told. */

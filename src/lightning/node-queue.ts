@@ -1,29 +1,68 @@
 import { GatewayError } from '../errors.ts';
 
+export interface NodeCallOptions {
+  /** Made for nobody in particular: takes at most four fifths of the places and waits behind all others. */
+  yielding?: boolean;
+}
+
+interface Lane {
+  readonly atOnce: number;
+  readonly mostWaiting: number;
+  readonly waiting: (() => void)[];
+}
+
+const YIELDING_SHARE = 0.8;
+
 /** Bounds what the node is asked at once, so that neither a burst of refusals nor a slow node piles calls up. */
 export class NodeQueue {
-  readonly #atOnce: number;
-  readonly #mostWaiting: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #first: Lane;
+  readonly #yielding: Lane;
   #running = 0;
+  #runningYielding = 0;
 
   constructor({ atOnce, mostWaiting }: { atOnce: number; mostWaiting: number }) {
-    this.#atOnce = atOnce;
-    this.#mostWaiting = mostWaiting;
+    this.#first = { atOnce, mostWaiting, waiting: [] };
+    this.#yielding = {
+      atOnce: Math.floor(atOnce * YIELDING_SHARE),
+      mostWaiting: Math.floor(mostWaiting * YIELDING_SHARE),
+      waiting: [],
+    };
   }
 
   /** Runs `call` when its turn has come. Rejects with GatewayError `overloaded` where too many wait already. */
-  async run<T>(call: () => Promise<T>): Promise<T> {
-    if (this.#running < this.#atOnce) this.#running++;
-    else if (this.#waiting.length >= this.#mostWaiting) throw new GatewayError('overloaded', { retryAfter: 1 });
-    // Whoever ends hands its place over, so the count stays.
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  async run<T>(call: () => Promise<T>, { yielding = false }: NodeCallOptions = {}): Promise<T> {
+    const lane = yielding ? this.#yielding : this.#first;
+    if (!this.#hasRoom(yielding)) {
+      const waiting = this.#first.waiting.length + this.#yielding.waiting.length;
+      if (waiting >= lane.mostWaiting) throw new GatewayError('overloaded', { retryAfter: 1 });
+      await new Promise<void>((resolve) => lane.waiting.push(resolve));
+    } else this.#enter(yielding);
     try {
       return await call();
     } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#running--;
+      this.#running--;
+      if (yielding) this.#runningYielding--;
+      this.#admitWaiting();
+    }
+  }
+
+  #hasRoom(yielding: boolean): boolean {
+    return this.#running < this.#first.atOnce && (!yielding || this.#runningYielding < this.#yielding.atOnce);
+  }
+
+  /** The place is taken for whoever waits before anybody else can ask. */
+  #enter(yielding: boolean): void {
+    this.#running++;
+    if (yielding) this.#runningYielding++;
+  }
+
+  #admitWaiting(): void {
+    for (const yielding of [false, true]) {
+      const { waiting } = yielding ? this.#yielding : this.#first;
+      while (waiting.length > 0 && this.#hasRoom(yielding)) {
+        this.#enter(yielding);
+        waiting.shift()?.();
+      }
     }
   }
 }

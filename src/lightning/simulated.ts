@@ -6,6 +6,7 @@ import { isConnectionLost, type Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { msat, type Msat } from '../ledger/amount.ts';
 import { deriveKey } from '../secrets.ts';
+import { SimulatedPayments } from './simulated-payments.ts';
 import type { InvoiceState, NewInvoice, SettlementListener, Wallet } from './wallet.ts';
 
 const CHANNEL = 'simulated_settlement';
@@ -46,6 +47,7 @@ export class SimulatedWallet implements Wallet {
   readonly network = 'simulated';
   readonly takesPreimage = true;
   readonly nodeId: string;
+  readonly payments = new SimulatedPayments((sql, values) => this.#query(sql, values));
   readonly #pool: Pool;
   readonly #notifications: Notifications;
   readonly #nodeKey: Buffer;
@@ -102,7 +104,7 @@ export class SimulatedWallet implements Wallet {
       (hash) => {
         // A lookup that fails here is made up for by the schedule of whoever watches.
         this.lookupInvoice(Buffer.from(hash, 'hex')).then(
-          (state) => state && onSettled(state),
+          (state) => void (state && onSettled(state)),
           () => {},
         );
       },

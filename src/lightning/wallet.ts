@@ -18,8 +18,41 @@ export interface NewInvoice {
   expiresAt: Date;
 }
 
-/** A hint that something settled: the receiver looks it up or credits it, idempotently. */
-export type SettlementListener = (state: InvoiceState) => void;
+export interface OutgoingPayment {
+  bolt11: string;
+  maxFeeMsat: Msat;
+  /** How long the node looks for a route. */
+  tryMs: number;
+  /** Past this moment of `performance.now()` the node is not asked any more: somebody may have concluded that it never was. */
+  startBy: number;
+}
+
+/** Why a node gave a payment up for good. */
+export type PaymentFailure = 'no_route' | 'no_liquidity' | 'rejected' | 'timed_out' | 'other';
+
+/** The node's own word on one payment. `feeMsat` is there exactly when paid, `failure` when failed. */
+export type PaymentState = { status: 'pending' } | { status: 'paid'; feeMsat: Msat } | { status: 'failed'; failure: PaymentFailure };
+
+/** What a wallet that can pay offers besides. A payment hash is paid once at most, however often it is asked for. */
+export interface Payments {
+  /**
+   * Asks the node to pay an invoice; resolves once that has ended or has taken some seconds. Whether it resolves or rejects tells
+   * nothing of the outcome, which may have been lost on its way: `lookupPayment` does.
+   */
+  pay(payment: OutgoingPayment): Promise<void>;
+  /**
+   * The node's state of a payment, or null where this node knows none by that hash. Rejects with GatewayError `lightning_unavailable`
+   * where it cannot be had, and where another node answers.
+   */
+  lookupPayment(paymentHash: Buffer): Promise<PaymentState | null>;
+}
+
+/**
+ * A hint that something settled: the receiver looks it up or credits it, idempotently. A promise never rejects; it resolves to true
+ * once the settlement is credited or on record to be looked up, so that a wallet which keeps its place in the node's settlements
+ * may move on, and to false where neither could be done and it is to be delivered again.
+ */
+export type SettlementListener = (state: InvoiceState) => Promise<boolean> | void;
 
 /**
  * A Lightning wallet that can receive: simulated, LND, or Nostr Wallet Connect.
@@ -32,6 +65,8 @@ export interface Wallet {
   readonly network: Network;
   /** True where the caller chooses the preimage (so the hash is known before the node is asked), false where the wallet does. */
   readonly takesPreimage: boolean;
+  /** Absent where it can only receive. */
+  readonly payments?: Payments;
   /**
    * Creates an invoice. With `preimage` given, asking again for the same preimage never makes a second invoice:
    * the first one is returned.

@@ -1,19 +1,121 @@
 import type { Config } from '../config.ts';
+import type { Pool } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
 import { exchangeRateFromBtcUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import type { Logger } from '../log.ts';
+import { agreedPrice, fetchBtcUsd, rateSources, type RateSource } from './rate-sources.ts';
 
 /** Where the BTC/USD rate comes from. */
 export interface ExchangeRate {
-  /** `fixed`: the operator's; `simulated`: made up, for a wallet whose sats are worth nothing. */
-  readonly source: 'fixed' | 'simulated';
+  /** `fixed`: the operator's; `simulated`: made up, for a wallet whose sats are worth nothing; `live`: of public price sources. */
+  readonly source: 'fixed' | 'simulated' | 'live';
   /** The rate to use now. Throws GatewayError `exchange_rate_unavailable` where none is young enough. */
   current(): PicoUsdPerMsat;
+  /** Asks the sources again where the last answer is a minute old; there for a live rate only. Rejects where they gave none. */
+  refresh?(signal?: AbortSignal): Promise<void>;
 }
 
 /** What a bitcoin is worth in simulated mode, in USD. */
 const SIMULATED_BTC_USD = 100_000;
+/** A rate is asked for again after this; `refresh` is to be called somewhat more often. */
+const FRESH_MS = 55_000;
+/** How long the first requests of a gateway may wait for its first rate. */
+const FIRST_RATE_MS = 5_000;
 
-/** The operator's `BTC_USD`; without it the made-up rate of simulated mode. */
-export function createExchangeRate({ BTC_USD }: Pick<Config, 'BTC_USD'>): ExchangeRate {
-  const rate = BTC_USD ?? exchangeRateFromBtcUsd(SIMULATED_BTC_USD);
-  return { source: BTC_USD ? 'fixed' : 'simulated', current: () => rate };
+export interface ExchangeRateDeps {
+  pool: Pool;
+  log: Logger;
+}
+
+/**
+ * The operator's `BTC_USD`; without it the made-up rate of the simulated wallet, or for a real one that of the public price sources.
+ * Resolves once there is a rate, or the sources had their chance to give one.
+ */
+export async function openExchangeRate(
+  {
+    BTC_USD,
+    LIGHTNING_BACKEND,
+    BTC_USD_SOURCES,
+    BTC_USD_MAX_AGE_SECONDS,
+  }: Pick<Config, 'BTC_USD' | 'LIGHTNING_BACKEND' | 'BTC_USD_SOURCES' | 'BTC_USD_MAX_AGE_SECONDS'>,
+  { pool, log }: ExchangeRateDeps,
+): Promise<ExchangeRate> {
+  if (BTC_USD) return { source: 'fixed', current: () => BTC_USD };
+  if (LIGHTNING_BACKEND === 'simulated') {
+    const rate = exchangeRateFromBtcUsd(SIMULATED_BTC_USD);
+    return { source: 'simulated', current: () => rate };
+  }
+  const live = new LiveExchangeRate({ pool, log, sources: rateSources(BTC_USD_SOURCES), maxAgeMs: BTC_USD_MAX_AGE_SECONDS * 1000 });
+  await live.refresh(AbortSignal.timeout(FIRST_RATE_MS)).catch((error: unknown) => log.warn({ err: error }, 'no BTC/USD rate yet'));
+  return live;
+}
+
+interface LiveExchangeRateOptions {
+  pool: Pool;
+  log: Logger;
+  sources: readonly RateSource[];
+  /** A rate that is older prices nothing. */
+  maxAgeMs: number;
+}
+
+interface StoredRate {
+  pico_usd_per_msat: bigint;
+  age_ms: number;
+}
+
+/**
+ * The median of several public price sources. The last one is kept in the database, where the gateways that share it find each
+ * other's: one of them asks a minute, and a restart need not wait for the sources.
+ */
+class LiveExchangeRate implements ExchangeRate {
+  readonly source = 'live';
+  readonly #options: LiveExchangeRateOptions;
+  /** `since` is monotonic: no change of the clock makes a rate young again. */
+  #latest: { rate: PicoUsdPerMsat; since: number } | undefined;
+
+  constructor(options: LiveExchangeRateOptions) {
+    this.#options = options;
+  }
+
+  current(): PicoUsdPerMsat {
+    const { maxAgeMs } = this.#options;
+    if (!this.#latest || performance.now() - this.#latest.since > maxAgeMs)
+      throw new GatewayError('exchange_rate_unavailable', { retryAfter: 60 });
+    return this.#latest.rate;
+  }
+
+  async refresh(signal?: AbortSignal): Promise<void> {
+    const { pool, log, sources } = this.#options;
+    await this.#recall();
+    if (this.#latest && performance.now() - this.#latest.since < FRESH_MS) return;
+
+    const asked = performance.now();
+    const answers = await Promise.allSettled(sources.map((source) => fetchBtcUsd(source, signal)));
+    const prices = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    const given = sources.filter((_source, index) => answers[index]?.status === 'fulfilled').map(({ name }) => name);
+    for (const answer of answers)
+      if (answer.status === 'rejected') log.debug({ err: answer.reason as unknown }, 'a price source gave no price');
+    const agreed = agreedPrice(prices);
+    if (agreed === undefined) throw new Error(`the price sources gave no BTC/USD rate: ${prices.length} of ${sources.length} answered`);
+
+    const rate = exchangeRateFromBtcUsd(agreed);
+    this.#latest = { rate, since: asked };
+    await pool.query(
+      `insert into exchange_rates (pair, pico_usd_per_msat, sources) values ('BTC/USD', $1, $2)
+       on conflict (pair) do update set pico_usd_per_msat = excluded.pico_usd_per_msat, sources = excluded.sources, fetched_at = excluded.fetched_at`,
+      [rate, given],
+    );
+  }
+
+  /** Takes the database's rate where it is younger than ours. */
+  async #recall(): Promise<void> {
+    const { rows } = await this.#options.pool.query<StoredRate>(
+      `select pico_usd_per_msat, greatest(0, extract(epoch from clock_timestamp() - fetched_at) * 1000)::float8 as age_ms
+       from exchange_rates where pair = 'BTC/USD'`,
+    );
+    const [stored] = rows;
+    if (!stored) return;
+    const since = performance.now() - stored.age_ms;
+    if (!this.#latest || since > this.#latest.since) this.#latest = { rate: stored.pico_usd_per_msat as PicoUsdPerMsat, since };
+  }
 }

@@ -54,6 +54,7 @@ let queries: number;
 /** Called when a lookup is under way. */
 let onQuery: () => void;
 const roots = [root('1')];
+const authenticators: KeyAuthenticator[] = [];
 
 beforeEach(async () => {
   database = await createTestDatabase();
@@ -61,7 +62,11 @@ beforeEach(async () => {
   queries = 0;
   onQuery = () => {};
 });
-afterEach(() => database.drop());
+afterEach(async () => {
+  // Else what one test's authenticator still has to write is counted in a later test.
+  await Promise.all(authenticators.splice(0).map((authenticator) => authenticator.close()));
+  await database.drop();
+});
 
 /** One gateway's authenticator, whose lookups are counted, and the keys as another gateway changes them. */
 function gateway(notifications = new FakeNotifications(), secretKeys = roots) {
@@ -74,6 +79,7 @@ function gateway(notifications = new FakeNotifications(), secretKeys = roots) {
     return result;
   }) as typeof database.pool.query;
   const authenticator = new KeyAuthenticator({ pool: counted, secrets, notifications, log, now: () => clock, unknownKeysPerMinute: 5 });
+  authenticators.push(authenticator);
   const apiKeys = new ApiKeys({ pool: database.pool, secrets, authenticator, log });
   return { authenticator, apiKeys, notifications };
 }

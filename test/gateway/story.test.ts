@@ -134,7 +134,7 @@ describe('the main story', () => {
     const { code, reason, funding } = await errorOf(answer);
     expect([answer.status, code, reason]).toEqual([402, 'insufficient_balance', undefined]);
 
-    await gateway.server.wallet.pay(funding?.paymentRequest ?? '');
+    await gateway.pay(funding?.paymentRequest ?? '');
     await until(async () => (await accountOf(database.pool, key.accountId)).posted_msat > 100_000n);
     expect((await gateway.post('/v1/chat/completions', body, key)).status).toBe(200);
     expect(await gateway.audit()).toEqual([]);

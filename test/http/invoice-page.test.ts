@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 
 const pageUrl = (id = invoice.id) => `${gateway.url}/invoice/${id}`;
-const pay = () => gateway.server.wallet.pay(invoice.bolt11);
+const pay = () => gateway.pay(invoice.bolt11);
 const expire = () => gateway.pool.query(`update invoices set expires_at = now() - interval '1 minute' where id = $1`, [invoice.id]);
 const readQr = (png: Buffer) => {
   const { data, width, height } = PNG.sync.read(png);

@@ -100,7 +100,7 @@ describe('the simulated node', () => {
     const seen: InvoiceState[] = [];
     let watching: Promise<void> | undefined;
     await new Promise<void>((subscribed) => {
-      watching = watcher.watchSettlements((state) => seen.push(state), stop.signal, subscribed);
+      watching = watcher.watchSettlements((state) => void seen.push(state), stop.signal, subscribed);
     });
     const { bolt11: text, paymentHash } = await create();
     await wallet.pay(text, msat(30_000n));

@@ -10,9 +10,12 @@ import { createNotifications, type Notifications } from '../../src/db/notify.ts'
 import type { Pool } from '../../src/db/postgres.ts';
 import { createAuthenticate } from '../../src/http/authenticate.ts';
 import { createHttpServer } from '../../src/http/http-server.ts';
+import { Payers } from '../../src/http/payers.ts';
+import { PaymentOffers } from '../../src/http/payment-offers.ts';
 import { createLog } from '../../src/log.ts';
-import { createExchangeRate } from '../../src/pricing/exchange-rate.ts';
+import { openExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { createProviderHealth } from '../../src/routing/health.ts';
+import { Withdrawing } from '../../src/withdrawing.ts';
 import { createTestDatabase } from './database.ts';
 import { openFunding } from './funded.ts';
 
@@ -72,20 +75,23 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool: database.pool, secrets, notifications, log });
   const opened = openFunding(database, deps.wallet ?? noWallet);
+  const payers = new Payers({ keys: authenticator, funding: opened.funding, roots: config.secretKeys });
+  const offers = new PaymentOffers({ pool: database.pool, funding: opened.funding, wallet: deps.wallet ?? noWallet, config });
   const recorder = new Recorder(database.pool, log);
   const app = createApp({
     config,
     log,
     pool: database.pool,
-    authenticate: createAuthenticate(authenticator),
+    authenticate: createAuthenticate(payers, offers),
     apiKeys: new ApiKeys({ pool: database.pool, secrets, authenticator, log }),
     gateway: { chat: () => Promise.reject(new Error('no gateway in this test')) },
     recorder,
     models: { list: () => [], find: () => undefined, providers: [], allowParameters: new Set(), close: () => Promise.resolve() },
-    exchangeRate: createExchangeRate(config),
+    exchangeRate: await openExchangeRate(config, { pool: database.pool, log }),
     health: createProviderHealth(),
     wallet: noWallet,
     funding: opened.funding,
+    withdrawing: new Withdrawing({ pool: database.pool, wallet: deps.wallet ?? noWallet, log, allowed: false, maxFeePercent: 1 }),
     ...deps,
   });
   const server = createHttpServer(app);

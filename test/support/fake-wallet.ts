@@ -53,7 +53,7 @@ export class FakeWallet implements Wallet {
     const invoice = this.node.get(paymentHash.toString('hex'));
     if (!invoice) throw new Error('the node has no such invoice');
     Object.assign(invoice, { status: 'settled', receivedMsat: msat(receivedMsat ?? invoice.amountMsat), settledAt: new Date() });
-    if (!silently) for (const watcher of this.#watchers) watcher(invoice);
+    if (!silently) for (const watcher of this.#watchers) void watcher(invoice);
     return invoice;
   }
 

@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { createNotifications } from '../../src/db/notify.ts';
 import type { Pool } from '../../src/db/postgres.ts';
 import { Funding, type FundingOptions } from '../../src/funding.ts';
+import { picoUsdFromUsd } from '../../src/ledger/amount.ts';
 import type { Wallet } from '../../src/lightning/wallet.ts';
 import { createLog } from '../../src/log.ts';
 import type { TestDatabase } from './database.ts';
@@ -30,6 +31,7 @@ export function openFunding(
     log: createLog('silent'),
     invoiceExpirySeconds: 3600,
     topupDefaultSats: 1000,
+    dailyBudgetPicoUsd: picoUsdFromUsd('10'),
     ...options,
   });
   return {

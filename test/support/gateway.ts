@@ -1,6 +1,7 @@
 import { createPool, type Pool } from '../../src/db/postgres.ts';
 import { loadConfig, type Config, type DeploymentConfig } from '../../src/config.ts';
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
+import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import { createLog, type Logger } from '../../src/log.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { startServer, type RunningServer } from '../../src/start-server.ts';
@@ -11,6 +12,8 @@ import { until } from './until.ts';
 export interface GatewayOptions {
   /** Environment variables on top of the tests' own. */
   env?: Record<string, string>;
+  /** Settings that the environment would not be allowed. */
+  config?: Partial<Config>;
   /** Upstreams of the test's own, e.g. `upstream.deployment()` of a fake provider. */
   deployments?: DeploymentConfig[];
   providers?: Provider[];
@@ -32,6 +35,8 @@ export interface TestGateway {
   /** POSTs JSON (or bytes as they are) with a key. */
   post(path: string, body: unknown, key?: TestKey | null, headers?: Record<string, string>, signal?: AbortSignal): Promise<Response>;
   get(path: string, key?: TestKey | null): Promise<Response>;
+  /** Pays an invoice of the simulated node as a payer's wallet does, and gives the preimage. */
+  pay(paymentRequest: string): Promise<Buffer>;
   /** Pays `sats` into the key's account through the simulated node; resolves once they are credited. */
   fund(key: TestKey, sats: number): Promise<void>;
   /** The ledger's violations: none, or the test fails. */
@@ -48,8 +53,12 @@ export interface TestKey {
 /** Free of what would slow the tests down or make them depend on a clock. */
 const ENV = { PORT: '0', KEYS_PER_IP_PER_HOUR: '100000', RATE_LIMIT_RPM: '1000000', RATE_LIMIT_TPM: '1000000000000', LOG_LEVEL: 'silent' };
 
-export function testConfig({ env = {}, deployments = [] }: Pick<GatewayOptions, 'env' | 'deployments'> = {}): Config {
-  return { ...loadConfig({ ...ENV, ...env }), deployments, secretKeys: [TEST_ROOT] };
+export function testConfig({
+  env = {},
+  deployments = [],
+  config = {},
+}: Pick<GatewayOptions, 'env' | 'deployments' | 'config'> = {}): Config {
+  return { ...loadConfig({ ...ENV, ...env }), deployments, secretKeys: [TEST_ROOT], ...config };
 }
 
 export async function startGateway(options: GatewayOptions = {}): Promise<TestGateway> {
@@ -83,9 +92,13 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       const answer = await fetch(`${url}/api/keys/${key.id}`, { method: 'PATCH', headers, body: JSON.stringify(settings) });
       if (answer.status !== 200) throw new Error(`the key was not changed: ${await answer.text()}`);
     },
+    async pay(paymentRequest) {
+      if (!(server.wallet instanceof SimulatedWallet)) throw new Error('only the simulated node pays by itself');
+      return server.wallet.pay(paymentRequest);
+    },
     async fund({ accountId }, sats) {
       const { invoice } = await server.funding.fund(accountId, { amountSat: sats });
-      await server.wallet.pay(invoice.bolt11);
+      await gateway.pay(invoice.bolt11);
       await until(async () => (await server.funding.status(accountId, invoice.id)).status === 'paid');
     },
     audit: () => auditLedger(database.pool, { oldestHoldSeconds: 3660 }),

@@ -1,0 +1,112 @@
+import type { Request } from 'express';
+import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import { isFunded } from '../accounts/account.ts';
+import type { ApiKey } from '../accounts/api-key.ts';
+import { PAYER_KEY_PREFIX } from '../accounts/payer-account.ts';
+import type { Config } from '../config.ts';
+import type { Pool } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import type { Funding, Needed } from '../funding.ts';
+import { challengeHeaders } from '../lightning/challenge.ts';
+import { invoiceView, type Invoice } from '../lightning/invoice.ts';
+import type { Grant } from '../lightning/payment-token.ts';
+import type { Wallet } from '../lightning/wallet.ts';
+import { clientAddress } from './client-address.ts';
+import { originOf } from './origin.ts';
+import type { Unpaid } from './payers.ts';
+
+/** Who is asked to pay: the account of a key, whoever has not paid for a credential yet, or nobody in particular. */
+export type Debtor = { key: ApiKey } | Unpaid | null;
+
+/** What a 402 says besides its invoice. */
+export interface Terms extends Needed {
+  /** Found out where absent. */
+  code?: 'free_tier_exceeded' | 'insufficient_balance';
+  reason?: 'used_up' | 'too_costly' | 'daily_ceiling';
+  headers?: Readonly<Record<string, string>>;
+}
+
+export interface PaymentOffersDeps {
+  pool: Pool;
+  funding: Pick<Funding, 'offer' | 'offerKeyless'>;
+  wallet: Pick<Wallet, 'network'>;
+  config: Pick<Config, 'secretKeys' | 'PUBLIC_URL' | 'L402_TOKEN_DAYS' | 'KEYLESS_INVOICES_PER_IP_PER_HOUR'>;
+}
+
+const SECONDS_PER_HOUR = 3600;
+
+/** Makes the 402s that can be paid: one invoice, offered in every dialect at once. */
+export class PaymentOffers {
+  readonly #deps: PaymentOffersDeps;
+  readonly #keylessLimit: RateLimiterMemory;
+
+  constructor(deps: PaymentOffersDeps) {
+    this.#deps = deps;
+    this.#keylessLimit = new RateLimiterMemory({ points: deps.config.KEYLESS_INVOICES_PER_IP_PER_HOUR, duration: SECONDS_PER_HOUR });
+  }
+
+  /**
+   * The 402 for a request that lacks money. What its challenges are paid with stands for the debtor's key row, or for one that the
+   * payment will make. Throws what `Funding.offer` does, and `too_many_invoices` for an address that asked for too many without a key.
+   */
+  async refuse(req: Request, debtor: Debtor, terms: Terms): Promise<GatewayError> {
+    const { pool, wallet, config } = this.#deps;
+    const accountId = accountOf(debtor);
+    const invoice = accountId === null ? await this.#keylessInvoice(req, debtor, terms) : await this.#deps.funding.offer(accountId, terms);
+    const code = terms.code ?? (accountId !== null && (await isFunded(pool, accountId)) ? 'insufficient_balance' : 'free_tier_exceeded');
+    const origin = originOf(req, config.PUBLIC_URL);
+    const challenges = challengeHeaders(invoice, {
+      roots: config.secretKeys,
+      network: wallet.network,
+      grant: this.#grantOf(debtor, invoice),
+      resourceUrl: origin + req.path,
+      acceptPayment: req.get('accept-payment'),
+    });
+    const reason = code === 'free_tier_exceeded' && { reason: terms.reason ?? 'used_up' };
+    return new GatewayError(code, {
+      ...(accountId === null && { message: 'Nobody has paid for this request yet. Pay the invoice to go on.' }),
+      fields: { ...reason, funding: invoiceView(invoice, origin) },
+      headers: { ...terms.headers, ...challenges },
+    });
+  }
+
+  async #keylessInvoice(req: Request, debtor: Debtor, needed: Needed): Promise<Invoice> {
+    const earlier = debtor && 'unpaid' in debtor ? debtor.unpaid : undefined;
+    const address = clientAddress(req.ip);
+    let counted = false;
+    const count = async (): Promise<void> => {
+      await this.#countKeyless(address);
+      counted = true;
+    };
+    try {
+      return await this.#deps.funding.offerKeyless(needed, earlier, count);
+    } catch (error) {
+      // One that could not be made is none.
+      if (counted) await this.#keylessLimit.reward(address);
+      throw error;
+    }
+  }
+
+  async #countKeyless(address: string): Promise<void> {
+    try {
+      await this.#keylessLimit.consume(address);
+    } catch (refusal) {
+      if (!(refusal instanceof RateLimiterRes)) throw refusal;
+      throw new GatewayError('too_many_invoices', {
+        message: `At most ${this.#keylessLimit.points} invoices an hour for one address without a key. Pay one, or make a key.`,
+        retryAfter: Math.max(1, Math.ceil(refusal.msBeforeNext / 1000)),
+      });
+    }
+  }
+
+  #grantOf(debtor: Debtor, invoice: Invoice): Grant {
+    const idleDays = this.#deps.config.L402_TOKEN_DAYS ?? null;
+    if (debtor?.key) return { keyId: debtor.key.id, keyPrefix: debtor.key.prefix, idleDays };
+    if (invoice.payerKeyId === null) throw new Error(`invoice ${invoice.id} is somebody's, but offered without a key`);
+    return { keyId: invoice.payerKeyId, keyPrefix: PAYER_KEY_PREFIX, idleDays };
+  }
+}
+
+function accountOf(debtor: Debtor): string | null {
+  return debtor?.key?.accountId ?? null;
+}

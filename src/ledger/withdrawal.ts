@@ -1,0 +1,56 @@
+import type { PoolClient } from '../db/postgres.ts';
+import { msat, type Msat } from './amount.ts';
+
+/**
+ * What a withdrawal does to an account's wallet, in the caller's transaction, which holds the account's lock: reserved while its
+ * outcome is unknown, then posted or released, once, by whoever moves its row out of that state in the same transaction.
+ */
+
+/** Reserves `heldMsat`. Gives false, and does nothing, where the account does not have as much. */
+export async function holdWithdrawal(client: PoolClient, accountId: string, heldMsat: Msat): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `update accounts set held_msat = held_msat + $2 where id = $1 and posted_msat - held_msat >= $2::bigint`,
+    [accountId, heldMsat],
+  );
+  return rowCount === 1;
+}
+
+export interface WithdrawalPosting {
+  accountId: string;
+  /** Of the payment, 32 bytes: one payment is one transfer. */
+  paymentHash: Buffer;
+  heldMsat: Msat;
+  /** The amount and the fee, above 0 and not more than what is held. */
+  paidMsat: Msat;
+}
+
+/** Takes what was paid out of the wallet and releases the rest of the hold. Gives the transfer's id. */
+export async function postWithdrawal(client: PoolClient, posting: WithdrawalPosting): Promise<{ transferId: bigint }> {
+  const { accountId, paymentHash, heldMsat, paidMsat } = posting;
+  if (paidMsat > heldMsat) throw new RangeError(`a withdrawal of ${paidMsat} msat with ${heldMsat} msat held for it`);
+  const { rows } = await client.query<{ id: bigint }>(
+    `with account as (
+       update accounts set posted_msat = posted_msat - $3, held_msat = held_msat - $2 where id = $1 returning id, posted_msat
+     )
+     insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat)
+     select $4, id, 'withdrawal', 'wallet', 'lightning_receivable', $3, posted_msat from account
+     returning id`,
+    [accountId, heldMsat, paidMsat, `withdrawal:${paymentHash.toString('hex')}`],
+  );
+  const [transfer] = rows;
+  if (!transfer) throw new Error(`no account ${accountId} for a withdrawal`);
+  return { transferId: transfer.id };
+}
+
+/** Gives the whole hold back. */
+export async function releaseWithdrawal(client: PoolClient, accountId: string, heldMsat: Msat): Promise<void> {
+  await client.query(`update accounts set held_msat = held_msat - $2 where id = $1`, [accountId, heldMsat]);
+}
+
+/** The most that routing a payment may cost: `percent` of its amount and not more than `namedSats`, in whole sats, rounded up. */
+export function feeLimit(amountMsat: Msat, percent: number, namedSats?: number): Msat {
+  const basisPoints = BigInt(Math.round(percent * 100));
+  const allowed = msat(((amountMsat * basisPoints + 9_999_999n) / 10_000_000n) * 1000n);
+  const named = namedSats === undefined ? allowed : BigInt(namedSats) * 1000n;
+  return msat(named < allowed ? named : allowed);
+}

@@ -1,0 +1,29 @@
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { GatewayError } from '../errors.ts';
+import { NodeQueue } from './node-queue.ts';
+import type { InvoiceState, Wallet } from './wallet.ts';
+
+/** Asks the node about invoices, not more at once than it should bear. Rejects with what the wallet does, and `overloaded`. */
+export class InvoiceLookups {
+  readonly #wallet: Pick<Wallet, 'lookupInvoice'>;
+  readonly #queue = new NodeQueue({ atOnce: 8, mostWaiting: 256 });
+  /** Of what clients make the node be asked about one invoice. */
+  readonly #limit = new RateLimiterMemory({ points: 10, duration: 10 });
+
+  constructor(wallet: Pick<Wallet, 'lookupInvoice'>) {
+    this.#wallet = wallet;
+  }
+
+  /** Because its time has come, or something was heard of it: null where the node knows none by that hash. */
+  forWatcher(paymentHash: Buffer): Promise<InvoiceState | null> {
+    return this.#queue.run(() => this.#wallet.lookupInvoice(paymentHash));
+  }
+
+  /** Because a client asks: so often for one invoice, and behind what is looked up for the watcher. */
+  async forClient(invoiceId: string, paymentHash: Buffer): Promise<InvoiceState | null> {
+    await this.#limit.consume(invoiceId).catch(() => {
+      throw new GatewayError('overloaded', { retryAfter: 1 });
+    });
+    return this.#queue.run(() => this.#wallet.lookupInvoice(paymentHash), { yielding: true });
+  }
+}

@@ -1,0 +1,59 @@
+import { ConfigError, type Config, type RootSecret } from '../config.ts';
+import type { Notifications } from '../db/notify.ts';
+import type { Pool } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { createLndWallet } from './lnd.ts';
+import { reasonOf } from './lnd-failure.ts';
+import { createNwcWallet } from './nwc.ts';
+import { SimulatedWallet } from './simulated.ts';
+import type { Wallet } from './wallet.ts';
+
+export interface OpenWalletDeps {
+  pool: Pool;
+  notifications: Notifications;
+  /** The simulated node's key is derived from it. */
+  root: RootSecret;
+  log: Logger;
+}
+
+/**
+ * The wallet that LIGHTNING_BACKEND names. A node that is away is no reason to fail once the database knows it;
+ * else throws ConfigError that tells what is wrong.
+ */
+export async function openWallet(config: Config, deps: OpenWalletDeps): Promise<Wallet> {
+  switch (config.LIGHTNING_BACKEND) {
+    case 'simulated':
+      return new SimulatedWallet(deps);
+    case 'lnd':
+      return openLnd(config, deps);
+    case 'nwc':
+      return openNwc(config, deps);
+  }
+}
+
+async function openNwc({ NWC_URL }: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
+  if (!NWC_URL) throw new ConfigError('NWC_URL is required with LIGHTNING_BACKEND nwc');
+  return createNwcWallet({ url: NWC_URL, pool, log });
+}
+
+async function openLnd(config: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
+  const { LND_SOCKET, LND_MACAROON, LND_CERT, LND_PRIVATE_HINTS, WITHDRAWALS } = config;
+  if (!LND_SOCKET || !LND_MACAROON) throw new ConfigError('LND_SOCKET and LND_MACAROON are required with LIGHTNING_BACKEND lnd');
+  try {
+    return await createLndWallet({
+      socket: LND_SOCKET,
+      macaroon: LND_MACAROON,
+      cert: LND_CERT,
+      privateHints: LND_PRIVATE_HINTS,
+      pays: WITHDRAWALS,
+      pool,
+      log,
+    });
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    throw new ConfigError(`LND_SOCKET, LND_MACAROON, LND_CERT: ${reasonOf(error)} (${(error.cause as Error | undefined)?.message})`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,217 @@
+import { randomUUID } from 'node:crypto';
+import { validate as isUuid } from 'uuid';
+import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import { msat, type Msat } from '../ledger/amount.ts';
+import { lockAccount } from '../ledger/deposit.ts';
+import { holdWithdrawal, postWithdrawal, releaseWithdrawal } from '../ledger/withdrawal.ts';
+import { refusedRequest, type PaymentRequest } from './payment-request.ts';
+import type { Wallet } from './wallet.ts';
+import { withdrawalFromRow, WITHDRAWAL_COLUMNS, type Withdrawal, type WithdrawalRow } from './withdrawal.ts';
+
+const MOST_PENDING = 5;
+/** What an invoice must still live: less, and it may expire while a route is looked for. */
+const LEAST_LIFE_SECONDS = 60;
+/** After the deadline, until a node's "no such payment" counts: its call may still have been on the way. */
+const SETTLED_SECONDS = 60;
+const NOT_FOUND_COUNTS = 2;
+
+export interface NewWithdrawal {
+  accountId: string;
+  keyId: string;
+  request: PaymentRequest;
+  feeLimitMsat: Msat;
+  idempotencyKey: string;
+  bodySha256: Buffer;
+}
+
+/**
+ * The rows of `withdrawals`. One in state `creating` is held for and not sent: whoever moves it to `sent`, and nobody else, asks the
+ * node to pay. From `sent` it goes on by the node's word alone, and the ledger's side of that is in the same transaction.
+ */
+export class Withdrawals {
+  readonly #pool: Pool;
+  readonly #wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network'>;
+
+  constructor(pool: Pool, wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network'>) {
+    this.#pool = pool;
+    this.#wallet = wallet;
+  }
+
+  /**
+   * The row for a withdrawal, with its amount and fee limit held: a new one, or the one of the same idempotency key (`replayed`). Throws
+   * GatewayError `idempotency_conflict` for the same key with another body, `invalid_request` for an invoice that is not to be paid,
+   * `insufficient_balance`, `rate_limit_exceeded` while too many of the account's are pending, and `invalid_api_key` for a key that is gone.
+   */
+  async reserve(wanted: NewWithdrawal): Promise<{ withdrawal: Withdrawal; replayed: boolean }> {
+    const { accountId, idempotencyKey, bodySha256 } = wanted;
+    return transaction(this.#pool, async (client) => {
+      await lockAccount(client, accountId);
+      await client.query(
+        `update withdrawals set idempotency_key = null where account_id = $1 and idempotency_key = $2 and created_at < now() - interval '24 hours'`,
+        [accountId, idempotencyKey],
+      );
+      const same = await one(client, `account_id = $1 and idempotency_key = $2`, [accountId, idempotencyKey]);
+      if (same && !same.idempotency_sha256.equals(bodySha256)) throw new GatewayError('idempotency_conflict', { param: 'idempotency-key' });
+      if (same) return { withdrawal: withdrawalFromRow(same), replayed: true };
+      await refuse(client, wanted);
+      const row = await this.#insert(client, wanted);
+      const heldMsat = msat(wanted.request.amountMsat + wanted.feeLimitMsat);
+      if (!(await holdWithdrawal(client, accountId, heldMsat))) {
+        const message = 'The available balance does not cover the amount and the highest fee.';
+        throw new GatewayError('insufficient_balance', { message, fields: { needed_msat: Number(heldMsat) } });
+      }
+      return { withdrawal: withdrawalFromRow(row), replayed: false };
+    });
+  }
+
+  async #insert(client: PoolClient, { accountId, keyId, request, feeLimitMsat, idempotencyKey, bodySha256 }: NewWithdrawal) {
+    const { backend, nodeId, network } = this.#wallet;
+    const { rows } = await client.query<WithdrawalRow>(
+      `insert into withdrawals (id, account_id, key_id, backend, node_id, network, payment_hash, bolt11, amount_msat, fee_limit_msat,
+         idempotency_key, idempotency_sha256, expires_at, next_check_at)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, clock_timestamp() + interval '15 seconds')
+       on conflict (payment_hash) do nothing returning ${WITHDRAWAL_COLUMNS}`,
+      [
+        ...[randomUUID(), accountId, keyId, backend, nodeId, network, request.paymentHash, request.bolt11, request.amountMsat],
+        ...[feeLimitMsat, idempotencyKey, bodySha256, request.expiresAt],
+      ],
+    );
+    const [row] = rows;
+    if (!row) throw refusedRequest('This invoice was given to a withdrawal before. Ask for another one.');
+    return row;
+  }
+
+  /** A row by its id, of the given account where one is given. */
+  async find(id: string, accountId?: string): Promise<Withdrawal | undefined> {
+    if (!isUuid(id)) return undefined;
+    const row = await one(this.#pool, `id = $1 and ($2::uuid is null or account_id = $2)`, [id, accountId ?? null]);
+    return row && withdrawalFromRow(row);
+  }
+
+  /**
+   * Moves a row from `creating` to `sent`, so that the caller alone may ask the node, which has `trySeconds` from now. Undefined where
+   * another caller did or the invoice has not as long to live: then it is left as it is.
+   */
+  async claim(id: string, trySeconds: number): Promise<Withdrawal | undefined> {
+    const { rows } = await this.#pool.query<WithdrawalRow>(
+      `update withdrawals set state = 'sent', sent_at = clock_timestamp(), deadline_at = clock_timestamp() + make_interval(secs => $2),
+         next_check_at = clock_timestamp() + interval '5 seconds'
+       where id = $1 and state = 'creating' and node_id = $3 and expires_at > clock_timestamp() + make_interval(secs => $2)
+       returning ${WITHDRAWAL_COLUMNS}`,
+      [id, trySeconds, this.#wallet.nodeId],
+    );
+    return rows[0] && withdrawalFromRow(rows[0]);
+  }
+
+  /** Whether the invoice has not as long to live as the node may try to pay it. */
+  async tooLate(id: string, trySeconds: number): Promise<boolean> {
+    const { rowCount } = await this.#pool.query(
+      `select from withdrawals where id = $1 and expires_at <= clock_timestamp() + make_interval(secs => $2)`,
+      [id, trySeconds],
+    );
+    return rowCount === 1;
+  }
+
+  /** Posts what a sent withdrawal paid. Does nothing where it is final already. */
+  async paid(id: string, feeMsat: Msat): Promise<boolean> {
+    return this.#resolve(id, 'sent', async (client, row) => {
+      // A node keeps to the limit that it was given; should one not, what is over it is the house's.
+      const fee = feeMsat < row.feeLimitMsat ? feeMsat : row.feeLimitMsat;
+      const paidMsat = msat(row.amountMsat + fee);
+      const { transferId } = await postWithdrawal(client, { ...row, heldMsat: heldFor(row), paidMsat });
+      await client.query(
+        `update withdrawals set state = 'paid', fee_msat = $2, transfer_id = $3, resolved_at = clock_timestamp(), next_check_at = null where id = $1`,
+        [id, fee, transferId],
+      );
+    });
+  }
+
+  /** Releases what was held for a withdrawal that was not made. Does nothing where it has left the state `from`. */
+  async failed(id: string, from: 'creating' | 'sent', failure: string): Promise<boolean> {
+    return this.#resolve(id, from, async (client, row) => {
+      await releaseWithdrawal(client, row.accountId, heldFor(row));
+      await client.query(
+        `update withdrawals set state = 'failed', failure = $2, resolved_at = clock_timestamp(), next_check_at = null where id = $1`,
+        [id, failure],
+      );
+    });
+  }
+
+  async #resolve(id: string, from: Withdrawal['state'], work: (client: PoolClient, row: Withdrawal) => Promise<void>): Promise<boolean> {
+    const known = await this.find(id);
+    if (known?.state !== from) return false;
+    return transaction(this.#pool, async (client) => {
+      await lockAccount(client, known.accountId);
+      const row = await one(client, `id = $1 for update`, [id]);
+      if (row?.state !== from) return false;
+      await work(client, withdrawalFromRow(row));
+      return true;
+    });
+  }
+
+  /**
+   * The node knows of no such payment. Gives true where that is final by now: it said so twice, both times long enough after the
+   * deadline that no call can still be on its way to it.
+   */
+  async notFound(id: string): Promise<boolean> {
+    const { rows } = await this.#pool.query<{ not_found: number }>(
+      `update withdrawals set checks = checks + 1, next_check_at = clock_timestamp() + interval '5 seconds',
+         not_found = case when clock_timestamp() >= deadline_at + make_interval(secs => $2) then not_found + 1 else 0 end
+       where id = $1 and state = 'sent' returning not_found`,
+      [id, SETTLED_SECONDS],
+    );
+    return (rows[0]?.not_found ?? 0) >= NOT_FOUND_COUNTS;
+  }
+
+  /** Not final yet: asked about again, soon at first and every minute in the end. `found`: because the node said that it is pending. */
+  async postpone(id: string, { found = false }: { found?: boolean } = {}): Promise<void> {
+    await this.#pool.query(
+      `update withdrawals set checks = checks + 1, not_found = case when $2 then 0 else not_found end,
+         next_check_at = clock_timestamp() + make_interval(secs => least(60, 2 ^ least(checks, 6)))
+       where id = $1 and next_check_at is not null`,
+      [id, found],
+    );
+  }
+
+  /** Up to `limit` of this node's rows whose time has come, the longest overdue first. */
+  async due(limit: number): Promise<Withdrawal[]> {
+    const { rows } = await this.#pool.query<WithdrawalRow>(
+      `select ${WITHDRAWAL_COLUMNS} from withdrawals where next_check_at <= clock_timestamp() and node_id = $1 order by next_check_at limit $2`,
+      [this.#wallet.nodeId, limit],
+    );
+    return rows.map(withdrawalFromRow);
+  }
+}
+
+function heldFor({ amountMsat, feeLimitMsat }: Withdrawal): Msat {
+  return msat(amountMsat + feeLimitMsat);
+}
+
+/** What is refused under the account's lock: a key that was revoked a moment ago, one withdrawal too many, an invoice that is not to be paid. */
+async function refuse(client: PoolClient, { accountId, keyId, request }: NewWithdrawal): Promise<void> {
+  const { rows } = await client.query<{ permitted: boolean; pending: bigint; ours: boolean; lasts: boolean }>(
+    `select
+       exists (select from api_keys where id = $2 and account_id = $1 and role = 'owner' and revoked_at is null
+         and (expires_at is null or expires_at > clock_timestamp())) as permitted,
+       (select count(*) from withdrawals where account_id = $1 and state in ('creating', 'sent')) as pending,
+       exists (select from invoices where payment_hash = $3) as ours,
+       $4::timestamptz >= clock_timestamp() + make_interval(secs => $5) as lasts`,
+    [accountId, keyId, request.paymentHash, request.expiresAt, LEAST_LIFE_SECONDS],
+  );
+  const [found] = rows;
+  if (!found?.permitted) throw new GatewayError('invalid_api_key');
+  if (found.ours) throw refusedRequest("The invoice is this gateway's own.");
+  if (!found.lasts) throw refusedRequest('The invoice has expired or is about to. Ask for another one.');
+  if (found.pending >= MOST_PENDING) {
+    throw new GatewayError('rate_limit_exceeded', {
+      message: `${MOST_PENDING} withdrawals of the account are still under way.`,
+      retryAfter: 10,
+    });
+  }
+}
+
+async function one(client: Pool | PoolClient, condition: string, values: unknown[]): Promise<WithdrawalRow | undefined> {
+  const { rows } = await client.query<WithdrawalRow>(`select ${WITHDRAWAL_COLUMNS} from withdrawals where ${condition}`, values);
+  return rows[0];
+}

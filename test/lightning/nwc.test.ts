@@ -1,0 +1,319 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Nip47Transaction } from '@getalby/sdk/nwc';
+import bolt11 from 'bolt11';
+import type { Logger } from 'pino';
+import { ConfigError } from '../../src/config.ts';
+import { createNotifications, type Notifications } from '../../src/db/notify.ts';
+import type { Funding } from '../../src/funding.ts';
+import { reconcileInvoices } from '../../src/jobs/reconcile-invoices.ts';
+import { msat } from '../../src/ledger/amount.ts';
+import { auditNode } from '../../src/lightning/audit-node.ts';
+import { createNwcWallet, type NwcWalletOptions } from '../../src/lightning/nwc.ts';
+import { SimulatedWallet } from '../../src/lightning/simulated.ts';
+import type { Wallet } from '../../src/lightning/wallet.ts';
+import { createLog } from '../../src/log.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { addAccount, depositsOf, openFunding, TEST_ROOT } from '../support/funded.ts';
+import { startNostrRelay, type NostrRelay } from '../support/nostr-relay.ts';
+import { RECEIVE_ONLY, startNwcService, type NwcService, type NwcServiceOptions } from '../support/nwc-wallet-service.ts';
+import { until } from '../support/until.ts';
+
+const NOTIFICATION = 23197;
+const log = createLog('silent');
+const unavailable = { code: 'lightning_unavailable' };
+
+let database: TestDatabase;
+let notifications: Notifications;
+let node: SimulatedWallet;
+let relay: NostrRelay;
+let account: string;
+const closing: (() => Promise<void> | void)[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase({ max: 20 });
+  notifications = createNotifications(database.connectionString);
+  node = new SimulatedWallet({ pool: database.pool, notifications, root: TEST_ROOT });
+});
+afterAll(async () => {
+  await notifications.close();
+  await database.drop();
+});
+beforeEach(async () => {
+  relay = await startNostrRelay();
+  account = await addAccount(database.pool);
+});
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+  await relay.stop();
+});
+
+async function startService(options: Partial<NwcServiceOptions> = {}): Promise<NwcService> {
+  const service = await startNwcService({ relayUrl: relay.url, node, ...options });
+  closing.push(() => service.disconnect());
+  return service;
+}
+
+async function connect(service: Pick<NwcService, 'url'>, options: Partial<NwcWalletOptions> = {}): Promise<Wallet> {
+  const wallet = await createNwcWallet({
+    url: service.url,
+    pool: database.pool,
+    log,
+    deadlineMs: 1_000,
+    probeMs: 200,
+    startMs: 1_500,
+    ...options,
+  });
+  closing.push(() => wallet.close());
+  return wallet;
+}
+
+/** A gateway process that takes payments through the wallet; resolves once it watches. */
+async function startGateway(wallet: Wallet): Promise<Funding> {
+  const { funding, close } = openFunding(database, wallet);
+  closing.push(close);
+  const watches = new Promise<void>((resolve) => {
+    const watched = {
+      watchSettlements: (onSettled: Parameters<Wallet['watchSettlements']>[0], signal: AbortSignal, onSubscribed = () => {}) =>
+        wallet.watchSettlements(onSettled, signal, () => {
+          onSubscribed();
+          resolve();
+        }),
+    };
+    const watcher = reconcileInvoices({ funding, wallet: watched, connectionString: database.connectionString, log });
+    closing.push(() => watcher.stop());
+  });
+  await watches;
+  return funding;
+}
+
+const deposits = async () => (await depositsOf(database.pool, account)).deposits;
+const credited = (expected: bigint[]) => until(async () => String(await deposits()) === String(expected));
+/** Lets the schedule's next check come now. */
+const makeDue = () =>
+  database.pool.query(`update invoices set next_check_at = now() where account_id = $1 and next_check_at is not null`, [account]);
+/** Nothing is credited although the wallet was asked. */
+const notCredited = async (service: NwcService) => {
+  const before = service.lookups;
+  await makeDue();
+  await until(() => service.lookups > before);
+  expect(await deposits()).toEqual([]);
+};
+
+describe('a wallet over Nostr Wallet Connect', () => {
+  it('makes the invoice, and its payment is credited once, within a second, at what was received', async () => {
+    const service = await startService();
+    const wallet = await connect(service);
+    expect(wallet).toMatchObject({ backend: 'nwc', network: 'regtest', nodeId: service.walletPubkey, takesPreimage: false });
+    expect(await wallet.status()).toEqual({ ready: true });
+    const funding = await startGateway(wallet);
+    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    expect(bolt11.decode(invoice.bolt11)).toMatchObject({ millisatoshis: '500000', payeeNodeKey: node.nodeId });
+    const paidAt = performance.now();
+    await service.pay(invoice.bolt11, { amountMsat: 700_000n });
+    await credited([700_000n]);
+    expect(performance.now() - paidAt).toBeLessThan(1_000);
+    expect(await auditNode(database.pool, wallet)).toEqual([]);
+  });
+
+  it('is credited once however often the payment is notified of', async () => {
+    await relay.faults({ twice: [NOTIFICATION] });
+    const service = await startService();
+    const funding = await startGateway(await connect(service));
+    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    await service.pay(invoice.bolt11, { notifications: 10 });
+    await credited([500_000n]);
+    await makeDue();
+    const { invoice: next } = await funding.fund(account, { amountSat: 600 });
+    await service.pay(next.bolt11);
+    await credited([500_000n, 600_000n]);
+  });
+
+  it('is credited by lookup where the notification is lost', async () => {
+    await relay.faults({ drop: [NOTIFICATION] });
+    const service = await startService();
+    const funding = await startGateway(await connect(service));
+    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    await service.pay(invoice.bolt11);
+    await makeDue();
+    await credited([500_000n]);
+  });
+
+  it('is credited once the relay is back where that was down at the payment', async () => {
+    const service = await startService();
+    const wallet = await connect(service);
+    const funding = await startGateway(wallet);
+    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    await relay.kill();
+    await service.pay(invoice.bolt11);
+    await expect(funding.fund(account, { amountSat: 600 })).rejects.toMatchObject(unavailable);
+    await expect(wallet.lookupInvoice(invoice.paymentHash)).rejects.toMatchObject(unavailable);
+    await relay.start();
+    await credited([500_000n]);
+    await until(async () => (await wallet.status()).ready);
+  });
+
+  it('is credited once the wallet is back where that was offline after the payment', async () => {
+    const service = await startService();
+    const funding = await startGateway(await connect(service));
+    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    service.disconnect();
+    await service.pay(invoice.bolt11);
+    await expect(funding.fund(account, { amountSat: 600 })).rejects.toMatchObject(unavailable);
+    await service.connect();
+    await credited([500_000n]);
+  });
+
+  it('gives a frozen relay up in time, and uses it again when it goes on', async () => {
+    const service = await startService();
+    const wallet = await connect(service);
+    const { paymentHash } = await wallet.createInvoice({
+      amountMsat: msat(1_000n),
+      description: '',
+      expirySeconds: 600,
+      preimage: Buffer.alloc(32),
+    });
+    relay.signal('SIGSTOP');
+    const askedAt = performance.now();
+    await expect(wallet.lookupInvoice(paymentHash)).rejects.toMatchObject(unavailable);
+    expect(performance.now() - askedAt).toBeLessThan(1_500);
+    relay.signal('SIGCONT');
+    expect(await until(() => wallet.lookupInvoice(paymentHash).catch(() => null))).toMatchObject({ status: 'open' });
+  });
+
+  it.each<[string, (found: Partial<Nip47Transaction>) => unknown]>([
+    ['no time of settlement', (found) => ({ ...found, settled_at: undefined })],
+    ['no state', (found) => ({ ...found, state: undefined })],
+    ['no preimage', (found) => ({ ...found, preimage: undefined })],
+    ['null for what it does not know', (found) => ({ ...found, type: null, settled_at: null, preimage: null, fees_paid: null })],
+  ])('is credited once where the wallet tells %s', async (_what, tells) => {
+    const service = await startService({ tells });
+    const funding = await startGateway(await connect(service));
+    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    await service.pay(invoice.bolt11, { notifications: 2 });
+    await credited([500_000n]);
+    expect((await funding.status(account, invoice.id)).status).toBe('paid');
+  });
+
+  it.each<[string, (found: Partial<Nip47Transaction>) => unknown]>([
+    ['of a payment that went out', (found) => ({ ...found, type: 'outgoing' })],
+    ['of another invoice', (found) => ({ ...found, payment_hash: 'ab'.repeat(32) })],
+    ['of a payment of nothing', (found) => ({ ...found, amount: 0 })],
+    ['of an amount below nothing', (found) => ({ ...found, amount: -5 })],
+    ['of no hash', (found) => ({ ...found, payment_hash: undefined })],
+    ['nonsense', () => 'settled'],
+  ])('is not credited where the wallet tells %s', async (_what, tells) => {
+    const service = await startService({ tells });
+    const funding = await startGateway(await connect(service));
+    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    await service.pay(invoice.bolt11);
+    await notCredited(service);
+    service.tells = (found) => found;
+    await until(async () => {
+      // A check that failed puts the next one off.
+      await makeDue();
+      return (await deposits()).length > 0;
+    });
+    expect(await deposits()).toEqual([500_000n]);
+  });
+
+  it('is not credited on the word of a notification', async () => {
+    const service = await startService();
+    const funding = await startGateway(await connect(service));
+    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const claims = { type: 'incoming', state: 'settled', settled_at: 1, amount: 1e9, payment_hash: invoice.paymentHash.toString('hex') };
+    service.tells = () => claims;
+    await service.notify(claims);
+    service.tells = (found) => found;
+    await notCredited(service);
+    await service.pay(invoice.bolt11);
+    await credited([500_000n]);
+  });
+});
+
+describe('an invoice of such a wallet', () => {
+  it('whose answer was lost was shown to nobody, and asking again makes another', async () => {
+    const service = await startService();
+    const funding = await startGateway(await connect(service));
+    const topUp = { amountSat: 500, idempotencyKey: 'k', bodySha256: Buffer.alloc(32) };
+    service.mute = true;
+    await expect(funding.fund(account, topUp)).rejects.toMatchObject(unavailable);
+    service.mute = false;
+    const { invoice } = await funding.fund(account, topUp);
+    expect(service.invoices).toHaveLength(2);
+    expect(invoice.bolt11).toBe(service.invoices[1]);
+    const { rows } = await database.pool.query(`select state from invoices where account_id = $1 order by created_at`, [account]);
+    expect(rows).toEqual([{ state: 'failed' }, { state: 'open' }]);
+    await service.pay(invoice.bolt11);
+    await credited([500_000n]);
+  });
+
+  it('is refused where it is for another network than the wallet says, or another amount', async () => {
+    const create = (wallet: Wallet) =>
+      wallet.createInvoice({ amountMsat: msat(1_000n), description: '', expirySeconds: 600, preimage: Buffer.alloc(32) });
+    await expect(create(await connect(await startService({ network: 'mainnet' })))).rejects.toMatchObject(unavailable);
+    await expect(create(await connect(await startService({ network: '' })))).rejects.toMatchObject(unavailable);
+    const service = await startService();
+    service.factor = 1_000;
+    await expect(create(await connect(service))).rejects.toMatchObject(unavailable);
+  });
+
+  it('that the wallet does not know is no verdict', async () => {
+    const wallet = await connect(await startService());
+    expect(await wallet.lookupInvoice(Buffer.alloc(32, 9))).toBeNull();
+  });
+});
+
+describe('a connection to such a wallet', () => {
+  it.each(['make_invoice', 'lookup_invoice'] as const)('is refused without %s', async (method) => {
+    const service = await startService({ methods: RECEIVE_ONLY.filter((allowed) => allowed !== method) });
+    await expect(connect(service)).rejects.toThrow(new ConfigError(`NWC_URL: the connection needs ${method} too`));
+  });
+
+  it('is refused, without telling its secret, where it is malformed', async () => {
+    const secret = 'ab'.repeat(32);
+    for (const url of [
+      `nostr+walletconnect://nokey?relay=ws://127.0.0.1&secret=${secret}`,
+      `nostr+walletconnect://${'1'.repeat(64)}?secret=${secret}`,
+      `nostr+walletconnect://${'1'.repeat(64)}?relay=ws://127.0.0.1&secret=${secret}0`,
+      `nostr+walletconnect:// ${secret}`,
+    ]) {
+      const error = await connect({ url }).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(ConfigError);
+      expect(JSON.stringify([String(error), (error as Error).cause ?? ''])).not.toContain(secret);
+    }
+  });
+
+  it.each([
+    [['pay_invoice'], true],
+    [['multi_pay_invoice', 'pay_keysend'], true],
+    [[], false],
+  ] as const)('that also allows %j is warned about: %p', async (more, warned) => {
+    const service = await startService({ methods: [...RECEIVE_ONLY, ...more] });
+    const warnings: unknown[] = [];
+    const listening = Object.assign(Object.create(log) as Logger, { warn: (...words: unknown[]) => void warnings.push(words) });
+    await connect(service, { log: listening });
+    expect(warnings.length > 0).toBe(warned);
+  });
+
+  it('starts without the wallet where the database knows it, and uses it when it is back', async () => {
+    const service = await startService();
+    service.disconnect();
+    await expect(connect(service)).rejects.toThrow(ConfigError);
+    await service.connect();
+    await connect(service);
+    service.disconnect();
+    const wallet = await connect(service);
+    expect(wallet).toMatchObject({ network: 'regtest', nodeId: service.walletPubkey });
+    expect(await wallet.status()).toEqual({ ready: false, reason: 'the wallet does not answer' });
+    await service.connect();
+    await until(async () => (await wallet.status()).ready);
+  });
+
+  it('tells when no relay can be reached', async () => {
+    const service = await startService();
+    await connect(service);
+    await relay.kill();
+    const wallet = await connect(service);
+    expect((await wallet.status()).reason).toMatch(/relay/);
+  });
+});

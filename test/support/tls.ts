@@ -1,0 +1,21 @@
+/** A certificate for loopback and its key: for servers of tests, and trusted by nothing else. */
+export const TEST_TLS = {
+  key: Buffer.from(`-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg0oJHks91qvw7DvOP
+mf6fx13UotQ3k7h4WeQa0NCiLTWhRANCAAQat7s1fuM0icS3q0x/Q3e9sD9ldQzp
+wxEpkB7f5JJ5UkLqh8TN6ho3I0meNjczG3cZzK5VivQWjJTqII81zz3W
+-----END PRIVATE KEY-----
+`),
+  cert: Buffer.from(`-----BEGIN CERTIFICATE-----
+MIIBmjCCAUGgAwIBAgIUKeyE96YEbIEU1Azyh0ymdGcEMSMwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTA4MDcyMVoYDzIxMjYxMDI4
+MDgwNzIxWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQat7s1fuM0icS3q0x/Q3e9sD9ldQzpwxEpkB7f5JJ5UkLqh8TN6ho3
+I0meNjczG3cZzK5VivQWjJTqII81zz3Wo28wbTAdBgNVHQ4EFgQUMiESmPV7oZ3M
+jamliMrNagm3208wHwYDVR0jBBgwFoAUMiESmPV7oZ3MjamliMrNagm3208wDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDRwAwRAIgOXs+STSoVNvZOZx5AVaSUEGth/m/UcyJJPB3/lk/ix4CID0G
+chz5G0rbHzopZl/r+AAJmceTlbyn7z5fJ1A/lFtV
+-----END CERTIFICATE-----
+`),
+};

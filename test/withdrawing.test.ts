@@ -1,0 +1,415 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import bolt11 from 'bolt11';
+import { auditLedger } from '../src/ledger/audit.ts';
+import { msat } from '../src/ledger/amount.ts';
+import { createLog } from '../src/log.ts';
+import { Withdrawing, type WithdrawalRequest, type WithdrawingOptions } from '../src/withdrawing.ts';
+import { createTestDatabase, type TestDatabase } from './support/database.ts';
+import { FakePayments } from './support/fake-payments.ts';
+import { FakeWallet } from './support/fake-wallet.ts';
+import { foreignInvoice } from './support/foreign-invoice.ts';
+import { addAccount, openFunding } from './support/funded.ts';
+import { accountOf } from './support/ledger.ts';
+
+const SATS = 1_000n;
+const BALANCE_SAT = 1_000;
+
+let database: TestDatabase;
+let node: FakePayments;
+let account: string;
+let keyId: string;
+let withdrawing: Withdrawing;
+/** What the node says of itself. */
+let ready: boolean;
+
+beforeAll(async () => {
+  database = await createTestDatabase({ max: 30 });
+});
+afterAll(async () => {
+  await database.drop();
+});
+beforeEach(async () => {
+  node = new FakePayments();
+  ready = true;
+  withdrawing = open();
+  account = await addAccount(database.pool);
+  keyId = await addOwnerKey(account);
+  await fund(account, BALANCE_SAT);
+});
+afterEach(async () => {
+  expect(await auditLedger(database.pool, { oldestHoldSeconds: 60 })).toEqual([]);
+  // What a test left pending is no other test's.
+  await database.pool.query(`update withdrawals set next_check_at = now() + interval '1 day' where next_check_at is not null`);
+});
+
+/** A gateway process of its own on the same database and node. */
+function open(options: Partial<WithdrawingOptions> & { nodeId?: string } = {}): Withdrawing {
+  const { nodeId = '02fake', ...others } = options;
+  const wallet: WithdrawingOptions['wallet'] = {
+    backend: 'lnd',
+    network: 'regtest',
+    nodeId,
+    payments: node,
+    status: () => Promise.resolve({ ready }),
+  };
+  return new Withdrawing({ pool: database.pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1, ...others });
+}
+
+async function addOwnerKey(accountId: string): Promise<string> {
+  const id = randomUUID();
+  await database.pool.query(
+    `insert into api_keys (id, account_id, secret_hash, secret_id, prefix, role, daily_budget_pico_usd) values ($1, $2, $3, '0', 'test', 'owner', 0)`,
+    [id, accountId, createHash('sha256').update(id).digest()],
+  );
+  return id;
+}
+
+async function fund(accountId: string, sats: number): Promise<void> {
+  const wallet = new FakeWallet();
+  const { funding, close } = openFunding(database, wallet);
+  const { invoice } = await funding.fund(accountId, { amountSat: sats });
+  await funding.credit(wallet.settle(invoice.paymentHash));
+  await close();
+}
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest();
+
+function wanted(paymentRequest: string, changes: Partial<WithdrawalRequest> = {}): WithdrawalRequest {
+  return { accountId: account, keyId, paymentRequest, idempotencyKey: randomUUID(), bodySha256: sha256(paymentRequest), ...changes };
+}
+
+/** The account's money, and its withdrawals as the ledger has them. */
+async function books(accountId = account) {
+  const { posted_msat, held_msat } = await accountOf(database.pool, accountId);
+  const { rows } = await database.pool.query<{ amount_msat: bigint }>(
+    `select amount_msat from transfers where account_id = $1 and kind = 'withdrawal' order by id`,
+    [accountId],
+  );
+  return { posted: posted_msat, held: held_msat, withdrawn: rows.map(({ amount_msat }) => amount_msat) };
+}
+
+/** Makes every withdrawal due, and moves a sent one's deadline into the past, so that the clock need not be waited for. */
+async function later(id: string, { pastDeadlineSeconds }: { pastDeadlineSeconds?: number } = {}): Promise<void> {
+  await database.pool.query(
+    `update withdrawals set next_check_at = now(), deadline_at = case when $2::double precision is null then deadline_at else now() - make_interval(secs => $2) end
+     where id = $1`,
+    [id, pastDeadlineSeconds ?? null],
+  );
+}
+
+describe('a withdrawal', () => {
+  it('takes the amount and the fee that was really paid, once, and gives back the rest of the hold', async () => {
+    const { paymentRequest } = foreignInvoice({ amountMsat: 500n * SATS });
+    const { withdrawal, replayed } = await withdrawing.withdraw(wanted(paymentRequest));
+    expect(withdrawal).toMatchObject({ state: 'paid', amountMsat: 500_000n, feeLimitMsat: 5_000n, feeMsat: 7n });
+    expect(replayed).toBe(false);
+    expect(await books()).toEqual({ posted: 499_993n, held: 0n, withdrawn: [500_007n] });
+    expect(await withdrawing.status(account, withdrawal.id)).toMatchObject({ state: 'paid' });
+  });
+
+  it('gives everything back where the node failed, and its invoice is not paid in a second try', async () => {
+    node.outcome = { status: 'failed', failure: 'no_route' };
+    const { paymentRequest } = foreignInvoice();
+    const { withdrawal } = await withdrawing.withdraw(wanted(paymentRequest));
+    expect(withdrawal).toMatchObject({ state: 'failed', failure: 'no_route' });
+    expect(await books()).toEqual({ posted: 1_000_000n, held: 0n, withdrawn: [] });
+    await expect(withdrawing.withdraw(wanted(paymentRequest))).rejects.toMatchObject({ code: 'invalid_request' });
+    expect(node.asked).toHaveLength(1);
+  });
+
+  it('allows for one per cent of fee in whole sats, or less where its owner named less', async () => {
+    const fees = async (amountMsat: bigint, maxFeeSats?: number) => {
+      const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice({ amountMsat }).paymentRequest, { maxFeeSats }));
+      return withdrawal.feeLimitMsat;
+    };
+    expect([await fees(100_000n), await fees(100_001n), await fees(1n), await fees(300_000n, 2), await fees(300_000n, 50)]).toEqual([
+      1_000n,
+      2_000n,
+      1_000n,
+      2_000n,
+      3_000n,
+    ]);
+  });
+
+  it('is the same one for the same idempotency key, however parallel the requests and whichever gateway gets them', async () => {
+    const { paymentRequest } = foreignInvoice();
+    const request = wanted(paymentRequest);
+    const other = open();
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => (index % 2 ? withdrawing : other).withdraw(request)));
+    expect(new Set(answers.map(({ withdrawal }) => withdrawal.id)).size).toBe(1);
+    expect(answers.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    expect(node.asked).toHaveLength(1);
+    expect((await books()).withdrawn).toEqual([10_007n]);
+    await expect(withdrawing.withdraw({ ...request, bodySha256: sha256('another') })).rejects.toMatchObject({
+      code: 'idempotency_conflict',
+    });
+  });
+
+  it('is one for one invoice, though 20 requests of two accounts ask for it at once', async () => {
+    const theirs = await addAccount(database.pool);
+    const theirKey = await addOwnerKey(theirs);
+    await fund(theirs, BALANCE_SAT);
+    const { paymentRequest } = foreignInvoice();
+    const answers = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, index) =>
+        withdrawing.withdraw(wanted(paymentRequest, index % 2 ? { accountId: theirs, keyId: theirKey } : {})),
+      ),
+    );
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(node.asked).toHaveLength(1);
+    expect([...(await books()).withdrawn, ...(await books(theirs)).withdrawn]).toEqual([10_007n]);
+  });
+
+  it('is one of twenty in parallel where the funds are for one', async () => {
+    const other = open();
+    const answers = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, index) =>
+        (index % 2 ? withdrawing : other).withdraw(wanted(foreignInvoice({ amountMsat: 900n * SATS }).paymentRequest)),
+      ),
+    );
+    const refusals = answers.flatMap((answer) => (answer.status === 'rejected' ? [(answer.reason as { code: string }).code] : []));
+    expect(refusals).toEqual(Array.from({ length: 19 }, () => 'insufficient_balance'));
+    expect(node.asked).toHaveLength(1);
+    expect(await books()).toEqual({ posted: 99_993n, held: 0n, withdrawn: [900_007n] });
+  });
+
+  it('needs funds for the amount and the highest fee, to the last millisatoshi', async () => {
+    const most = foreignInvoice({ amountMsat: 990_001n });
+    await expect(withdrawing.withdraw(wanted(most.paymentRequest, { maxFeeSats: 10 }))).rejects.toMatchObject({
+      code: 'insufficient_balance',
+    });
+    const fits = foreignInvoice({ amountMsat: 990_000n });
+    expect((await withdrawing.withdraw(wanted(fits.paymentRequest, { maxFeeSats: 10 }))).withdrawal.state).toBe('paid');
+  });
+
+  it('is never more than five pending ones of an account', async () => {
+    node.outcome = { status: 'pending' };
+    const ask = () => withdrawing.withdraw(wanted(foreignInvoice({ amountMsat: 1_000n }).paymentRequest));
+    await Promise.all(Array.from({ length: 5 }, ask));
+    await expect(ask()).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
+  });
+});
+
+describe('the invoice of a withdrawal', () => {
+  const ours = async () => {
+    const { funding, close } = openFunding(database, new FakeWallet());
+    const { invoice } = await funding.fund(account, { amountSat: 100 });
+    await close();
+    return foreignInvoice({ paymentHash: invoice.paymentHash });
+  };
+  const mainnet = { bech32: 'bc', pubKeyHash: 0, scriptHash: 5, validWitnessVersions: [0, 1] };
+  const signet = { bech32: 'tbs', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
+
+  it.each<[string, () => { paymentRequest: string } | Promise<{ paymentRequest: string }>]>([
+    ['names no amount', () => foreignInvoice({ amountMsat: null })],
+    ['has expired', () => foreignInvoice({ ageSeconds: 3601 })],
+    ['is about to expire', () => foreignInvoice({ expirySeconds: 50 })],
+    ['is of the main network', () => foreignInvoice({ network: mainnet })],
+    ['is of signet', () => foreignInvoice({ network: signet })],
+    ["has the hash of one of the gateway's own", ours],
+    ['is no invoice', () => ({ paymentRequest: 'lnurl1dp68gurn8ghj7' })],
+    [
+      'was changed after it was signed',
+      () => {
+        const { paymentRequest } = foreignInvoice();
+        return { paymentRequest: paymentRequest.replace('lnbcrt100n1', 'lnbcrt900n1') };
+      },
+    ],
+  ])('is refused where it %s, and nothing is held', async (_what, make) => {
+    const { paymentRequest } = await make();
+    await expect(withdrawing.withdraw(wanted(paymentRequest))).rejects.toMatchObject({ code: 'invalid_request' });
+    expect(node.asked).toEqual([]);
+    expect(await books()).toEqual({ posted: 1_000_000n, held: 0n, withdrawn: [] });
+  });
+
+  it("is refused where the gateway's own node made it", async () => {
+    const { paymentRequest } = foreignInvoice();
+    const network = { bech32: 'bcrt', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
+    const nodeId = bolt11.decode(paymentRequest, network).payeeNodeKey ?? '';
+    await expect(open({ nodeId }).withdraw(wanted(paymentRequest))).rejects.toMatchObject({ code: 'invalid_request' });
+  });
+});
+
+describe('a withdrawal whose outcome is unknown', () => {
+  it('stays held while the node cannot be asked, and is posted once when it can, though two gateways ask', async () => {
+    node.losesAnswers = true;
+    node.away = true;
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    expect(withdrawal.state).toBe('sent');
+    await later(withdrawal.id, { pastDeadlineSeconds: 86_400 });
+    await withdrawing.checkDue(10);
+    expect(await books()).toEqual({ posted: 1_000_000n, held: 11_000n, withdrawn: [] });
+    node.away = false;
+    await later(withdrawal.id);
+    const other = open();
+    await Promise.all(Array.from({ length: 10 }, (_, index) => (index % 2 ? withdrawing : other).checkDue(10)));
+    expect(await books()).toEqual({ posted: 989_993n, held: 0n, withdrawn: [10_007n] });
+    expect(node.asked).toHaveLength(1);
+  });
+
+  it('is released once, though ten lookups at once find that it failed, and what else is held stays so', async () => {
+    node.outcome = { status: 'pending' };
+    const [failing] = await Promise.all([1, 2].map(() => withdrawing.withdraw(wanted(foreignInvoice().paymentRequest))));
+    const { id = '', paymentHash } = failing?.withdrawal ?? {};
+    node.recorded.set(paymentHash?.toString('hex') ?? '', { status: 'failed', failure: 'rejected' });
+    await later(id);
+    await Promise.all(Array.from({ length: 10 }, () => open().checkDue(10)));
+    expect(await books()).toEqual({ posted: 1_000_000n, held: 11_000n, withdrawn: [] });
+  });
+
+  it('is released only when the node did not know of it twice, a minute past the deadline, and is never sent again', async () => {
+    node.unreached = true;
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    expect(withdrawal.state).toBe('sent');
+    for (const pastDeadlineSeconds of [-10, 0, 50, 61]) {
+      await later(withdrawal.id, { pastDeadlineSeconds });
+      await withdrawing.checkDue(10);
+      expect(await books()).toMatchObject({ held: 11_000n });
+    }
+    await later(withdrawal.id, { pastDeadlineSeconds: 66 });
+    await withdrawing.checkDue(10);
+    expect(await books()).toEqual({ posted: 1_000_000n, held: 0n, withdrawn: [] });
+    expect(await withdrawing.status(account, withdrawal.id)).toMatchObject({ state: 'failed', failure: 'unknown_to_node' });
+    expect(node.asked).toHaveLength(1);
+  });
+
+  it('starts to count anew where the node knew of it in between', async () => {
+    node.unreached = true;
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    const hash = withdrawal.paymentHash.toString('hex');
+    const check = async () => {
+      await later(withdrawal.id, { pastDeadlineSeconds: 100 });
+      await withdrawing.checkDue(10);
+    };
+    await check();
+    node.recorded.set(hash, { status: 'pending' });
+    await check();
+    node.recorded.delete(hash);
+    await check();
+    expect(await books()).toMatchObject({ held: 11_000n });
+    node.recorded.set(hash, { status: 'paid', feeMsat: msat(0n) });
+    await check();
+    expect(await books()).toEqual({ posted: 990_000n, held: 0n, withdrawn: [10_000n] });
+  });
+
+  it('is left alone by another node, whose word on it would be none', async () => {
+    node.losesAnswers = true;
+    node.away = true;
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    node.away = false;
+    node.recorded.clear();
+    await later(withdrawal.id, { pastDeadlineSeconds: 1_000 });
+    expect(await open({ nodeId: '03other' }).checkDue(10)).toBe(0);
+    expect(await books()).toMatchObject({ held: 11_000n });
+  });
+
+  it('goes on to its end after the operator has switched withdrawals off', async () => {
+    node.losesAnswers = true;
+    node.away = true;
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    node.away = false;
+    await later(withdrawal.id);
+    await open({ allowed: false }).checkDue(10);
+    expect(await books()).toMatchObject({ held: 0n, withdrawn: [10_007n] });
+  });
+});
+
+describe('a wallet that can only receive', () => {
+  it('makes no withdrawal, whatever the operator allows', async () => {
+    const wallet: WithdrawingOptions['wallet'] = {
+      backend: 'nwc',
+      network: 'regtest',
+      nodeId: '02nwc',
+      status: () => Promise.resolve({ ready: true }),
+    };
+    const receiving = new Withdrawing({ pool: database.pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1 });
+    await expect(receiving.withdraw(wanted(foreignInvoice().paymentRequest))).rejects.toMatchObject({ code: 'not_permitted' });
+    expect(await books()).toMatchObject({ held: 0n });
+  });
+});
+
+describe('a withdrawal that was held for and never sent', () => {
+  /** As a gateway leaves it that dies between the two. */
+  async function unsent(changes = ''): Promise<string> {
+    node.away = true;
+    node.unreached = true;
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    await database.pool.query(
+      `update withdrawals set state = 'creating', sent_at = null, deadline_at = null, not_found = 0, next_check_at = now() ${changes} where id = $1`,
+      [withdrawal.id],
+    );
+    node.away = false;
+    node.unreached = false;
+    node.asked.length = 0;
+    return withdrawal.id;
+  }
+
+  it('because the node was away is sent when it is back', async () => {
+    ready = false;
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    expect(withdrawal.state).toBe('creating');
+    await later(withdrawal.id);
+    await withdrawing.checkDue(10);
+    expect(node.asked).toEqual([]);
+    expect(await books()).toMatchObject({ held: 11_000n });
+    ready = true;
+    await later(withdrawal.id);
+    await withdrawing.checkDue(10);
+    expect(await books()).toMatchObject({ held: 0n, withdrawn: [10_007n] });
+  });
+
+  it('is released when its invoice is about to expire though the node is still away', async () => {
+    const id = await unsent(`, expires_at = now() + interval '10 seconds'`);
+    ready = false;
+    await withdrawing.checkDue(10);
+    expect(await withdrawing.status(account, id)).toMatchObject({ state: 'failed', failure: 'not_sent' });
+    expect(await books()).toMatchObject({ held: 0n });
+  });
+
+  it('is sent once by whoever finds it', async () => {
+    await unsent();
+    await Promise.all([withdrawing, open(), open()].map((gateway) => gateway.checkDue(10)));
+    expect(node.asked).toHaveLength(1);
+    expect(await books()).toMatchObject({ held: 0n, withdrawn: [10_007n] });
+  });
+
+  it.each([
+    ['its invoice is about to expire', () => unsent(`, expires_at = now() + interval '10 seconds'`), true],
+    ['withdrawals are off by then', () => unsent(), false],
+  ])('is released where %s', async (_when, make, allowed) => {
+    const id = await make();
+    await open({ allowed }).checkDue(10);
+    expect(await withdrawing.status(account, id)).toMatchObject({ state: 'failed', failure: 'not_sent' });
+    expect(node.asked).toEqual([]);
+    expect(await books()).toEqual({ posted: 1_000_000n, held: 0n, withdrawn: [] });
+  });
+});
+
+describe('the audit', () => {
+  it('finds a withdrawal that was released without its row, and a transfer without a withdrawal', async () => {
+    const client = await database.pool.connect();
+    try {
+      node.outcome = { status: 'pending' };
+      await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+      await database.pool.query(`update accounts set held_msat = 0 where id = $1`, [account]);
+      expect(await auditLedger(database.pool, { oldestHoldSeconds: 60 })).toMatchObject([{ invariant: 2, subject: account }]);
+      await database.pool.query(`update accounts set held_msat = 11000 where id = $1`, [account]);
+
+      const inserted = await client.query<{ id: bigint }>(
+        `with account as (update accounts set posted_msat = posted_msat - 5 where id = $1 returning posted_msat)
+         insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat)
+         select 'withdrawal:forged', $1, 'withdrawal', 'wallet', 'lightning_receivable', 5, posted_msat from account returning id`,
+        [account],
+      );
+      const id = inserted.rows[0]?.id;
+      expect(await auditLedger(database.pool, { oldestHoldSeconds: 60 })).toMatchObject([{ invariant: 7, subject: String(id) }]);
+      await client.query(`alter table transfers disable trigger transfers_append_only`);
+      await client.query(`delete from transfers where id = $1`, [id]);
+      await client.query(`alter table transfers enable trigger transfers_append_only`);
+      await client.query(`update accounts set posted_msat = posted_msat + 5 where id = $1`, [account]);
+    } finally {
+      client.release();
+    }
+  });
+});
