@@ -35,7 +35,7 @@ async function askNode(ledger: Pool, { connectionString, dataDir }: OpenDatabase
   const notifications = createNotifications(connectionString);
   try {
     const settings = withSecretKey(config, dataDir);
-    const [root] = settings.secretKeys;
+    const root = settings.secretKeys.at(-1);
     if (!root) throw new ConfigError('SECRET_KEY is missing');
     const wallet = await openWallet(settings, { pool: ledger, notifications, root, log: createLog('silent') });
     try {

@@ -26,6 +26,7 @@ import { reconcileWithdrawals } from './jobs/reconcile-withdrawals.ts';
 import { sweepHolds } from './jobs/sweep-holds.ts';
 import { Holds } from './ledger/hold.ts';
 import { Leases } from './ledger/lease.ts';
+import { depositNetwork } from './ledger/write-off.ts';
 import { openWallet } from './lightning/open-wallet.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
@@ -83,6 +84,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 async function serve(options: ServerOptions, base: Base): Promise<RunningServer> {
   const { config, log } = options;
   const money = await openMoney(options, base);
+  await refuseOtherNetwork(base.pool, money.wallet);
   const { pool, notifications } = base;
   const { models, holds, leases, recorder, funding, withdrawing, wallet } = money;
 
@@ -122,6 +124,17 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       await closeBase(base);
     },
   };
+}
+
+/** Play money must not buy what real money pays for, nor the other way round. */
+async function refuseOtherNetwork(pool: Pool, wallet: Wallet): Promise<void> {
+  const { network } = wallet;
+  const known = await depositNetwork(pool);
+  if (known === null || known === network) return;
+  await wallet.close();
+  throw new ConfigError(
+    `LIGHTNING_BACKEND: the balances in this database came from ${known}, and this wallet is on ${network}; \`npm run write-off\` books them away`,
+  );
 }
 
 interface Base {

@@ -75,8 +75,8 @@ export async function deposit(pool: Pool, accountId: string, receivedMsat: bigin
     await lockAccount(client, accountId);
     const { transferId } = await postDeposit(client, { accountId, invoiceId, paymentHash, receivedMsat: msat(receivedMsat) });
     await client.query(
-      `insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, received_msat, transfer_id, expires_at)
-       values ($1, $2, 'simulated', 'node', 'simulated', $3, 'lnbcrt1', 1, 'paid', $4, $5, now())`,
+      `insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, received_msat, transfer_id, expires_at, credited_at)
+       values ($1, $2, 'simulated', 'node', 'simulated', $3, 'lnbcrt1', 1, 'paid', $4, $5, now(), clock_timestamp())`,
       [invoiceId, accountId, paymentHash, receivedMsat, transferId],
     );
   });
