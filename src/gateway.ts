@@ -4,9 +4,10 @@ import type { ApiKey } from './accounts/api-key.ts';
 import { admit, FundsNeededError, KeyChangedError, priceUnpaid, RepeatedError, type Admitted } from './admission/admit.ts';
 import { OpenStreams } from './admission/open-streams.ts';
 import type { RateLimit } from './admission/rate-limit.ts';
-import { conclude, promptTokensOf, replay, streamHead } from './completions/conclude.ts';
+import { conclude, replay, streamHead } from './completions/conclude.ts';
 import { dispatch, type AbortReason, type Dispatch } from './completions/dispatch.ts';
 import { Kept, type Call, type Exchange } from './completions/exchange.ts';
+import { promptTokensOf } from './completions/outcome.ts';
 import { costBound, quote as quoteFor, type Quote } from './completions/quote.ts';
 import type { Recorder } from './completions/record.ts';
 import { parseChatRequest, type ChatRequest } from './completions/request.ts';
@@ -17,12 +18,12 @@ import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Authenticate } from './http/authenticate.ts';
 import { readBody, refuseOtherTypes } from './http/json-body.ts';
+import { readWishes, type Wishes } from './http/wishes.ts';
 import type { Payers, Unpaid } from './http/payers.ts';
 import type { PaymentOffers } from './http/payment-offers.ts';
-import { msatFromSats, picoUsdFromMsat, type PicoUsd, type PicoUsdPerMsat } from './ledger/amount.ts';
+import type { PicoUsd } from './ledger/amount.ts';
 import type { Holds } from './ledger/hold.ts';
 import type { Leases } from './ledger/lease.ts';
-import { parseTopupSats } from './lightning/invoice.ts';
 import type { Logger } from './log.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import { ZERO_USAGE } from './pricing/rate-card.ts';
@@ -120,7 +121,7 @@ export class Gateway {
     const bodySha256 = hash('sha256', body, 'buffer');
     res.setHeader('X-Pura-Body-Sha256', bodySha256.toString('hex'));
     const rate = exchangeRate.current();
-    const wishes = readHeaders(req, rate);
+    const wishes = readWishes(req, rate);
     const request = parseChatRequest(body, { streamDefault, allowParameters: models.allowParameters });
     const idempotency = idempotencyKeyOf(req.headers['idempotency-key'], path, bodySha256);
     if (wishes.clientRequestId) res.setHeader('X-Client-Request-Id', wishes.clientRequestId);
@@ -299,34 +300,6 @@ interface Priced {
   quote: Quote;
   maxCostPicoUsd: PicoUsd | null;
   repeatable: Repeatable | null;
-}
-
-/** What a request asks for in headers. */
-interface Wishes {
-  clientRequestId: string | undefined;
-  topupSats: number | undefined;
-  maxCostPicoUsd: PicoUsd | null;
-}
-
-/** Throws `invalid_request` naming the header. */
-function readHeaders(req: Request, rate: PicoUsdPerMsat): Wishes {
-  if (req.headers['x-provider-key'] !== undefined) {
-    throw new GatewayError('invalid_request', { message: 'X-Provider-Key is not supported.', param: 'X-Provider-Key' });
-  }
-  const clientRequestId = req.headers['x-client-request-id'];
-  const maxCostSats = req.headers['x-pura-max-cost-sats'];
-  if (maxCostSats !== undefined && !/^\d{1,12}$/.test(String(maxCostSats))) {
-    throw new GatewayError('invalid_request', {
-      message: 'X-Pura-Max-Cost-Sats must be a whole number of sats.',
-      param: 'X-Pura-Max-Cost-Sats',
-    });
-  }
-  return {
-    // Passed on only where it can be a header's value; OpenAI takes 512 ASCII characters.
-    clientRequestId: typeof clientRequestId === 'string' && /^[\x21-\x7e]{1,512}$/.test(clientRequestId) ? clientRequestId : undefined,
-    topupSats: parseTopupSats(req.headers['x-pura-topup-sats'] as string | undefined),
-    maxCostPicoUsd: maxCostSats === undefined ? null : picoUsdFromMsat(msatFromSats(Number(maxCostSats)), rate),
-  };
 }
 
 function lesser(a: PicoUsd | null, b: PicoUsd | null): PicoUsd | null {

@@ -22,12 +22,10 @@ import {
 } from './answer.ts';
 import type { Answered, Dispatched } from './dispatch.ts';
 import { abortReason, type Exchange } from './exchange.ts';
-import { billedUsage, type Outcome } from './outcome.ts';
+import { billedUsage, outcomeOf } from './outcome.ts';
 import type { Recorder } from './record.ts';
 import type { Replay } from './stored-answer.ts';
 import { billOf, NOTHING_BILLED, settle, type Bill, type Settled } from './settle.ts';
-import { tokensOfChoices } from './delivered.ts';
-import { countOutputTokens } from './tokens.ts';
 
 export interface ConcludeDeps {
   config: Pick<Config, 'markupBasisPoints'>;
@@ -208,41 +206,6 @@ function held({ requestId, key, hold, lease }: Exchange) {
 async function billFor({ config }: ConcludeDeps, exchange: Exchange, dispatched: Answered): Promise<Bill | null> {
   const usage = await billedUsage(outcomeOf(exchange, dispatched));
   return usage && billOf(usage, dispatched.deployment.rateCard, config.markupBasisPoints, exchange.hold, exchange.rate);
-}
-
-/** The gateway's own count of a prompt: for answers whose provider counts nothing, and for checkpoints. */
-export async function promptTokensOf({ request }: Exchange, { tokenizer, imageTokens }: Deployment): Promise<number> {
-  return (await countOutputTokens(request.promptText(), tokenizer)) + request.images.count * (imageTokens ?? 0);
-}
-
-/** What happened, in the terms of the bill. */
-function outcomeOf(exchange: Exchange, dispatched: Answered): Outcome {
-  const { deployment, dispatchedAt } = dispatched;
-  const { request, hold } = exchange;
-  const { rateCard, tokenizer, tokensPerSecond } = deployment;
-  const facts = {
-    promptTokens: () => promptTokensOf(exchange, deployment),
-    elapsedSeconds: (performance.now() - dispatchedAt) / 1000,
-    tokensPerSecond,
-    outputTokens: hold.tokens * request.n,
-    freeModel: rateCard.input === 0n && rateCard.output === 0n,
-  };
-  switch (dispatched.kind) {
-    case 'json': {
-      const { body, usage } = dispatched;
-      const deliveredTokens = () => tokensOfChoices(body['choices'], (text) => countOutputTokens(text, tokenizer));
-      return { ...facts, end: 'answered', usage, started: true, deliveredTokens };
-    }
-    case 'stream': {
-      const { reason, usage, started, deliveredTokens } = dispatched.end;
-      const end = reason === 'client_gone' ? 'client_gone' : !started ? 'undelivered' : reason === 'complete' ? 'answered' : 'broke_off';
-      return { ...facts, end, usage, started, deliveredTokens };
-    }
-    case 'client_gone':
-      return { ...facts, end: 'client_gone', usage: null, started: false, deliveredTokens: () => 0 };
-    case 'refused':
-      return { ...facts, end: 'undelivered', usage: null, started: false, deliveredTokens: () => 0 };
-  }
 }
 
 function timingOf({ startedAt }: Exchange, firstByteAt: number | null): Timing {

@@ -1,3 +1,8 @@
+import type { Deployment } from '../routing/deployment.ts';
+import { tokensOfChoices } from './delivered.ts';
+import type { Answered } from './dispatch.ts';
+import type { Exchange } from './exchange.ts';
+import { countOutputTokens } from './tokens.ts';
 import { ZERO_USAGE, type Usage } from '../pricing/rate-card.ts';
 
 /** How one dispatch ended, as far as the bill is concerned. */
@@ -50,4 +55,39 @@ async function ownCount({ usage, promptTokens, deliveredTokens }: Outcome): Prom
     promptTokens: usage?.promptTokens || (await promptTokens()),
     completionTokens: usage?.completionTokens || (await deliveredTokens()),
   };
+}
+
+/** The gateway's own count of a prompt: for answers whose provider counts nothing, and for checkpoints. */
+export async function promptTokensOf({ request }: Exchange, { tokenizer, imageTokens }: Deployment): Promise<number> {
+  return (await countOutputTokens(request.promptText(), tokenizer)) + request.images.count * (imageTokens ?? 0);
+}
+
+/** What happened, in the terms of the bill. */
+export function outcomeOf(exchange: Exchange, dispatched: Answered): Outcome {
+  const { deployment, dispatchedAt } = dispatched;
+  const { request, hold } = exchange;
+  const { rateCard, tokenizer, tokensPerSecond } = deployment;
+  const facts = {
+    promptTokens: () => promptTokensOf(exchange, deployment),
+    elapsedSeconds: (performance.now() - dispatchedAt) / 1000,
+    tokensPerSecond,
+    outputTokens: hold.tokens * request.n,
+    freeModel: rateCard.input === 0n && rateCard.output === 0n,
+  };
+  switch (dispatched.kind) {
+    case 'json': {
+      const { body, usage } = dispatched;
+      const deliveredTokens = () => tokensOfChoices(body['choices'], (text) => countOutputTokens(text, tokenizer));
+      return { ...facts, end: 'answered', usage, started: true, deliveredTokens };
+    }
+    case 'stream': {
+      const { reason, usage, started, deliveredTokens } = dispatched.end;
+      const end = reason === 'client_gone' ? 'client_gone' : !started ? 'undelivered' : reason === 'complete' ? 'answered' : 'broke_off';
+      return { ...facts, end, usage, started, deliveredTokens };
+    }
+    case 'client_gone':
+      return { ...facts, end: 'client_gone', usage: null, started: false, deliveredTokens: () => 0 };
+    case 'refused':
+      return { ...facts, end: 'undelivered', usage: null, started: false, deliveredTokens: () => 0 };
+  }
 }
