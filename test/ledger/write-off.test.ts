@@ -34,6 +34,13 @@ describe('a write-off', () => {
     expect(await auditOf(database.pool)).toEqual([]);
   });
 
+  it('takes a balance once, however many are at it at once', async () => {
+    await addPayer(database.pool, { balanceMsat: 5_000n });
+    const done = await Promise.all(Array.from({ length: 6 }, () => writeOff(database.pool, 'simulated')));
+    expect(done.map(({ writtenOffMsat }) => writtenOffMsat).filter((amount) => amount > 0n)).toEqual([5_000n]);
+    expect(await auditOf(database.pool)).toEqual([]);
+  });
+
   it('takes nothing while a request is under way', async () => {
     const ledger = openLedger(database);
     const payer = await addPayer(database.pool, { balanceMsat: 5_000n });
