@@ -2,6 +2,7 @@ import pg from 'pg';
 
 export type Pool = pg.Pool;
 export type PoolClient = pg.PoolClient;
+export type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 
 const INT8 = 20;
 const DATE = 1082;
@@ -64,7 +65,7 @@ export class NotConnectedError extends Error {
 }
 
 /** One statement, told apart from the connecting: NotConnectedError means that the statement never left. */
-export async function queryConnected<Row extends unknown[]>(pool: Pool, query: pg.QueryArrayConfig): Promise<pg.QueryArrayResult<Row>> {
+export async function queryConnected<Row extends pg.QueryResultRow>(pool: Pool, query: pg.QueryConfig): Promise<pg.QueryResult<Row>> {
   let client: PoolClient;
   try {
     client = await pool.connect();

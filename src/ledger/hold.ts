@@ -1,6 +1,7 @@
-import { Batch, BUSY, type BatchRow } from '../db/batch.ts';
+import { Batch, type BatchRow } from '../db/batch.ts';
 import { queryConnected, type Pool } from '../db/postgres.ts';
-import { msat, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from './amount.ts';
+import type { Msat, PicoUsd, PicoUsdPerMsat } from './amount.ts';
+import { commit } from './commit.ts';
 
 /** A request for a hold: the cost is `base + tokens × perToken` for some number of tokens from `least` to `most`. */
 export interface Admission {
@@ -79,39 +80,18 @@ export interface HoldLimits {
   instanceId: string;
 }
 
-type Row = (Admission | Settlement | Checkpoint) & BatchRow;
-type ResultRow = [
-  kind: string,
-  ord: number,
-  verdict: string,
-  funding: Funding | null,
-  tokens: bigint | null,
-  held: bigint | null,
-  charge: bigint | null,
-  cost: bigint | null,
-  available: bigint | null,
-  freeUsed: number | null,
-  freeLimit: number | null,
-  budgetLeft: bigint | null,
-  budgetDay: string | null,
-  funded: boolean | null,
-];
-
-const CALL = `select * from ledger_batch(${Array.from({ length: 32 }, (_, index) => `$${index + 1}`).join(', ')})`;
+/** What goes into a batch. */
+export type HoldRow = (Admission | Settlement | Checkpoint) & BatchRow;
 
 /**
  * Holds: the ledger's reservations for requests under way. Each is placed before anything is sent upstream and resolved
  * exactly once, posted or voided. Concurrent callers share transactions (group commit).
  */
 export class Holds {
-  readonly #batch: Batch<Row, HoldVerdict>;
-  readonly #pool: Pool;
-  readonly #limits: HoldLimits;
+  readonly #batch: Batch<HoldRow, HoldVerdict>;
 
   constructor(pool: Pool, limits: HoldLimits) {
-    this.#pool = pool;
-    this.#limits = limits;
-    this.#batch = new Batch({ run: (rows, wait) => this.#run(rows, wait) });
+    this.#batch = new Batch({ run: (rows, wait) => commit((query) => queryConnected(pool, query), limits, rows, wait) });
   }
 
   /** Places a hold, or says why not. Rejects with `NotCarriedOutError` or `OutcomeUnknownError`: do not dispatch then. */
@@ -136,117 +116,4 @@ export class Holds {
   drained(): Promise<void> {
     return this.#batch.drained();
   }
-
-  async #run(rows: readonly Row[], wait: boolean): Promise<(HoldVerdict | typeof BUSY)[]> {
-    const settlements = numbered(rows, 'settlement');
-    const checkpoints = numbered(rows, 'checkpoint');
-    const admissions = numbered(rows, 'admission');
-    const { freeRequests, freeDayPicoUsd, freeStreams, leaseSeconds, instanceId } = this.#limits;
-    const { rows: results } = await queryConnected<ResultRow>(this.#pool, {
-      name: 'ledger_batch',
-      text: CALL,
-      rowMode: 'array',
-      values: [
-        wait,
-        freeRequests,
-        freeDayPicoUsd,
-        freeStreams,
-        leaseSeconds,
-        instanceId,
-        ...settlementColumns(settlements.map(([row]) => row)),
-        ...checkpointColumns(checkpoints.map(([row]) => row)),
-        ...admissionColumns(admissions.map(([row]) => row)),
-      ],
-    });
-    const verdicts: (HoldVerdict | typeof BUSY)[] = [];
-    const places = { s: settlements, c: checkpoints, a: admissions };
-    for (const result of results) {
-      const place = places[result[0] as keyof typeof places][result[1] - 1]?.[1];
-      if (place !== undefined) verdicts[place] = verdictOf(result);
-    }
-    return verdicts;
-  }
-}
-
-function numbered<Kind extends Row['kind']>(rows: readonly Row[], kind: Kind): [Extract<Row, { kind: Kind }>, number][] {
-  const found: [Extract<Row, { kind: Kind }>, number][] = [];
-  rows.forEach((row, index) => {
-    if (row.kind === kind) found.push([row as Extract<Row, { kind: Kind }>, index]);
-  });
-  return found;
-}
-
-function settlementColumns(rows: Settlement[]): string[] {
-  return [
-    arrayOf(rows, (row) => row.requestId),
-    arrayOf(rows, (row) => row.accountId),
-    arrayOf(rows, (row) => row.void),
-    arrayOf(rows, (row) => row.chargeMsat),
-    arrayOf(rows, (row) => row.costPicoUsd),
-    arrayOf(rows, (row) => row.freeDay),
-    arrayOf(rows, (row) => bytea(row.answer)),
-  ];
-}
-
-function checkpointColumns(rows: Checkpoint[]): string[] {
-  return [
-    arrayOf(rows, (row) => row.requestId),
-    arrayOf(rows, (row) => row.accountId),
-    arrayOf(rows, (row) => row.chargeMsat),
-    arrayOf(rows, (row) => row.costPicoUsd),
-  ];
-}
-
-function admissionColumns(rows: Admission[]): string[] {
-  return [
-    arrayOf(rows, (row) => row.requestId),
-    arrayOf(rows, (row) => row.accountId),
-    arrayOf(rows, (row) => row.keyId),
-    arrayOf(rows, (row) => row.keyVersion),
-    arrayOf(rows, (row) => row.basePicoUsd),
-    arrayOf(rows, (row) => row.perTokenPicoUsd),
-    arrayOf(rows, (row) => row.leastTokens),
-    arrayOf(rows, (row) => row.mostTokens),
-    arrayOf(rows, (row) => row.freeMaxPicoUsd),
-    arrayOf(rows, (row) => row.rate),
-    arrayOf(rows, (row) => row.priceVersion),
-    arrayOf(rows, (row) => row.stream),
-    arrayOf(rows, (row) => row.idempotency?.path),
-    arrayOf(rows, (row) => row.idempotency?.key),
-    arrayOf(rows, (row) => bytea(row.idempotency?.bodySha256)),
-  ];
-}
-
-/** A PostgreSQL array literal. Safe without quoting, because every value is a number, a uuid, a date, a digest or a path of ours. */
-function arrayOf<T>(rows: T[], value: (row: T) => bigint | number | string | boolean | null | undefined): string {
-  let literal = '{';
-  for (let index = 0; index < rows.length; index++) {
-    if (index > 0) literal += ',';
-    const item = value(rows[index] as T);
-    literal += item === null || item === undefined ? 'NULL' : String(item);
-  }
-  return literal + '}';
-}
-
-function bytea(bytes: Buffer | undefined): string | null {
-  return bytes ? `"\\\\x${bytes.toString('hex')}"` : null;
-}
-
-function verdictOf(result: ResultRow): HoldVerdict | typeof BUSY {
-  const [, , verdict, funding, tokens, held, charge, cost, available, freeUsed, freeLimit, budgetLeft, budgetDay, funded] = result;
-  if (verdict === 'busy') return BUSY;
-  return {
-    verdict: verdict as HoldVerdict['verdict'],
-    funding,
-    tokens: Number(tokens ?? 0n),
-    heldMsat: msat(held ?? 0n),
-    chargedMsat: msat(charge ?? 0n),
-    costPicoUsd: picoUsd(cost ?? 0n),
-    availableMsat: msat(available ?? 0n),
-    freeUsed: freeUsed ?? 0,
-    freeLimit: freeLimit ?? 0,
-    budgetLeftPicoUsd: picoUsd(budgetLeft ?? 0n),
-    budgetDay: budgetDay ?? '',
-    funded: funded ?? false,
-  };
 }

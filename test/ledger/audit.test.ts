@@ -146,11 +146,11 @@ describe('a mutant of the ledger', () => {
   it('that resolves a hold without its guard is caught, and the real one is not', async () => {
     await settleTwice();
     expect(await auditOf(database.pool)).toEqual([]);
-    const { rows } = await database.pool.query<{ sql: string }>(`select pg_get_functiondef('ledger_batch'::regproc) as sql`);
-    const guard = `h.account_id = i.account and h.state = 'pending'`;
+    const { rows } = await database.pool.query<{ sql: string }>(`select pg_get_functiondef('ledger_commit'::regproc) as sql`);
+    const guard = `h.account_id = p_accounts[i.account] and h.resolved_at is null`;
     const [before, after, ...more] = (rows[0]?.sql ?? '').split(guard);
     expect(more).toEqual([]);
-    await database.pool.query(`${before}h.account_id = i.account${after}`);
+    await database.pool.query(`${before}h.account_id = p_accounts[i.account]${after}`);
     await settleTwice();
     expect(await brokenInvariants(database.pool)).toEqual(expect.arrayContaining([2, 5, 7]));
   });

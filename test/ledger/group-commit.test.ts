@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { picoUsd, type PicoUsdPerMsat } from '../../src/ledger/amount.ts';
-import type { Admission, HoldLimits } from '../../src/ledger/hold.ts';
+import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/ledger/amount.ts';
+import type { Admission, HoldLimits, HoldVerdict } from '../../src/ledger/hold.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addPayer, admission, auditOf, openLedger, reservedAndSpent, settlement, type TestLedger } from '../support/holds.ts';
 import { accountOf, holdsOf } from '../support/ledger.ts';
@@ -240,5 +240,30 @@ describe('an account whose row another transaction has locked', () => {
     } finally {
       locker.release();
     }
+  });
+});
+
+describe('a batch in a database that was just made', () => {
+  it('finds its holds by their ids, and not among all that are pending', async () => {
+    const own = await createTestDatabase({ max: 1 });
+    const { holds, pool, close } = openLedger(own, {}, { max: 1 });
+    const payer = await addPayer(own.pool, { balanceMsat: 10_000n });
+    const requests = Array.from({ length: 20 }, () => admission(payer));
+    const held = await Promise.all(requests.map((request) => holds.admit(request)));
+    await Promise.all(
+      requests.map(({ requestId, accountId }) =>
+        holds.checkpoint({ requestId, accountId, chargeMsat: msat(1n), costPicoUsd: picoUsd(1n) }),
+      ),
+    );
+    await Promise.all(requests.map((request, index) => holds.settle(settlement(request, held[index] as HoldVerdict, 5n))));
+    await pool.query('select pg_stat_force_next_flush()');
+    const { rows } = await own.pool.query<{ indexrelname: string; idx_scan: bigint }>(
+      `select indexrelname, idx_scan from pg_stat_user_indexes where relname = 'holds'`,
+    );
+    const scans = Object.fromEntries(rows.map(({ indexrelname, idx_scan }) => [indexrelname, idx_scan]));
+    expect(scans['holds_pending']).toBe(0n);
+    expect(scans['holds_pkey']).toBeGreaterThan(0n);
+    await close();
+    await own.drop();
   });
 });

@@ -25,8 +25,8 @@ export interface TestLedger {
   close(): Promise<void>;
 }
 
-export function openLedger({ connectionString }: TestDatabase, limits: Partial<HoldLimits> = {}): TestLedger {
-  const pool = createPool({ connectionString, max: 6 });
+export function openLedger({ connectionString }: TestDatabase, limits: Partial<HoldLimits> = {}, { max = 6 } = {}): TestLedger {
+  const pool = createPool({ connectionString, max });
   const holds = new Holds(pool, { ...LIMITS, instanceId: randomUUID(), ...limits });
   return {
     pool,
