@@ -148,7 +148,7 @@ function openBase({ connectionString, log }: ServerOptions): Base {
   const onError = (error: Error) => log.warn({ err: error }, 'an idle connection to the database broke');
   return {
     pool: createPool({ connectionString, onError }),
-    ledgerPool: createPool({ connectionString, max: LEDGER_CONNECTIONS, onError }),
+    ledgerPool: createPool({ connectionString, min: 1, max: LEDGER_CONNECTIONS, pipeline: true, onError }),
     notifications: createNotifications(connectionString, log),
   };
 }

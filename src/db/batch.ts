@@ -33,6 +33,8 @@ export interface BatchOptions<Row extends BatchRow, Verdict> {
    * without, such rows come back as `BUSY`.
    */
   run: (rows: readonly Row[], wait: boolean) => Promise<(Verdict | typeof BUSY)[]>;
+  /** How many batches may be under way at once, those of the lanes aside. */
+  depth?: number;
   maxRows?: number;
   maxRowsPerAccount?: number;
   maxQueued?: number;
@@ -64,6 +66,7 @@ const RETRY_MS = [50, 100, 200, 400, 800];
  */
 export class Batch<Row extends BatchRow, Verdict> {
   readonly #run: BatchOptions<Row, Verdict>['run'];
+  readonly #depth: number;
   readonly #maxRows: number;
   readonly #maxRowsPerAccount: number;
   readonly #maxQueued: number;
@@ -73,12 +76,13 @@ export class Batch<Row extends BatchRow, Verdict> {
   readonly #others = new Map<string, Waiting<Row, Verdict>[]>();
   readonly #lanes = new Map<string, Waiting<Row, Verdict>[]>();
   #queued = 0;
-  #running = false;
+  #underWay = 0;
   #failures = 0;
   #idle: (() => void)[] = [];
 
-  constructor({ run, maxRows = 128, maxRowsPerAccount = 32, maxQueued = 10_000, maxLanes = 4 }: BatchOptions<Row, Verdict>) {
+  constructor({ run, depth = 1, maxRows = 128, maxRowsPerAccount = 32, maxQueued = 10_000, maxLanes = 4 }: BatchOptions<Row, Verdict>) {
     this.#run = run;
+    this.#depth = depth;
     this.#maxRows = maxRows;
     this.#maxRowsPerAccount = maxRowsPerAccount;
     this.#maxQueued = maxQueued;
@@ -97,7 +101,7 @@ export class Batch<Row extends BatchRow, Verdict> {
 
   /** Resolves once nothing is queued or under way. */
   async drained(): Promise<void> {
-    if (this.#queued > 0 || this.#running) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    if (this.#queued > 0 || this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   #enqueue(waiting: Waiting<Row, Verdict>): void {
@@ -112,17 +116,18 @@ export class Batch<Row extends BatchRow, Verdict> {
     const rows = queue.get(accountId);
     if (rows) rows.push(waiting);
     else queue.set(accountId, [waiting]);
-    if (!this.#running) void this.#work();
+    this.#send();
   }
 
-  /** One batch after another until the queues are empty. */
-  async #work(): Promise<void> {
-    this.#running = true;
-    while (this.#mustLand.size > 0 || this.#others.size > 0) {
-      await this.#carryOut(this.#next(), false);
+  /** Sends what is queued, as far as batches may be under way. */
+  #send(): void {
+    while (this.#underWay < this.#depth && (this.#mustLand.size > 0 || this.#others.size > 0)) {
+      this.#underWay++;
+      void this.#carryOut(this.#next(), false, () => {
+        this.#underWay--;
+        this.#send();
+      }).then(() => this.#announceIdle());
     }
-    this.#running = false;
-    this.#announceIdle();
   }
 
   /** The rows of the next batch. Only an account that is alone may take more than its share of it. */
@@ -150,7 +155,8 @@ export class Batch<Row extends BatchRow, Verdict> {
     }
   }
 
-  async #carryOut(rows: Waiting<Row, Verdict>[], wait: boolean): Promise<void> {
+  /** @param done called once the rows' fate is known, before their callers are told: the next ones leave for the database first. */
+  async #carryOut(rows: Waiting<Row, Verdict>[], wait: boolean, done = () => {}): Promise<void> {
     let verdicts: (Verdict | typeof BUSY)[];
     try {
       verdicts = await this.#run(
@@ -160,21 +166,17 @@ export class Batch<Row extends BatchRow, Verdict> {
       this.#failures = 0;
     } catch (error) {
       await this.#afterError(rows, wait, error as Error);
+      done();
       return;
     }
-    const answered: (() => void)[] = [];
+    rows.forEach((waiting, index) => {
+      if (verdicts[index] === BUSY) this.#divert(waiting);
+    });
+    done();
     rows.forEach((waiting, index) => {
       const verdict = verdicts[index];
-      if (verdict === BUSY) this.#divert(waiting);
-      else answered.push(() => this.#resolve(waiting, verdict as Verdict));
+      if (verdict !== BUSY) this.#resolve(waiting, verdict as Verdict);
     });
-    const tell = () => {
-      for (const resolve of answered) resolve();
-      this.#announceIdle();
-    };
-    // What these rows' callers do next takes about as long as a batch: where more rows wait, those leave for the database first.
-    if (this.#mustLand.size > 0 || this.#others.size > 0) setImmediate(tell);
-    else tell();
   }
 
   async #afterError(rows: Waiting<Row, Verdict>[], wait: boolean, error: Error): Promise<void> {
@@ -262,7 +264,7 @@ export class Batch<Row extends BatchRow, Verdict> {
   }
 
   #announceIdle(): void {
-    if (this.#queued > 0 || this.#running) return;
+    if (this.#queued > 0 || this.#underWay > 0) return;
     const idle = this.#idle;
     this.#idle = [];
     for (const resolve of idle) resolve();

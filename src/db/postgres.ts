@@ -19,15 +19,21 @@ const types: pg.CustomTypesConfig = {
 export interface PoolOptions {
   connectionString: string;
   max?: number;
+  /** Connections that are kept, however long nobody needs them. */
+  min?: number;
+  /** Sends a connection's next statement without waiting for the answer to the one before. */
+  pipeline?: boolean;
   /** Told of connections that broke while idle; without a listener such an error would end the process. */
   onError?: (error: Error) => void;
 }
 
 /** A pool of connections to the ledger's database. */
-export function createPool({ connectionString, max = 10, onError = () => {} }: PoolOptions): Pool {
+export function createPool({ connectionString, max = 10, min = 0, pipeline = false, onError = () => {} }: PoolOptions): Pool {
   const pool = new pg.Pool({
     connectionString,
     max,
+    min,
+    pipeline,
     types,
     connectionTimeoutMillis: 5_000,
     application_name: 'pura-gateway',

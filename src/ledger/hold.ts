@@ -1,4 +1,5 @@
 import { Batch, type BatchRow } from '../db/batch.ts';
+import { Pipeline } from '../db/pipeline.ts';
 import { queryConnected, type Pool } from '../db/postgres.ts';
 import type { Msat, PicoUsd, PicoUsdPerMsat } from './amount.ts';
 import { commit } from './commit.ts';
@@ -83,6 +84,9 @@ export interface HoldLimits {
 /** What goes into a batch. */
 export type HoldRow = (Admission | Settlement | Checkpoint) & BatchRow;
 
+/** While the database works on one batch, the next one is already there. */
+const BATCHES_AHEAD = 2;
+
 /**
  * Holds: the ledger's reservations for requests under way. Each is placed before anything is sent upstream and resolved
  * exactly once, posted or voided. Concurrent callers share transactions (group commit).
@@ -90,8 +94,14 @@ export type HoldRow = (Admission | Settlement | Checkpoint) & BatchRow;
 export class Holds {
   readonly #batch: Batch<HoldRow, HoldVerdict>;
 
+  /** @param pool of connections that take statements ahead (`pipeline` of `createPool`). */
   constructor(pool: Pool, limits: HoldLimits) {
-    this.#batch = new Batch({ run: (rows, wait) => commit((query) => queryConnected(pool, query), limits, rows, wait) });
+    const pipeline = new Pipeline(pool);
+    this.#batch = new Batch({
+      depth: BATCHES_AHEAD,
+      // What may wait for a lock has a connection of its own, where nothing waits behind it.
+      run: (rows, wait) => commit(wait ? (query) => queryConnected(pool, query) : (query) => pipeline.query(query), limits, rows, wait),
+    });
   }
 
   /** Places a hold, or says why not. Rejects with `NotCarriedOutError` or `OutcomeUnknownError`: do not dispatch then. */

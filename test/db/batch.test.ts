@@ -76,6 +76,21 @@ describe('Batch', () => {
     expect(outcomes.size).toBe(4);
   });
 
+  it('has as many batches under way as it may, and sends the next one before it tells of the last', async () => {
+    const { batch, log } = scripted({ depth: 2 });
+    const told: number[] = [];
+    for (const id of ['a', 'b', 'c', 'd']) void batch.submit(row(id)).then(() => told.push(log.length));
+    expect(log.map(({ ids }) => ids)).toEqual([['a'], ['b']]);
+    log[0]?.answer();
+    await until(() => told.length === 1);
+    expect(told).toEqual([3]);
+    expect(log[2]?.ids).toEqual(['c', 'd']);
+    log[2]?.answer();
+    log[1]?.answer();
+    await batch.drained();
+    expect(log).toHaveLength(3);
+  });
+
   it('gives an account that is alone the whole batch', async () => {
     const { batch, log, sent } = scripted({ maxRows: 128 });
     submitAll(batch, rows(200, 'a'));

@@ -26,7 +26,7 @@ export interface TestLedger {
 }
 
 export function openLedger({ connectionString }: TestDatabase, limits: Partial<HoldLimits> = {}, { max = 6 } = {}): TestLedger {
-  const pool = createPool({ connectionString, max });
+  const pool = createPool({ connectionString, max, pipeline: true });
   const holds = new Holds(pool, { ...LIMITS, instanceId: randomUUID(), ...limits });
   return {
     pool,
