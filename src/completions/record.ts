@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { arrayLiteral, textLiteral } from '../db/array-literal.ts';
 import type { Pool } from '../db/postgres.ts';
 import type { Funding } from '../ledger/hold.ts';
 import type { Logger } from '../log.ts';
@@ -35,20 +36,20 @@ export interface UsageRecord {
   clientRequestId: string | null;
 }
 
-const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => unknown][] = [
+const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => string | number | bigint | boolean | null][] = [
   ['id', 'uuid', (r) => r.id],
   ['account_id', 'uuid', (r) => r.accountId],
   ['key_id', 'uuid', (r) => r.keyId],
-  ['path', 'text', (r) => r.path],
+  ['path', 'text', (r) => textLiteral(r.path)],
   ['requested_model', 'text', (r) => clean(r.requestedModel)],
-  ['model', 'text', (r) => r.model],
-  ['provider', 'text', (r) => r.provider],
-  ['tier', 'text', (r) => r.tier],
+  ['model', 'text', (r) => textLiteral(r.model)],
+  ['provider', 'text', (r) => textLiteral(r.provider)],
+  ['tier', 'text', (r) => textLiteral(r.tier)],
   ['stream', 'boolean', (r) => r.stream],
-  ['outcome', 'text', (r) => r.outcome],
+  ['outcome', 'text', (r) => textLiteral(r.outcome)],
   ['status', 'integer', (r) => r.status],
-  ['error_code', 'text', (r) => r.errorCode],
-  ['funding', 'text', (r) => r.funding],
+  ['error_code', 'text', (r) => textLiteral(r.errorCode)],
+  ['funding', 'text', (r) => textLiteral(r.funding)],
   ['prompt_tokens', 'bigint', (r) => r.promptTokens],
   ['completion_tokens', 'bigint', (r) => r.completionTokens],
   ['cached_tokens', 'bigint', (r) => r.cachedTokens],
@@ -122,7 +123,7 @@ export class Recorder {
   }
 
   async #insert(records: UsageRecord[]): Promise<boolean> {
-    const values = COLUMNS.map(([, , value]) => records.map(value));
+    const values = COLUMNS.map(([, , value]) => arrayLiteral(records, value));
     for (let attempt = 1; ; attempt++) {
       try {
         await this.#pool.query({ name: 'insert_requests', text: INSERT, values });
@@ -138,7 +139,7 @@ export class Recorder {
   }
 }
 
-/** Text from outside, fit for a text column: no NUL, and not endless. */
+/** Text from outside, fit for a text column: no NUL, no half of a character, and not endless. */
 function clean(text: string | null): string | null {
-  return text === null ? null : text.replaceAll('\0', '').slice(0, 200);
+  return text === null ? null : textLiteral(text.replaceAll('\0', '').slice(0, 200).toWellFormed());
 }

@@ -1,3 +1,4 @@
+import { arrayLiteral, byteaLiteral } from '../db/array-literal.ts';
 import { BUSY } from '../db/batch.ts';
 import type { QueryConfig, QueryResult, QueryResultRow } from '../db/postgres.ts';
 import { msat, picoUsd, type Msat, type PicoUsd } from './amount.ts';
@@ -75,49 +76,34 @@ function columnsOf({ accounts, settlements, checkpoints, admissions }: SortedBat
   const answered = settlements.some(({ row }) => row.answer);
   const idempotent = admissions.filter(({ row }) => row.idempotency).length > 0 ? admissions : [];
   return [
-    arrayOf(accounts, (accountId) => accountId),
-    arrayOf([...freeDays], (day) => day),
-    arrayOf(settlements, ({ row }) => row.requestId),
-    arrayOf(settlements, ({ account }) => account + 1),
-    arrayOf(settlements, ({ row }) => row.void),
-    arrayOf(settlements, ({ row }) => row.chargeMsat),
-    arrayOf(settlements, ({ row }) => row.costPicoUsd),
-    arrayOf(answered ? settlements : [], ({ row }) => bytea(row.answer)),
-    arrayOf(checkpoints, ({ row }) => row.requestId),
-    arrayOf(checkpoints, ({ account }) => account + 1),
-    arrayOf(checkpoints, ({ row }) => row.chargeMsat),
-    arrayOf(checkpoints, ({ row }) => row.costPicoUsd),
-    arrayOf(admissions, ({ row }) => row.requestId),
-    arrayOf(admissions, ({ account }) => account + 1),
-    arrayOf(admissions, ({ row }) => row.keyId),
-    arrayOf(admissions, ({ row }) => row.keyVersion),
-    arrayOf(admissions, ({ row }) => row.basePicoUsd),
-    arrayOf(admissions, ({ row }) => row.perTokenPicoUsd),
-    arrayOf(admissions, ({ row }) => row.leastTokens),
-    arrayOf(admissions, ({ row }) => row.mostTokens),
-    arrayOf(admissions, ({ row }) => row.freeMaxPicoUsd),
-    arrayOf(admissions, ({ row }) => row.rate),
-    arrayOf(admissions, ({ row }) => row.priceVersion),
-    arrayOf(admissions, ({ row }) => row.stream),
-    arrayOf(idempotent, ({ row }) => row.idempotency?.path),
-    arrayOf(idempotent, ({ row }) => row.idempotency?.key),
-    arrayOf(idempotent, ({ row }) => bytea(row.idempotency?.bodySha256)),
+    arrayLiteral(accounts, (accountId) => accountId),
+    arrayLiteral([...freeDays], (day) => day),
+    arrayLiteral(settlements, ({ row }) => row.requestId),
+    arrayLiteral(settlements, ({ account }) => account + 1),
+    arrayLiteral(settlements, ({ row }) => row.void),
+    arrayLiteral(settlements, ({ row }) => row.chargeMsat),
+    arrayLiteral(settlements, ({ row }) => row.costPicoUsd),
+    arrayLiteral(answered ? settlements : [], ({ row }) => byteaLiteral(row.answer)),
+    arrayLiteral(checkpoints, ({ row }) => row.requestId),
+    arrayLiteral(checkpoints, ({ account }) => account + 1),
+    arrayLiteral(checkpoints, ({ row }) => row.chargeMsat),
+    arrayLiteral(checkpoints, ({ row }) => row.costPicoUsd),
+    arrayLiteral(admissions, ({ row }) => row.requestId),
+    arrayLiteral(admissions, ({ account }) => account + 1),
+    arrayLiteral(admissions, ({ row }) => row.keyId),
+    arrayLiteral(admissions, ({ row }) => row.keyVersion),
+    arrayLiteral(admissions, ({ row }) => row.basePicoUsd),
+    arrayLiteral(admissions, ({ row }) => row.perTokenPicoUsd),
+    arrayLiteral(admissions, ({ row }) => row.leastTokens),
+    arrayLiteral(admissions, ({ row }) => row.mostTokens),
+    arrayLiteral(admissions, ({ row }) => row.freeMaxPicoUsd),
+    arrayLiteral(admissions, ({ row }) => row.rate),
+    arrayLiteral(admissions, ({ row }) => row.priceVersion),
+    arrayLiteral(admissions, ({ row }) => row.stream),
+    arrayLiteral(idempotent, ({ row }) => row.idempotency?.path),
+    arrayLiteral(idempotent, ({ row }) => row.idempotency?.key),
+    arrayLiteral(idempotent, ({ row }) => byteaLiteral(row.idempotency?.bodySha256)),
   ];
-}
-
-/** A PostgreSQL array literal. Safe without quoting, because every value is a number, a uuid, a date, a digest or a path of ours. */
-function arrayOf<T>(rows: readonly T[], value: (row: T) => bigint | number | string | boolean | null | undefined): string {
-  let literal = '{';
-  for (let index = 0; index < rows.length; index++) {
-    if (index > 0) literal += ',';
-    const item = value(rows[index] as T);
-    literal += item === null || item === undefined ? 'NULL' : String(item);
-  }
-  return literal + '}';
-}
-
-function bytea(bytes: Buffer | undefined): string | null {
-  return bytes ? `"\\\\x${bytes.toString('hex')}"` : null;
 }
 
 /** What the function gives: arrays as PostgreSQL writes them, null for one of nothing. Their meaning is told where it is defined. */
