@@ -35,6 +35,8 @@ export interface BatchOptions<Row extends BatchRow, Verdict> {
   run: (rows: readonly Row[], wait: boolean) => Promise<(Verdict | typeof BUSY)[]>;
   /** How many batches may be under way at once, those of the lanes aside. */
   depth?: number;
+  /** With how many rows a batch goes while another one is under way: what a batch costs by itself is then shared by as many. */
+  aheadRows?: number;
   maxRows?: number;
   maxRowsPerAccount?: number;
   maxQueued?: number;
@@ -67,6 +69,7 @@ const RETRY_MS = [50, 100, 200, 400, 800];
 export class Batch<Row extends BatchRow, Verdict> {
   readonly #run: BatchOptions<Row, Verdict>['run'];
   readonly #depth: number;
+  readonly #aheadRows: number;
   readonly #maxRows: number;
   readonly #maxRowsPerAccount: number;
   readonly #maxQueued: number;
@@ -75,14 +78,25 @@ export class Batch<Row extends BatchRow, Verdict> {
   readonly #mustLand = new Map<string, Waiting<Row, Verdict>[]>();
   readonly #others = new Map<string, Waiting<Row, Verdict>[]>();
   readonly #lanes = new Map<string, Waiting<Row, Verdict>[]>();
+  /** Rows that no verdict was given for yet, and those of them that wait for their batch. */
   #queued = 0;
+  #waiting = 0;
   #underWay = 0;
   #failures = 0;
   #idle: (() => void)[] = [];
 
-  constructor({ run, depth = 1, maxRows = 128, maxRowsPerAccount = 32, maxQueued = 10_000, maxLanes = 4 }: BatchOptions<Row, Verdict>) {
+  constructor({
+    run,
+    depth = 1,
+    aheadRows = 1,
+    maxRows = 128,
+    maxRowsPerAccount = 32,
+    maxQueued = 10_000,
+    maxLanes = 4,
+  }: BatchOptions<Row, Verdict>) {
     this.#run = run;
     this.#depth = depth;
+    this.#aheadRows = aheadRows;
     this.#maxRows = maxRows;
     this.#maxRowsPerAccount = maxRowsPerAccount;
     this.#maxQueued = maxQueued;
@@ -116,12 +130,13 @@ export class Batch<Row extends BatchRow, Verdict> {
     const rows = queue.get(accountId);
     if (rows) rows.push(waiting);
     else queue.set(accountId, [waiting]);
+    this.#waiting++;
     this.#send();
   }
 
-  /** Sends what is queued, as far as batches may be under way. */
+  /** Sends what waits, as far as batches may be under way: at once where none is, else once there are enough rows. */
   #send(): void {
-    while (this.#underWay < this.#depth && (this.#mustLand.size > 0 || this.#others.size > 0)) {
+    while (this.#waiting >= (this.#underWay === 0 ? 1 : this.#aheadRows) && this.#underWay < this.#depth) {
       this.#underWay++;
       void this.#carryOut(this.#next(), false, () => {
         this.#underWay--;
@@ -149,6 +164,7 @@ export class Batch<Row extends BatchRow, Verdict> {
       const turn = rows.splice(0, Math.min(share - had, this.#maxRows - into.length));
       if (turn.length === 0) continue;
       taken.set(accountId, had + turn.length);
+      this.#waiting -= turn.length;
       into.push(...turn);
       queue.delete(accountId);
       if (rows.length > 0) queue.set(accountId, rows);
@@ -249,7 +265,10 @@ export class Batch<Row extends BatchRow, Verdict> {
   }
 
   #refuseQueued(refusal: Error): void {
-    for (const rows of this.#others.values()) for (const waiting of rows) this.#reject(waiting, refusal);
+    for (const rows of this.#others.values()) {
+      this.#waiting -= rows.length;
+      for (const waiting of rows) this.#reject(waiting, refusal);
+    }
     this.#others.clear();
   }
 

@@ -84,8 +84,9 @@ export interface HoldLimits {
 /** What goes into a batch. */
 export type HoldRow = (Admission | Settlement | Checkpoint) & BatchRow;
 
-/** While the database works on one batch, the next one is already there. */
-const BATCHES_AHEAD = 2;
+/** While the database works on one batch, the next one is already there; unless it is so small that it had better grow. */
+const BATCHES_AT_ONCE = 2;
+const AHEAD_ROWS = 32;
 
 /**
  * Holds: the ledger's reservations for requests under way. Each is placed before anything is sent upstream and resolved
@@ -98,7 +99,8 @@ export class Holds {
   constructor(pool: Pool, limits: HoldLimits) {
     const pipeline = new Pipeline(pool);
     this.#batch = new Batch({
-      depth: BATCHES_AHEAD,
+      depth: BATCHES_AT_ONCE,
+      aheadRows: AHEAD_ROWS,
       // What may wait for a lock has a connection of its own, where nothing waits behind it.
       run: (rows, wait) => commit(wait ? (query) => queryConnected(pool, query) : (query) => pipeline.query(query), limits, rows, wait),
     });

@@ -91,6 +91,21 @@ describe('Batch', () => {
     expect(log).toHaveLength(3);
   });
 
+  it('keeps a small batch back while another one is under way, until it has grown or its turn has come', async () => {
+    const { batch, log } = scripted({ depth: 2, aheadRows: 3 });
+    submitAll(batch, [row('a'), row('b'), row('c')]);
+    expect(log.map(({ ids }) => ids)).toEqual([['a']]);
+    submitAll(batch, [row('d')]);
+    expect(log.map(({ ids }) => ids)).toEqual([['a'], ['b', 'c', 'd']]);
+    submitAll(batch, [row('e'), row('f')]);
+    log[1]?.answer();
+    log[0]?.answer();
+    await until(() => log.length === 3);
+    expect(log[2]?.ids).toEqual(['e', 'f']);
+    log[2]?.answer();
+    await batch.drained();
+  });
+
   it('gives an account that is alone the whole batch', async () => {
     const { batch, log, sent } = scripted({ maxRows: 128 });
     submitAll(batch, rows(200, 'a'));
