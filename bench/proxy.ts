@@ -32,7 +32,7 @@ const STREAMS_AT_ONCE = 64;
 const upstream = await startChild('upstream');
 const bare = await startChild('bare-proxy', [String(upstream.hello)]);
 const load = await startChild('load');
-const pura = await startPura(String(upstream.hello), [...options.node, 'src/server.ts']);
+const pura = await startPura(String(upstream.hello), options.node);
 const problems: string[] = [];
 let answers = 0;
 

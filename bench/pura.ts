@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { auditLedger } from '../src/ledger/audit.ts';
 import { createSite, fundAccount } from '../test/support/gateway-process.ts';
 import { until } from '../test/support/until.ts';
@@ -18,8 +19,15 @@ const TOPUP_SATS = 1_000_000;
 /** Limits that a load test would hit. Nothing is switched off: they are counted all the same. */
 const ENV = { RATE_LIMIT_RPM: '1000000000', RATE_LIMIT_TPM: '1000000000000000', DAILY_BUDGET_USD: '1000000', LOG_LEVEL: 'warn' };
 
+/** What `npm start` runs Node with. */
+function startArguments(): string[] {
+  const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { scripts: { start: string } };
+  const [, , last = ''] = /^exec node (.+) \|\| node (.+)$/.exec(scripts.start) ?? [];
+  return last.split(' ');
+}
+
 /** Starts a gateway over an embedded PostgreSQL of its own, durable, with one deployment at `upstream`. */
-export async function startPura(upstream: string, command: readonly string[] = ['src/server.ts']): Promise<Pura> {
+export async function startPura(upstream: string, nodeOptions: readonly string[] = []): Promise<Pura> {
   const site = createSite({
     deployments: [
       {
@@ -35,7 +43,7 @@ export async function startPura(upstream: string, command: readonly string[] = [
       },
     ],
     env: ENV,
-    command,
+    command: [...nodeOptions, ...startArguments()],
   });
   try {
     const gateway = await site.start();

@@ -93,7 +93,12 @@ describe('Dockerfile', () => {
 
   it('runs the gateway as an ordinary user, without a shell, with a health check', () => {
     expect(dockerfile.match(/^USER .*$/gm)).toEqual(['USER node']);
-    expect(dockerfile).toMatch(/^CMD \["node", "src\/server\.ts"\]$/m);
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: { start: string } };
+    const [command = ''] = /^CMD \[.*\]$/m.exec(dockerfile) ?? [];
+    // As `npm start` does, on systems with `exec` and on those without.
+    const started = (JSON.parse(command.slice('CMD '.length)) as string[]).join(' ');
+    expect(scripts.start).toBe(`exec ${started} || ${started}`);
+    expect(started).toMatch(/^node .*src\/server\.ts$/);
     expect(dockerfile).toMatch(/^HEALTHCHECK /m);
     expect(dockerfile).toMatch(/npm ci --omit=dev/);
   });
