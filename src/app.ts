@@ -66,12 +66,16 @@ export function createApp(deps: AppDeps): Express {
   const invoice = invoicePageHandlers({ ...deps, assets, simulated });
   const app = bareApp(config);
 
-  app.use(requestId);
-  app.use(['/v1', '/api', '/l402'], crossOrigin(config.CORS_ORIGINS));
+  const cors = crossOrigin(config.CORS_ORIGINS);
 
-  app.post('/v1/chat/completions', chat({ path: '/v1/chat/completions', streamDefault: false }));
-  app.post('/l402/v1/chat/completions', chat({ path: '/l402/v1/chat/completions', streamDefault: false, keyless: true }));
-  app.post('/api/chat', chat({ path: '/api/chat', streamDefault: true }));
+  // First, so that nothing else is gone through for them; the gateway gives their requests an id by itself.
+  app.post('/v1/chat/completions', cors, chat({ path: '/v1/chat/completions', streamDefault: false }));
+  app.post('/l402/v1/chat/completions', cors, chat({ path: '/l402/v1/chat/completions', streamDefault: false, keyless: true }));
+  app.post('/api/chat', cors, chat({ path: '/api/chat', streamDefault: true }));
+
+  app.use(requestId);
+  app.use(['/v1', '/api', '/l402'], cors);
+
   app.get('/v1/models', key, models.list);
   app.get('/v1/models/*id', key, models.show);
 

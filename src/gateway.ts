@@ -4,8 +4,10 @@ import type { ApiKey } from './accounts/api-key.ts';
 import { admit, FundsNeededError, KeyChangedError, priceUnpaid, RepeatedError, type Admitted } from './admission/admit.ts';
 import { OpenStreams } from './admission/open-streams.ts';
 import type { RateLimit } from './admission/rate-limit.ts';
+import type { Head } from './completions/answer.ts';
 import { conclude, replay, streamHead } from './completions/conclude.ts';
-import { dispatch, type AbortReason, type Dispatch } from './completions/dispatch.ts';
+import { Cancellation, type AbortReason } from './completions/cancellation.ts';
+import { dispatch, type Dispatch } from './completions/dispatch.ts';
 import { Kept, type Call, type Exchange } from './completions/exchange.ts';
 import { promptTokensOf } from './completions/outcome.ts';
 import { costBound, quote as quoteFor, type Quote } from './completions/quote.ts';
@@ -18,6 +20,7 @@ import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Authenticate } from './http/authenticate.ts';
 import { readBody, refuseOtherTypes } from './http/json-body.ts';
+import { identify, setHeaders } from './http/request-id.ts';
 import { readWishes, type Wishes } from './http/wishes.ts';
 import type { Payers, Unpaid } from './http/payers.ts';
 import type { PaymentOffers } from './http/payment-offers.ts';
@@ -91,16 +94,20 @@ export class Gateway {
 
   /** Ends every request under way: what was delivered is charged, the rest is released. */
   stop(): void {
-    for (const { abort } of this.#underWay) abort.abort('shutdown' satisfies AbortReason);
+    for (const { cancellation } of this.#underWay) cancellation.cancel('shutdown');
   }
 
   /** Answers one chat-completions request. Rejects with what the client is to be told, as long as nothing was sent. */
   async chat(req: Request, res: Response, path: InferencePath): Promise<void> {
-    if (this.#onEmpty)
-      throw new GatewayError('overloaded', { message: 'The gateway is stopping.', retryAfter: 1, headers: { Connection: 'close' } });
+    const head = identify(res);
     this.#inside++;
     try {
-      await this.#answer(req, res, path);
+      if (this.#onEmpty)
+        throw new GatewayError('overloaded', { message: 'The gateway is stopping.', retryAfter: 1, headers: { Connection: 'close' } });
+      await this.#answer(req, res, path, head);
+    } catch (error) {
+      if (!res.headersSent) setHeaders(res, head);
+      throw error;
     } finally {
       this.#leave();
     }
@@ -111,7 +118,7 @@ export class Gateway {
     if (this.#inside === 0) this.#onEmpty?.();
   }
 
-  async #answer(req: Request, res: Response, { path, streamDefault, keyless = false }: InferencePath): Promise<void> {
+  async #answer(req: Request, res: Response, { path, streamDefault, keyless = false }: InferencePath, head: Head): Promise<void> {
     const { payers, authenticate, config, models, exchangeRate, pool } = this.#deps;
     const startedAt = performance.now();
     const payer = await payers.identify(req);
@@ -119,23 +126,23 @@ export class Gateway {
     const body = await readBody(req, config.BODY_LIMIT_MB * 1024 * 1024);
     refuseOtherTypes(req);
     const bodySha256 = hash('sha256', body, 'buffer');
-    res.setHeader('X-Pura-Body-Sha256', bodySha256.toString('hex'));
+    head.push('X-Pura-Body-Sha256', bodySha256.toString('hex'));
     const rate = exchangeRate.current();
     const wishes = readWishes(req, rate);
     const request = parseChatRequest(body, { streamDefault, allowParameters: models.allowParameters });
     const idempotency = idempotencyKeyOf(req.headers['idempotency-key'], path, bodySha256);
-    if (wishes.clientRequestId) res.setHeader('X-Client-Request-Id', wishes.clientRequestId);
-    if (request.routing.quality) res.setHeader('X-Pura-Quality', request.routing.quality);
+    if (wishes.clientRequestId) head.push('X-Client-Request-Id', wishes.clientRequestId);
+    if (request.routing.quality) head.push('X-Pura-Quality', request.routing.quality);
     if (!payer || 'unpaid' in payer) throw await this.#askToPay(req, { request, rate }, wishes, payer);
-    if (payer.receipt) res.setHeader('Payment-Receipt', payer.receipt);
+    if (payer.receipt) head.push('Payment-Receipt', payer.receipt);
     const requestId = res.locals['requestId'] as string;
     let { key } = payer;
 
     for (let again = false; ; again = true) {
       const earlier = idempotency && (await lookUpAnswer(pool, config.secretKeys, key.accountId, idempotency));
-      if (earlier && 'answer' in earlier) return replay(res, earlier);
+      if (earlier && 'answer' in earlier) return replay(res, head, earlier);
       try {
-        const call: Call = { requestId, res, path, request, key, rate, startedAt, clientRequestId: wishes.clientRequestId };
+        const call: Call = { requestId, res, head, path, request, key, rate, startedAt, clientRequestId: wishes.clientRequestId };
         return await this.#serve(req, call, wishes, earlier);
       } catch (error) {
         // The key was changed, or another request was faster with the same Idempotency-Key: look again, once.
@@ -237,11 +244,11 @@ export class Gateway {
 
   /** The admitted request with its lease, and what gives it up. */
   #open(call: Call, { hold, ticket, since }: Admitted, priced: Pick<Exchange, 'choice' | 'quote' | 'repeatable'>): Exchange {
-    const abort = new AbortController();
-    const give = (reason: AbortReason) => abort.abort(reason);
+    const cancellation = new Cancellation();
+    const give = (reason: AbortReason) => cancellation.cancel(reason);
     const lease = this.#deps.leases.take(call.requestId, since, () => give('lease_lost'));
     const kept = priced.repeatable && call.request.stream ? new Kept() : null;
-    const exchange: Exchange = { ...call, ...priced, hold, ticket, lease, abort, kept };
+    const exchange: Exchange = { ...call, ...priced, hold, ticket, lease, cancellation, kept };
     const timeLimit = setTimeout(() => give('time_limit'), this.#deps.config.STREAM_MAX_SECONDS * 1000);
     call.res.once('close', () => {
       clearTimeout(timeLimit);
@@ -257,7 +264,7 @@ export class Gateway {
   }
 
   #dispatchOf(exchange: Exchange): Dispatch {
-    const { requestId, res, request, choice, hold, clientRequestId, lease, abort, kept, key, rate } = exchange;
+    const { requestId, res, request, choice, hold, clientRequestId, lease, cancellation, kept, key, rate } = exchange;
     const { config, health, holds } = this.#deps;
     return {
       res,
@@ -267,7 +274,7 @@ export class Gateway {
       accountHash: this.#accountHash(key),
       clientRequestId,
       lease,
-      signal: abort.signal,
+      cancellation,
       firstByteTimeoutMs: config.UPSTREAM_TIMEOUT_SECONDS * 1000,
       health,
       writeStreamHead: (deployment, answer) => res.writeHead(200, streamHead(exchange, deployment, answer)),

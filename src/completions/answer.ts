@@ -58,44 +58,72 @@ export function errorEvent(error: { toJSON(): unknown }): string {
   return `data: ${JSON.stringify(error)}\n\n`;
 }
 
+/**
+ * The head of an answer, or a part of one: names and values in turn, as `writeHead` takes them. Objects of so many names cost more to put
+ * together, and headers that are set one by one more to keep, than all of them to send.
+ */
+export type Head = string[];
+
 /** Who answered, for every answer that came from a provider. */
-export function providerHeaders(
-  deployment: Deployment,
-  answer: UpstreamAnswer | null,
-  requestId: string,
-  explored: boolean,
-): Record<string, string | string[]> {
-  return {
-    'X-Pura-Provider': deployment.provider.id,
-    'X-Pura-Model': deployment.model,
-    'X-Pura-Tier': deployment.tier,
-    'X-Pura-Explored': String(explored),
-    'x-request-id': requestId,
-    ...(answer && deployment.provider.passesHeaders && passedHeaders(answer)),
-  };
+export function providerHead(deployment: Deployment, answer: UpstreamAnswer | null, requestId: string, explored: boolean): Head {
+  const passed = answer && deployment.provider.passesHeaders ? passedHead(answer) : [];
+  return [
+    'X-Pura-Provider',
+    deployment.provider.id,
+    'X-Pura-Model',
+    deployment.model,
+    'X-Pura-Tier',
+    deployment.tier,
+    'X-Pura-Explored',
+    explored ? 'true' : 'false',
+    ...(passed.includes('x-request-id') ? [] : ['x-request-id', requestId]),
+    ...passed,
+  ];
 }
 
-export function costHeaders(costPicoUsd: PicoUsd, costMsat: Msat, kind: 'settled' | 'estimate'): Record<string, string> {
-  return { 'X-Pura-Cost': formatUsd(costPicoUsd), 'X-Pura-Cost-Kind': kind, 'X-Pura-Cost-Msat': costMsat.toString() };
+export function costHead(costPicoUsd: PicoUsd, costMsat: Msat, kind: 'settled' | 'estimate'): Head {
+  return ['X-Pura-Cost', formatUsd(costPicoUsd), 'X-Pura-Cost-Kind', kind, 'X-Pura-Cost-Msat', costMsat.toString()];
 }
 
 /** How the account and the key stand after `verdict`. */
-export function accountHeaders(verdict: HoldVerdict): Record<string, string> {
-  return {
-    'X-Pura-Funding': verdict.funding ?? 'wallet',
-    'X-Pura-Budget-Remaining': formatUsd((verdict.budgetLeftPicoUsd > 0n ? verdict.budgetLeftPicoUsd : 0n) as PicoUsd),
-    'X-Pura-Free-Remaining': String(Math.max(0, verdict.freeLimit - verdict.freeUsed)),
-    'X-Pura-Balance': String(satsFromMsat(verdict.availableMsat)),
-  };
+export function accountHead(verdict: HoldVerdict): Head {
+  return [
+    'X-Pura-Funding',
+    verdict.funding ?? 'wallet',
+    'X-Pura-Budget-Remaining',
+    formatUsd((verdict.budgetLeftPicoUsd > 0n ? verdict.budgetLeftPicoUsd : 0n) as PicoUsd),
+    'X-Pura-Free-Remaining',
+    String(Math.max(0, verdict.freeLimit - verdict.freeUsed)),
+    'X-Pura-Balance',
+    String(satsFromMsat(verdict.availableMsat)),
+  ];
+}
+
+/** The same as a head, for what is kept as an object elsewhere. */
+export function headOf(headers: Readonly<Record<string, string>>): Head {
+  const head: Head = [];
+  for (const name in headers) head.push(name, headers[name] ?? '');
+  return head;
+}
+
+/** A head as an object, for what is stored; a name that comes twice has both values. */
+export function headersOf(head: Head): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {};
+  for (let index = 0; index < head.length; index += 2) {
+    const [name = '', value = ''] = head.slice(index, index + 2);
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat();
+  }
+  return headers;
 }
 
 const PASSED = /^(?:x-request-id$|openai-|x-ratelimit-)/;
 
-function passedHeaders({ headers }: UpstreamAnswer): Record<string, string | string[]> {
-  const passed: Record<string, string | string[]> = {};
+function passedHead({ headers }: UpstreamAnswer): Head {
+  const passed: Head = [];
   for (const name in headers) {
-    const value = headers[name];
-    if (value !== undefined && PASSED.test(name)) passed[name] = value;
+    if (!PASSED.test(name)) continue;
+    for (const value of [headers[name] ?? []].flat()) passed.push(name, value);
   }
   return passed;
 }

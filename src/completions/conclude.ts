@@ -4,24 +4,27 @@ import type { Config } from '../config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { msatFromPicoUsd } from '../ledger/amount.ts';
-import type { Holds, HoldVerdict } from '../ledger/hold.ts';
+import type { Holds } from '../ledger/hold.ts';
 import type { Logger } from '../log.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Deployment } from '../routing/deployment.ts';
 import {
-  accountHeaders,
-  costHeaders,
+  accountHead,
+  costHead,
   errorEvent,
+  headersOf,
+  headOf,
   jsonBody,
   pendingComment,
-  providerHeaders,
+  providerHead,
   settledComment,
   STREAM_DONE,
   usageChunk,
+  type Head,
   type Timing,
 } from './answer.ts';
 import type { Answered, Dispatched } from './dispatch.ts';
-import { abortReason, type Exchange } from './exchange.ts';
+import type { Exchange } from './exchange.ts';
 import { billedUsage, outcomeOf } from './outcome.ts';
 import type { Recorder } from './record.ts';
 import type { Replay } from './stored-answer.ts';
@@ -37,7 +40,6 @@ export interface ConcludeDeps {
 }
 
 type Of<Kind extends Answered['kind']> = Extract<Answered, { kind: Kind }>;
-type Headers = Record<string, string | string[]>;
 
 /** Bills how a dispatch ended, settles it, and finishes the client's answer. Rejects with what the client is to be told where nothing was sent. */
 export async function conclude(deps: ConcludeDeps, exchange: Exchange, dispatched: Dispatched): Promise<void> {
@@ -56,23 +58,32 @@ export async function conclude(deps: ConcludeDeps, exchange: Exchange, dispatche
 }
 
 /** The head of a stream: its cost is what was quoted, for it is not known yet. */
-export function streamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer): Headers {
-  const { hold, rate } = exchange;
-  return {
-    'Content-Type': 'text/event-stream; charset=utf-8',
-    'Cache-Control': 'no-cache, no-transform',
-    'X-Accel-Buffering': 'no',
-    ...headersOf(exchange, deployment, answer, hold),
-    ...costHeaders(hold.costPicoUsd, msatFromPicoUsd(hold.costPicoUsd, rate), 'estimate'),
-  };
+export function streamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer): Head {
+  const { hold, head, ticket } = exchange;
+  return [...head, ...lastingStreamHead(exchange, deployment, answer), ...headOf(ticket.headers), ...accountHead(hold)];
+}
+
+/** What of it a repeat gets too: how the account stood at the time is not. */
+function lastingStreamHead({ requestId, choice, hold, rate }: Exchange, deployment: Deployment, answer: UpstreamAnswer): Head {
+  return [
+    'Content-Type',
+    'text/event-stream; charset=utf-8',
+    'Cache-Control',
+    'no-cache, no-transform',
+    'X-Accel-Buffering',
+    'no',
+    ...providerHead(deployment, answer, requestId, choice.explored),
+    ...costHead(hold.costPicoUsd, msatFromPicoUsd(hold.costPicoUsd, rate), 'estimate'),
+  ];
 }
 
 /** Gives the answer of an earlier request with the same Idempotency-Key and body, under that request's id. */
-export function replay(res: ServerResponse, { answer, requestId, ...figures }: Replay): void {
+export function replay(res: ServerResponse, head: Head, { answer, requestId, ...figures }: Replay): void {
   const { status, headers, stream, body } = answer;
   const ending = stream ? Buffer.concat([Buffer.from(settledComment({ ...figures, requestId })), STREAM_DONE]) : Buffer.alloc(0);
   res
     .writeHead(status, {
+      ...headersOf(head),
       ...headers,
       'X-Pura-Request-Id': requestId,
       'Idempotency-Replayed': 'true',
@@ -83,9 +94,9 @@ export function replay(res: ServerResponse, { answer, requestId, ...figures }: R
 
 /** No candidate answered: nothing is charged, and the free slot goes back. */
 async function fail(deps: ConcludeDeps, exchange: Exchange, attempts: string[]): Promise<void> {
-  await settle(deps, held(exchange), null, { maybeSwept: abortReason(exchange) === 'lease_lost' });
+  await settle(deps, held(exchange), null, { maybeSwept: exchange.cancellation.reason === 'lease_lost' });
   deps.rateLimit.refundTokens(exchange.ticket);
-  const reason = abortReason(exchange);
+  const { reason } = exchange.cancellation;
   if (reason === 'client_gone') return record(deps, exchange, 'client_gone', 499, null, NOTHING_BILLED);
   record(deps, exchange, 'upstream_error', 503, null, NOTHING_BILLED);
   if (reason !== undefined) throw new GatewayError('overloaded', { retryAfter: 1, cause: `given up: ${reason}` });
@@ -103,13 +114,20 @@ async function passRefusal(deps: ConcludeDeps, exchange: Exchange, { deployment,
   deps.rateLimit.refundTokens(exchange.ticket);
   record(deps, exchange, 'refused', answer.status, deployment, NOTHING_BILLED, answer);
   const verdict = settled.state === 'settled' ? settled.verdict : exchange.hold;
-  const headers = {
-    ...headersOf(exchange, deployment, answer, verdict),
-    ...costHeaders(NOTHING_BILLED.costPicoUsd, NOTHING_BILLED.costMsat, 'settled'),
-  };
   const ours = new GatewayError('invalid_request', { message: `The provider refused the request (HTTP ${answer.status}).` });
   const payload = isErrorObject(body) ? body : Buffer.from(JSON.stringify(ours));
-  exchange.res.writeHead(answer.status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': payload.length }).end(payload);
+  const head = [
+    ...exchange.head,
+    ...providerHead(deployment, answer, exchange.requestId, exchange.choice.explored),
+    ...headOf(exchange.ticket.headers),
+    ...accountHead(verdict),
+    ...costHead(NOTHING_BILLED.costPicoUsd, NOTHING_BILLED.costMsat, 'settled'),
+    'Content-Type',
+    'application/json',
+    'Content-Length',
+    String(payload.length),
+  ];
+  exchange.res.writeHead(answer.status, head).end(payload);
 }
 
 /** The client left before anything came: what the model did meanwhile is billed. */
@@ -126,13 +144,15 @@ async function answerJson(deps: ConcludeDeps, exchange: Exchange, dispatched: Of
   const bill = (await billFor(deps, exchange, dispatched)) ?? NOTHING_BILLED;
   const timing = timingOf(exchange, firstByteAt);
   const body = jsonBody(dispatched.body, deployment, bill, timing);
-  const headers = {
-    'Content-Type': 'application/json; charset=utf-8',
-    ...providerHeaders(deployment, answer, exchange.requestId, exchange.choice.explored),
-    ...costHeaders(bill.costPicoUsd, bill.costMsat, 'settled'),
-    'X-Pura-Charged-Msat': bill.chargeMsat.toString(),
-  };
-  const sealed = exchange.repeatable?.seal({ status: 200, headers, stream: false, body });
+  const lasting = [
+    'Content-Type',
+    'application/json; charset=utf-8',
+    ...providerHead(deployment, answer, exchange.requestId, exchange.choice.explored),
+    ...costHead(bill.costPicoUsd, bill.costMsat, 'settled'),
+    'X-Pura-Charged-Msat',
+    bill.chargeMsat.toString(),
+  ];
+  const sealed = exchange.repeatable?.seal({ status: 200, headers: storedHeaders(lasting, exchange), stream: false, body });
   const settled = await settle(deps, held(exchange), bill, { answer: sealed, unlessLate: true });
   if (settled.state !== 'settled') {
     record(deps, exchange, 'unsettled', 503, deployment, NOTHING_BILLED, answer, timing);
@@ -141,7 +161,14 @@ async function answerJson(deps: ConcludeDeps, exchange: Exchange, dispatched: Of
   correctTokens(deps, exchange, bill);
   record(deps, exchange, 'ok', 200, deployment, bill, answer, timing);
   exchange.res
-    .writeHead(200, { ...headers, ...exchange.ticket.headers, ...accountHeaders(settled.verdict), 'Content-Length': body.length })
+    .writeHead(200, [
+      ...exchange.head,
+      ...lasting,
+      ...headOf(exchange.ticket.headers),
+      ...accountHead(settled.verdict),
+      'Content-Length',
+      String(body.length),
+    ])
     .end(body);
 }
 
@@ -154,7 +181,12 @@ async function finishStream(deps: ConcludeDeps, exchange: Exchange, dispatched: 
   const whole = end.reason === 'complete';
   const tail = whole && request.includeUsage && bill ? usageChunk(end.usageChunk, requestId, deployment, bill, timing) : Buffer.alloc(0);
   const kept = whole ? exchange.kept?.bytes() : null;
-  const stored = kept && { status: 200, headers: streamReplayHead(exchange, dispatched), stream: true, body: Buffer.concat([kept, tail]) };
+  const stored = kept && {
+    status: 200,
+    headers: storedHeaders(lastingStreamHead(exchange, deployment, answer), exchange),
+    stream: true,
+    body: Buffer.concat([kept, tail]),
+  };
   const settled = await settle(deps, held(exchange), bill, {
     answer: stored ? exchange.repeatable?.seal(stored) : undefined,
     maybeSwept: end.reason === 'lease_lost',
@@ -188,15 +220,8 @@ function closingComment({ requestId, hold }: Exchange, settled: Settled, bill: B
   return settledComment({ ...bill, chargedMsat, availableMsat, funding: hold.funding ?? 'wallet', requestId });
 }
 
-function streamReplayHead(exchange: Exchange, { deployment, answer }: Of<'stream'>): Headers {
-  const head = streamHead(exchange, deployment, answer);
-  for (const name in head) if (/^X-Pura-(Balance|Budget|Free-|RateLimit)/.test(name)) delete head[name];
-  return head;
-}
-
-function headersOf(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer, verdict: HoldVerdict): Headers {
-  const { requestId, choice, ticket } = exchange;
-  return { ...providerHeaders(deployment, answer, requestId, choice.explored), ...ticket.headers, ...accountHeaders(verdict) };
+function storedHeaders(lasting: Head, { hold }: Exchange): ReturnType<typeof headersOf> {
+  return headersOf([...lasting, 'X-Pura-Funding', hold.funding ?? 'wallet']);
 }
 
 function held({ requestId, key, hold, lease }: Exchange) {

@@ -6,6 +6,7 @@ import { usageFromWire } from '../pricing/usage.ts';
 import type { Usage } from '../pricing/rate-card.ts';
 import type { Deployment } from '../routing/deployment.ts';
 import type { Observation, ProviderHealth } from '../routing/health.ts';
+import type { Cancellation } from './cancellation.ts';
 import { collectBody, relayStream, type StreamEnd } from './relay.ts';
 import type { ChatRequest } from './request.ts';
 import { countOutputTokens } from './tokens.ts';
@@ -21,17 +22,13 @@ export interface Dispatch {
   accountHash: string;
   clientRequestId: string | undefined;
   lease: Lease;
-  /** Aborts once the client has left, the lease is lost, the time is up or the gateway stops; the reason says which. */
-  signal: AbortSignal;
+  cancellation: Cancellation;
   firstByteTimeoutMs: number;
   health: ProviderHealth;
   writeStreamHead: (deployment: Deployment, answer: UpstreamAnswer) => void;
   checkpoint: (deployment: Deployment, deliveredTokens: number) => Promise<boolean>;
   keep?: ((events: Buffer) => void) | undefined;
 }
-
-/** Why a request under way is given up; the reason of the abort signal. */
-export type AbortReason = 'client_gone' | 'lease_lost' | 'time_limit' | 'shutdown';
 
 interface Leg {
   deployment: Deployment;
@@ -63,13 +60,13 @@ const SSE_TYPE = /^text\/event-stream\b/i;
 export async function dispatch(d: Dispatch): Promise<Dispatched> {
   const attempts: string[] = [];
   for (const deployment of d.candidates) {
-    if (d.signal.aborted || !d.lease.held()) break;
+    if (d.cancellation.reason || !d.lease.held()) break;
     const leg: Leg = { deployment, dispatchedAt: performance.now() };
     const result = await attempt(d, leg);
     // What we ended ourselves says nothing about the provider.
-    if (!d.signal.aborted) d.health.observe(deployment.provider.id, observationOf(result, leg));
+    if (!d.cancellation.reason) d.health.observe(deployment.provider.id, observationOf(result, leg));
     if (result.kind !== 'failed') return result;
-    if ((d.signal.reason as AbortReason | undefined) === 'client_gone') return { ...leg, kind: 'client_gone' };
+    if (d.cancellation.reason === 'client_gone') return { ...leg, kind: 'client_gone' };
     attempts.push(`${deployment.provider.id}: ${result.reason}`);
   }
   return { kind: 'failed', attempts };
@@ -86,8 +83,7 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
   const { deployment } = leg;
   const { request } = d;
   const controller = new AbortController();
-  const onAbort = () => controller.abort(d.signal.reason);
-  d.signal.addEventListener('abort', onAbort, { once: true });
+  d.cancellation.onCancel = () => controller.abort(d.cancellation.reason);
   let silent = false;
   const silence = setTimeout(() => {
     silent = true;
@@ -108,7 +104,7 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
     return { kind: 'failed', reason: silent ? 'timeout' : error.kind };
   } finally {
     clearTimeout(silence);
-    d.signal.removeEventListener('abort', onAbort);
+    d.cancellation.onCancel = undefined;
   }
 }
 

@@ -5,7 +5,8 @@ import type { PicoUsdPerMsat } from '../ledger/amount.ts';
 import type { HoldVerdict } from '../ledger/hold.ts';
 import type { Lease } from '../ledger/lease.ts';
 import type { Choice } from '../routing/candidates.ts';
-import type { AbortReason } from './dispatch.ts';
+import type { Head } from './answer.ts';
+import type { Cancellation } from './cancellation.ts';
 import type { Quote } from './quote.ts';
 import type { ChatRequest } from './request.ts';
 import { MAX_STORED_BYTES, type Repeatable } from './stored-answer.ts';
@@ -14,6 +15,8 @@ import { MAX_STORED_BYTES, type Repeatable } from './stored-answer.ts';
 export interface Call {
   requestId: string;
   res: ServerResponse;
+  /** What the head of every answer to it says. Nothing is set on `res`. */
+  head: Head;
   path: string;
   request: ChatRequest;
   key: ApiKey;
@@ -31,15 +34,10 @@ export interface Exchange extends Call {
   hold: HoldVerdict;
   ticket: RateLimitTicket;
   lease: Lease;
-  abort: AbortController;
+  cancellation: Cancellation;
   repeatable: Repeatable | null;
   /** What of a stream was sent, where a repeat may ask for it. */
   kept: Kept | null;
-}
-
-/** Why a request under way is given up, if it is. */
-export function abortReason({ abort }: Exchange): AbortReason | undefined {
-  return abort.signal.reason as AbortReason | undefined;
 }
 
 /** A copy of a stream, as long as it is small enough to be stored. */

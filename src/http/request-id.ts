@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto';
-import type { RequestHandler } from 'express';
+import type { RequestHandler, Response } from 'express';
 import { v7 } from 'uuid';
 
 const RANDOM_BYTES = 16;
@@ -7,16 +7,27 @@ const RANDOM_BYTES = 16;
 const random = new Uint8Array(RANDOM_BYTES * 256);
 let used = random.length;
 
-/** Gives every request its id, which is also its usage record's, its hold's and its charge's: `res.locals.requestId` and `X-Pura-Request-Id`. */
+/** Gives every request its id, and sets what every answer says. */
 export const requestId: RequestHandler = (_req, res, next) => {
-  const id = newRequestId();
-  res.locals['requestId'] = id;
-  res.setHeader('X-Pura-Request-Id', id);
-  // The one that the OpenAI clients show in their errors; an OpenAI upstream's own takes its place.
-  res.setHeader('x-request-id', id);
-  res.setHeader('X-Content-Type-Options', 'nosniff');
+  setHeaders(res, identify(res));
   next();
 };
+
+/**
+ * Gives a request its id, which is also its usage record's, its hold's and its charge's: in `res.locals.requestId`. Returns the names and
+ * values, in turn, that the head of every answer to it carries.
+ */
+export function identify(res: Response): string[] {
+  const id = newRequestId();
+  res.locals['requestId'] = id;
+  return ['X-Pura-Request-Id', id, 'X-Content-Type-Options', 'nosniff'];
+}
+
+/** Sets the head of an answer that comes from no provider. `x-request-id` is what the OpenAI clients show in their errors. */
+export function setHeaders(res: Response, head: readonly string[]): void {
+  for (let index = 0; index < head.length; index += 2) res.setHeader(head[index] ?? '', head[index + 1] ?? '');
+  res.setHeader('x-request-id', res.locals['requestId'] as string);
+}
 
 /** A UUID of version 7 (RFC 9562): ids of later milliseconds sort after earlier ones. */
 export function newRequestId(): string {

@@ -57,6 +57,22 @@ describe('a gateway that stops', () => {
     expect((await holdsOf(database.pool, key.accountId)).map(({ state }) => state)).toEqual(['posted', 'posted']);
   });
 
+  it('refuses what still comes in, telling under which id', async () => {
+    const { newKey, post, server, close } = await start('30');
+    const key = await newKey();
+    await server.gateway.close();
+    const answer = await post(PATH, chat(), key);
+    expect(answer.status).toBe(503);
+    expect(Object.fromEntries(answer.headers)).toMatchObject({
+      connection: 'close',
+      'retry-after': '1',
+      'x-pura-request-id': expect.stringMatching(/^[0-9a-f-]{36}$/),
+      'x-request-id': answer.headers.get('x-pura-request-id'),
+    });
+    expect(await answer.json()).toMatchObject({ error: { code: 'overloaded' } });
+    await close();
+  });
+
   it('ends them past the grace: what was delivered is charged, the rest is released', async () => {
     const { newKey, post, close } = await start('0');
     const key = await newKey();
