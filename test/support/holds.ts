@@ -25,7 +25,11 @@ export interface TestLedger {
   close(): Promise<void>;
 }
 
-export function openLedger({ connectionString }: TestDatabase, limits: Partial<HoldLimits> = {}, { max = 6 } = {}): TestLedger {
+export function openLedger(
+  { connectionString }: Pick<TestDatabase, 'connectionString'>,
+  limits: Partial<HoldLimits> = {},
+  { max = 6 } = {},
+): TestLedger {
   const pool = createPool({ connectionString, max, pipeline: true });
   const holds = new Holds(pool, { ...LIMITS, instanceId: randomUUID(), ...limits });
   return {
