@@ -4,7 +4,7 @@ import { isConnectionLost, NotConnectedError, type Pool, type PoolClient } from 
 /**
  * Statements one after the other on one connection of a pool, each sent without waiting for the answers to those before, so that the
  * database goes from one to the next without a pause. Each is a transaction of its own: one that fails does not touch the next. The
- * connection goes back to the pool when nothing is under way.
+ * connection goes back to the pool when nothing has been under way for a turn of the event loop.
  */
 export class Pipeline {
   readonly #pool: Pool;
@@ -32,7 +32,8 @@ export class Pipeline {
       throw error;
     } finally {
       this.#underWay--;
-      if (this.#underWay === 0 && this.#client) this.#leave(this.#client);
+      // Not at once: whoever is told of this may have the next one ready, and a pool gives connections out only a tick later.
+      if (this.#underWay === 0) setImmediate(() => this.#rest());
     }
   }
 
@@ -50,6 +51,10 @@ export class Pipeline {
       if (this.#connecting === connecting) this.#connecting = undefined;
       throw new NotConnectedError('no connection to the database', { cause: error });
     }
+  }
+
+  #rest(): void {
+    if (this.#underWay === 0 && this.#client) this.#leave(this.#client);
   }
 
   /** Gives the connection back, or up where it has broken. */
