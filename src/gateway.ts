@@ -34,6 +34,7 @@ import { chooseCandidates, type Choice } from './routing/candidates.ts';
 import type { Deployment } from './routing/deployment.ts';
 import type { ProviderHealth } from './routing/health.ts';
 import type { Models } from './routing/models.ts';
+import { Roster } from './roster.ts';
 import { deriveKey } from './secrets.ts';
 
 export interface GatewayDeps {
@@ -69,7 +70,7 @@ export interface InferencePath {
 export class Gateway {
   readonly #deps: GatewayDeps;
   readonly #accountHashes = new WeakMap<ApiKey, string>();
-  readonly #underWay = new Set<Exchange>();
+  readonly #underWay = new Roster<Cancellation>();
   readonly #openStreams: OpenStreams;
   /** Requests that have come in and are not answered, dispatched or not. */
   #inside = 0;
@@ -94,7 +95,7 @@ export class Gateway {
 
   /** Ends every request under way: what was delivered is charged, the rest is released. */
   stop(): void {
-    for (const { cancellation } of this.#underWay) cancellation.cancel('shutdown');
+    for (const cancellation of this.#underWay) cancellation.cancel('shutdown');
   }
 
   /** Answers one chat-completions request. Rejects with what the client is to be told, as long as nothing was sent. */
@@ -166,7 +167,7 @@ export class Gateway {
   }
 
   async #carryOut(exchange: Exchange): Promise<void> {
-    this.#underWay.add(exchange);
+    this.#underWay.add(exchange.cancellation);
     try {
       const dispatched = await dispatch(this.#dispatchOf(exchange));
       await conclude(this.#deps, exchange, dispatched);
@@ -175,7 +176,7 @@ export class Gateway {
       if (!(error instanceof GatewayError)) exchange.lease.end();
       throw error;
     } finally {
-      this.#underWay.delete(exchange);
+      this.#underWay.delete(exchange.cancellation);
     }
   }
 

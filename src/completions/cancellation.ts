@@ -1,3 +1,5 @@
+import type { Enrolled } from '../roster.ts';
+
 /** Why a request under way is given up. */
 export type AbortReason = 'client_gone' | 'lease_lost' | 'time_limit' | 'shutdown';
 
@@ -5,7 +7,8 @@ export type AbortReason = 'client_gone' | 'lease_lost' | 'time_limit' | 'shutdow
  * Whether and why a request under way is given up: once, for the first reason. In place of an AbortController, whose making and
  * listening cost more than anything else that happens once a request here; the exchange with the provider has one of those.
  */
-export class Cancellation {
+export class Cancellation implements Enrolled {
+  place = -1;
   /** Undefined as long as the request is not given up. */
   reason: AbortReason | undefined;
   #onCancel: (() => void) | undefined;

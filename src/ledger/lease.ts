@@ -1,5 +1,6 @@
 import type { Pool } from '../db/postgres.ts';
 import type { Logger } from '../log.ts';
+import { Roster, type Enrolled } from '../roster.ts';
 
 /**
  * The leases of the holds that this process owns. A hold whose lease has run out may be settled by any gateway's
@@ -26,8 +27,7 @@ export class Leases {
   readonly #pool: Pool;
   readonly #log: Logger;
   readonly #leaseMs: number;
-  readonly #renewedAt = new Map<string, number>();
-  readonly #onLost = new Map<string, () => void>();
+  readonly #owned = new Roster<OwnedLease>();
   #timer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> | undefined;
 
@@ -57,53 +57,74 @@ export class Leases {
    * @param onLost called at most once, when the lease could not be renewed in time.
    */
   take(requestId: string, since: number, onLost: () => void): Lease {
-    this.#renewedAt.set(requestId, since);
-    this.#onLost.set(requestId, onLost);
-    const limitMs = this.#leaseMs / 2;
-    return {
-      held: () => performance.now() - (this.#renewedAt.get(requestId) ?? -Infinity) < limitMs,
-      renewed: (at) => this.#renewed(requestId, at),
-      end: () => this.#forget(requestId),
-    };
+    const lease = new OwnedLease(this.#owned, { requestId, since, limitMs: this.#leaseMs / 2, onLost });
+    this.#owned.add(lease);
+    return lease;
   }
 
   /** One round of renewal; gives up those that are too old. */
   async renew(): Promise<void> {
     const since = performance.now();
     this.#giveUp();
-    const due = [...this.#onLost.keys()].filter((requestId) => since - (this.#renewedAt.get(requestId) ?? since) >= this.#leaseMs / 7);
-    if (due.length === 0) return;
+    const due = new Map<string, OwnedLease>();
+    for (const lease of this.#owned) if (since - lease.renewedAt >= this.#leaseMs / 7) due.set(lease.requestId, lease);
+    if (due.size === 0) return;
     try {
       const { rows } = await this.#pool.query<{ request_id: string }>({
         name: 'renew_leases',
         text: RENEW,
-        values: [due, this.#leaseMs / 1000],
+        values: [[...due.keys()], this.#leaseMs / 1000],
       });
-      for (const { request_id } of rows) this.#renewed(request_id, since);
+      for (const { request_id } of rows) due.get(request_id)?.renewed(since);
     } catch (error) {
-      this.#log.warn({ err: error, holds: due.length }, 'leases could not be renewed');
+      this.#log.warn({ err: error, holds: due.size }, 'leases could not be renewed');
     }
   }
 
   #giveUp(): void {
-    const now = performance.now();
-    for (const [requestId, onLost] of [...this.#onLost]) {
-      if (now - (this.#renewedAt.get(requestId) ?? -Infinity) < this.#leaseMs / 2) continue;
-      // Its age stays known, so that `held` goes on answering false until the owner ends it.
-      this.#onLost.delete(requestId);
-      this.#log.warn({ requestId }, 'lost the lease of a hold');
-      onLost();
+    for (const lease of this.#owned) {
+      if (lease.held()) continue;
+      this.#owned.delete(lease);
+      this.#log.warn({ requestId: lease.requestId }, 'lost the lease of a hold');
+      lease.onLost();
     }
   }
+}
 
-  /** Only forward, and never for one that was given up: its owner has stopped. */
-  #renewed(requestId: string, at: number): void {
-    const last = this.#renewedAt.get(requestId);
-    if (last !== undefined && at > last && this.#onLost.has(requestId)) this.#renewedAt.set(requestId, at);
+class OwnedLease implements Lease, Enrolled {
+  place = -1;
+  readonly requestId: string;
+  readonly onLost: () => void;
+  renewedAt: number;
+  readonly #owned: Roster<OwnedLease>;
+  readonly #limitMs: number;
+
+  constructor(owned: Roster<OwnedLease>, { requestId, since, limitMs, onLost }: LeaseTaken) {
+    this.#owned = owned;
+    this.requestId = requestId;
+    this.renewedAt = since;
+    this.#limitMs = limitMs;
+    this.onLost = onLost;
   }
 
-  #forget(requestId: string): void {
-    this.#renewedAt.delete(requestId);
-    this.#onLost.delete(requestId);
+  held(): boolean {
+    return performance.now() - this.renewedAt < this.#limitMs;
   }
+
+  /** Only forward, and never where it was given up: its owner has stopped. */
+  renewed(at: number): void {
+    if (at > this.renewedAt && this.#owned.has(this)) this.renewedAt = at;
+  }
+
+  end(): void {
+    this.#owned.delete(this);
+    this.renewedAt = -Infinity;
+  }
+}
+
+interface LeaseTaken {
+  requestId: string;
+  since: number;
+  limitMs: number;
+  onLost: () => void;
 }
