@@ -3,37 +3,45 @@ import { msat, picoUsd, type Msat, type PicoUsd } from './amount.ts';
 import type { Admission, Checkpoint, Funding, HoldVerdict, Settlement } from './hold.ts';
 import type { Placed, SortedBatch } from './sorted-batch.ts';
 
-/** What the function gives: arrays as PostgreSQL writes them, null for one of nothing. Their meaning is told where it is defined. */
-export type LedgerResult = Record<
-  | 'account_state'
-  | 'available'
-  | 'free_used'
-  | 'free_limit'
-  | 'funded'
-  | 'budget_key'
-  | 'budget_day'
-  | 'budget_left'
-  | 's_ord'
-  | 's_verdict'
-  | 's_funding'
-  | 's_key'
-  | 's_day'
-  | 's_held'
-  | 's_charged'
-  | 's_spent'
-  | 'c_kept'
-  | 'a_ord'
-  | 'a_held'
-  | 'a_cost'
-  | 'a_verdict'
-  | 'a_funding'
-  | 'a_tokens'
-  | 'a_available'
-  | 'a_free_used'
-  | 'a_budget_left'
-  | 'today',
-  string | null
->;
+/** What the function gives; each is told where the function is defined. */
+export const RESULT_NAMES = [
+  'account_state',
+  'available',
+  'free_used',
+  'free_limit',
+  'funded',
+  'budget_key',
+  'budget_day',
+  'budget_left',
+  's_ord',
+  's_verdict',
+  's_funding',
+  's_key',
+  's_day',
+  's_held',
+  's_charged',
+  's_spent',
+  'c_kept',
+  'a_ord',
+  'a_held',
+  'a_cost',
+  'a_verdict',
+  'a_funding',
+  'a_tokens',
+  'a_available',
+  'a_free_used',
+  'a_budget_left',
+  'today',
+] as const;
+
+/** Arrays as PostgreSQL writes them, empty for none. */
+export type LedgerResult = Record<(typeof RESULT_NAMES)[number], string>;
+
+/** @param answer the values in the order of `RESULT_NAMES`, with `|` between them. */
+export function resultOf(answer: string): LedgerResult {
+  const values = answer.split('|');
+  return Object.fromEntries(RESULT_NAMES.map((name, index) => [name, values[index] ?? ''])) as LedgerResult;
+}
 
 export type Verdicts = (HoldVerdict | typeof BUSY)[];
 /** How an account stands after a batch: what all of its rows tell. */
@@ -153,7 +161,7 @@ function readAdmissions(
   budgets: ReadonlyMap<string, PicoUsd>,
   verdicts: Verdicts,
 ): void {
-  const budgetDay = result.today ?? '';
+  const budgetDay = result.today;
   const held = listOf(result.a_held);
   const cost = listOf(result.a_cost);
   const verdict = listOf(result.a_verdict);
@@ -193,8 +201,8 @@ function readAdmissions(
 const NO_ELEMENTS: readonly string[] = [];
 
 /** The elements of a one-dimensional array of numbers, ids, dates or single words, none of which PostgreSQL quotes. */
-function listOf(array: string | null): readonly string[] {
-  return array === null || array === '{}' ? NO_ELEMENTS : array.slice(1, -1).split(',');
+function listOf(array: string): readonly string[] {
+  return array === '' || array === '{}' ? NO_ELEMENTS : array.slice(1, -1).split(',');
 }
 
 function wordOf(element: string | undefined): string | null {
