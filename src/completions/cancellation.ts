@@ -5,7 +5,7 @@ export type AbortReason = 'client_gone' | 'lease_lost' | 'time_limit' | 'shutdow
 
 /**
  * Whether and why a request under way is given up: once, for the first reason. In place of an AbortController, whose making and
- * listening cost more than anything else that happens once a request here; the exchange with the provider has one of those.
+ * listening cost more than anything else that happens once a request here.
  */
 export class Cancellation implements Enrolled {
   place = -1;

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Lease } from '../ledger/lease.ts';
+import { Abort } from '../providers/abort.ts';
 import { ProviderError } from '../providers/provider-error.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import { usageFromWire } from '../pricing/usage.ts';
@@ -82,22 +83,22 @@ function observationOf(result: Answered | Failed, { dispatchedAt }: Leg): Observ
 async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
   const { deployment } = leg;
   const { request } = d;
-  const controller = new AbortController();
-  d.cancellation.onCancel = () => controller.abort(d.cancellation.reason);
+  const abort = new Abort();
+  d.cancellation.onCancel = () => abort.abort();
   let silent = false;
   const silence = setTimeout(() => {
     silent = true;
-    controller.abort('time_limit');
+    abort.abort();
   }, d.firstByteTimeoutMs);
   try {
     const body = request.serialise(deployment, d.outputTokens, d.accountHash);
     const upstream = { path: '/chat/completions', body, stream: request.stream, clientRequestId: d.clientRequestId };
-    const answer = await deployment.provider.complete(upstream, controller.signal);
+    const answer = await deployment.provider.complete(upstream, abort);
     if (answer.status < 200 || answer.status > 299) return await refusalOf(leg, answer);
     if (!request.stream) return await readJson(leg, answer);
     if (!SSE_TYPE.test(String(answer.headers['content-type'] ?? '')))
       throw new ProviderError('protocol', 'the answer is not an event stream');
-    const streamed = await stream(d, leg, answer, controller, () => clearTimeout(silence));
+    const streamed = await stream(d, leg, answer, abort, () => clearTimeout(silence));
     return silent && streamed.kind === 'failed' ? { kind: 'failed', reason: 'timeout' } : streamed;
   } catch (error) {
     if (!(error instanceof ProviderError)) throw error;
@@ -108,18 +109,12 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
   }
 }
 
-async function stream(
-  d: Dispatch,
-  leg: Leg,
-  answer: UpstreamAnswer,
-  controller: AbortController,
-  onFirstByte: () => void,
-): Promise<Answered | Failed> {
+async function stream(d: Dispatch, leg: Leg, answer: UpstreamAnswer, abort: Abort, onFirstByte: () => void): Promise<Answered | Failed> {
   const { deployment } = leg;
   const end = await relayStream({
     answer,
     res: d.res,
-    abort: () => controller.abort('client_gone'),
+    abort: () => abort.abort(),
     lease: d.lease,
     writeHead: () => {
       onFirstByte();

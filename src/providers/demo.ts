@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Abort } from './abort.ts';
 import { demoAnswer, type DemoAnswer, type DemoChoice } from './demo-answer.ts';
 import type { BodyReader, Provider, UpstreamAnswer, UpstreamRequest } from './provider.ts';
 import { ProviderError } from './provider-error.ts';
@@ -22,8 +23,8 @@ export function createDemo(): Provider {
     id: 'demo',
     demo: true,
     passesHeaders: false,
-    complete: async ({ body, stream }: UpstreamRequest, signal: AbortSignal) => {
-      if (signal.aborted) throw new ProviderError('aborted', 'the request was aborted');
+    complete: async ({ body, stream }: UpstreamRequest, abort: Abort) => {
+      if (abort.aborted) throw new ProviderError('aborted', 'the request was aborted');
       const request = JSON.parse(body.toString()) as Record<string, unknown>;
       const answer = demoAnswer(request);
       const head: Head = {
@@ -33,7 +34,7 @@ export function createDemo(): Provider {
         system_fingerprint: 'demo',
       };
       const chunks = stream ? streamChunks(head, answer, request) : [JSON.stringify(jsonBody(head, answer))];
-      return new LocalAnswer(chunks, stream ? 'text/event-stream' : 'application/json', signal);
+      return new LocalAnswer(chunks, stream ? 'text/event-stream' : 'application/json', abort);
     },
     close: async () => {},
   };
@@ -90,13 +91,13 @@ class LocalAnswer implements UpstreamAnswer {
   readonly status = 200;
   readonly headers: UpstreamAnswer['headers'];
   readonly #chunks: Iterable<string>;
-  readonly #signal: AbortSignal;
+  readonly #abort: Abort;
   #goOn: (() => void) | undefined;
 
-  constructor(chunks: Iterable<string>, contentType: string, signal: AbortSignal) {
+  constructor(chunks: Iterable<string>, contentType: string, abort: Abort) {
     this.headers = { 'content-type': contentType };
     this.#chunks = chunks;
-    this.#signal = signal;
+    this.#abort = abort;
   }
 
   read(reader: BodyReader): void {
@@ -108,15 +109,14 @@ class LocalAnswer implements UpstreamAnswer {
   }
 
   async #deliver(reader: BodyReader): Promise<void> {
-    const onAbort = () => this.#goOn?.();
-    this.#signal.addEventListener('abort', onAbort, { once: true });
+    this.#abort.onAbort = () => this.#goOn?.();
     for (const chunk of this.#chunks) {
       await new Promise(setImmediate);
-      if (this.#signal.aborted) return reader.error(new ProviderError('aborted', 'the request was aborted'));
+      if (this.#abort.aborted) return reader.error(new ProviderError('aborted', 'the request was aborted'));
       const resumed = new Promise<void>((resolve) => (this.#goOn = resolve));
       if (!reader.data(Buffer.from(chunk))) await resumed;
     }
-    this.#signal.removeEventListener('abort', onAbort);
+    this.#abort.onAbort = undefined;
     reader.end();
   }
 }

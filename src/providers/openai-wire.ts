@@ -1,4 +1,5 @@
 import { Pool, type Dispatcher } from 'undici';
+import type { Abort } from './abort.ts';
 import type { BodyReader, Provider, UpstreamAnswer, UpstreamRequest } from './provider.ts';
 import { ProviderError, type ProviderErrorKind } from './provider-error.ts';
 
@@ -51,7 +52,7 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
     id,
     demo: false,
     passesHeaders,
-    complete({ path, body, stream, clientRequestId }: UpstreamRequest, signal: AbortSignal): Promise<UpstreamAnswer> {
+    complete({ path, body, stream, clientRequestId }: UpstreamRequest, abort: Abort): Promise<UpstreamAnswer> {
       const headers = [
         'content-type',
         'application/json',
@@ -63,8 +64,8 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
         ...(clientRequestId === undefined ? [] : ['x-client-request-id', clientRequestId]),
       ];
       return new Promise((resolve, reject) => {
-        if (signal.aborted) return reject(aborted());
-        const exchange = new Exchange(resolve, reject, signal, options.maxBodyBytes ?? MAX_BODY_BYTES);
+        if (abort.aborted) return reject(aborted());
+        const exchange = new Exchange(resolve, reject, abort, options.maxBodyBytes ?? MAX_BODY_BYTES);
         pool.dispatch({ method: 'POST', path: basePath + path, headers, body }, exchange);
       });
     },
@@ -78,9 +79,8 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   headers: UpstreamAnswer['headers'] = {};
   readonly #resolve: (answer: UpstreamAnswer) => void;
   readonly #reject: (reason: ProviderError) => void;
-  readonly #signal: AbortSignal;
+  readonly #abort: Abort;
   readonly #maxBodyBytes: number;
-  readonly #onAbort = () => this.#fail(aborted());
   #controller: Dispatcher.DispatchController | undefined;
   #reader: BodyReader | undefined;
   #unread: Buffer[] = [];
@@ -89,17 +89,12 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   #failure: ProviderError | undefined;
   #delivered = false;
 
-  constructor(
-    resolve: (answer: UpstreamAnswer) => void,
-    reject: (reason: ProviderError) => void,
-    signal: AbortSignal,
-    maxBodyBytes: number,
-  ) {
+  constructor(resolve: (answer: UpstreamAnswer) => void, reject: (reason: ProviderError) => void, abort: Abort, maxBodyBytes: number) {
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#signal = signal;
+    this.#abort = abort;
     this.#maxBodyBytes = maxBodyBytes;
-    signal.addEventListener('abort', this.#onAbort, { once: true });
+    abort.onAbort = () => this.#fail(aborted());
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -167,7 +162,7 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   /** Tells the reader how it ended, once both are known. */
   #finish(): void {
     if (!this.#ended && !this.#failure) return;
-    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#abort.onAbort = undefined;
     if (!this.#reader || this.#delivered) return;
     this.#delivered = true;
     if (this.#failure) this.#reader.error(this.#failure);

@@ -1,3 +1,5 @@
+import type { Abort } from './abort.ts';
+
 /** What the gateway needs of a provider of completions. Everything here speaks the OpenAI chat wire format. */
 
 /** The tiers that `model: "auto"` chooses from, cheapest first. */
@@ -48,9 +50,9 @@ export interface Provider {
   /**
    * Sends the request and resolves when the answer's status and headers are here, whatever the status.
    * Rejects with a `ProviderError` when there is no answer: connection refused or lost, time-out, abort.
-   * @param signal aborts the exchange at any time, also while the body flows.
+   * @param abort ends the exchange at any time, also while the body flows. The provider is the one that it tells.
    */
-  complete(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamAnswer>;
+  complete(request: UpstreamRequest, abort: Abort): Promise<UpstreamAnswer>;
   /** Closes idle connections. */
   close(): Promise<void>;
 }

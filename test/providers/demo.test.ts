@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import { Abort } from '../../src/providers/abort.ts';
 import { createDemo } from '../../src/providers/demo.ts';
 import type { UpstreamAnswer } from '../../src/providers/provider.ts';
 
-const NEVER = new AbortController().signal;
+const NEVER = new Abort();
 const hello = { model: 'demo-premium', messages: [{ role: 'user', content: 'Hello there' }] };
 const weatherTool = {
   type: 'function',
@@ -170,10 +171,10 @@ describe('the demo provider', () => {
   });
 
   it('stops at an abort, also while its reader is slow', async () => {
-    const abort = new AbortController();
+    const abort = new Abort();
     const answer = await createDemo().complete(
       { path: '/chat/completions', body: Buffer.from(JSON.stringify(hello)), stream: true },
-      abort.signal,
+      abort,
     );
     const failed = new Promise((_resolve, reject) => answer.read({ data: () => (abort.abort(), false), end: () => {}, error: reject }));
     await expect(failed).rejects.toMatchObject({ kind: 'aborted' });

@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { Abort } from '../../src/providers/abort.ts';
 import { createOpenAiWire, type OpenAiWireOptions } from '../../src/providers/openai-wire.ts';
 import type { BodyReader, Provider, UpstreamAnswer } from '../../src/providers/provider.ts';
 import { ProviderError } from '../../src/providers/provider-error.ts';
 import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
 
-const NEVER = new AbortController().signal;
+const NEVER = new Abort();
 const request = { path: '/chat/completions', body: Buffer.from('{"model":"fake"}'), stream: false };
 
 /** Reads a whole body; rejects as the reader is told. */
@@ -260,22 +261,24 @@ describe('the OpenAI wire', () => {
 
   describe('an abort', () => {
     it('before the request sends nothing', async () => {
-      await expect(connect().complete(request, AbortSignal.abort())).rejects.toMatchObject({ kind: 'aborted', retryable: false });
+      const abort = new Abort();
+      abort.abort();
+      await expect(connect().complete(request, abort)).rejects.toMatchObject({ kind: 'aborted', retryable: false });
       expect(upstream.requests).toHaveLength(0);
     });
 
     it('while connecting rejects at once, and nothing is sent', async () => {
-      const abort = new AbortController();
-      const answering = connect().complete(request, abort.signal);
+      const abort = new Abort();
+      const answering = connect().complete(request, abort);
       abort.abort();
       await expect(answering).rejects.toMatchObject({ kind: 'aborted' });
       expect(upstream.requests).toHaveLength(0);
     });
 
     it('before the answer hangs up on the upstream', async () => {
-      const abort = new AbortController();
+      const abort = new Abort();
       const held = upstream.hold();
-      const answering = connect().complete(request, abort.signal);
+      const answering = connect().complete(request, abort);
       const exchange = await held;
       abort.abort();
       await expect(answering).rejects.toMatchObject({ kind: 'aborted' });
@@ -283,9 +286,9 @@ describe('the OpenAI wire', () => {
     });
 
     it('within the body hangs up, and tells the reader once', async () => {
-      const abort = new AbortController();
+      const abort = new Abort();
       const held = upstream.hold();
-      const answering = connect().complete(request, abort.signal);
+      const answering = connect().complete(request, abort);
       const exchange = await held;
       exchange.startStream();
       const reader = new RecordingReader();
@@ -298,9 +301,9 @@ describe('the OpenAI wire', () => {
     });
 
     it('between head and reading is told to the reader when it comes', async () => {
-      const abort = new AbortController();
+      const abort = new Abort();
       const held = upstream.hold();
-      const answering = connect().complete(request, abort.signal);
+      const answering = connect().complete(request, abort);
       const exchange = await held;
       exchange.startStream();
       const answer = await answering;
@@ -310,8 +313,8 @@ describe('the OpenAI wire', () => {
     });
 
     it('after the end changes nothing', async () => {
-      const abort = new AbortController();
-      const answer = await connect().complete(request, abort.signal);
+      const abort = new Abort();
+      const answer = await connect().complete(request, abort);
       const body = await readAll(answer);
       abort.abort();
       expect(body.length).toBeGreaterThan(0);
