@@ -16,6 +16,7 @@ export const msat = (value: bigint): Msat => value as Msat;
 export const picoUsd = (value: bigint): PicoUsd => value as PicoUsd;
 
 const PICO_PER_USD = 1_000_000_000_000n;
+const PICO_NUMBER = Number(PICO_PER_USD);
 
 /** Integer division that rounds up, for values of 0 and above: the one place where money is rounded. */
 export function divideRoundingUp(numerator: bigint, denominator: bigint): bigint {
@@ -61,13 +62,19 @@ export function picoUsdFromUsd(usd: number | string): PicoUsd {
 export function formatUsd(amount: PicoUsd): string {
   const sign = amount < 0n ? '-' : '';
   const digits = (amount < 0n ? -amount : amount).toString().padStart(13, '0');
-  const fraction = digits.slice(-12).replace(/0+$/, '');
-  return sign + digits.slice(0, -12) + (fraction && `.${fraction}`);
+  let end = digits.length;
+  while (end > digits.length - 12 && digits.charCodeAt(end - 1) === ZERO) end--;
+  const whole = digits.slice(0, -12);
+  return end === digits.length - 12 ? sign + whole : `${sign}${whole}.${digits.slice(-12, end)}`;
 }
 
-/** `amount` as a JSON number of USD. */
+const ZERO = '0'.charCodeAt(0);
+
+/** `amount` as a JSON number of USD: the one nearest to it. */
 export function usdNumber(amount: PicoUsd): number {
-  return Number(formatUsd(amount));
+  const number = Number(amount);
+  // Both are exact then, and division rounds to the nearest.
+  return Number.isSafeInteger(number) ? number / PICO_NUMBER : Number(formatUsd(amount));
 }
 
 /** Whole satoshis in `amount`, rounded down. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import {
   btcUsdFromExchangeRate,
   divideRoundingUp,
@@ -65,6 +66,15 @@ describe('money', () => {
     expect(formatUsd(picoUsd(amount))).toBe(text);
     expect(usdNumber(picoUsd(amount))).toBe(Number(text));
     expect(amount < 0n || picoUsdFromUsd(text) === amount).toBe(true);
+  });
+
+  it('gives the number nearest to the amount, whatever its size', () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }), fc.bigInt({ min: 0n, max: 62n }), (large, shift) => {
+        const amount = picoUsd(large >> shift);
+        expect(usdNumber(amount)).toBe(Number(formatUsd(amount)));
+      }),
+    );
   });
 
   it.each([
