@@ -126,12 +126,12 @@ export class Gateway {
     if (!payer && !keyless) throw new GatewayError('invalid_api_key');
     const body = await readBody(req, config.BODY_LIMIT_MB * 1024 * 1024);
     refuseOtherTypes(req);
-    const bodySha256 = hash('sha256', body, 'buffer');
-    head.push('X-Pura-Body-Sha256', bodySha256.toString('hex'));
+    const bodySha256 = hash('sha256', body, 'hex');
+    head.push('X-Pura-Body-Sha256', bodySha256);
     const rate = exchangeRate.current();
     const wishes = readWishes(req, rate);
     const request = parseChatRequest(body, { streamDefault, allowParameters: models.allowParameters });
-    const idempotency = idempotencyKeyOf(req.headers['idempotency-key'], path, bodySha256);
+    const idempotency = idempotencyKeyOf(req.headers['idempotency-key'], path, Buffer.from(bodySha256, 'hex'));
     if (wishes.clientRequestId) head.push('X-Client-Request-Id', wishes.clientRequestId);
     if (request.routing.quality) head.push('X-Pura-Quality', request.routing.quality);
     if (!payer || 'unpaid' in payer) throw await this.#askToPay(req, { request, rate }, wishes, payer);
@@ -196,9 +196,9 @@ export class Gateway {
     maxCostPicoUsd: PicoUsd | null,
   ): Promise<{ candidates: readonly Deployment[]; quote: Quote }> {
     const { DEFAULT_MAX_TOKENS: defaultMaxTokens, markupBasisPoints } = this.#deps.config;
-    const quoteOver = async (some: readonly Deployment[]) => quoteFor(request, some, { defaultMaxTokens, markupBasisPoints });
+    const quoteOver = (some: readonly Deployment[]) => quoteFor(request, some, { defaultMaxTokens, markupBasisPoints });
     if (maxCostPicoUsd !== null && candidates.length > 1) {
-      const quotes = await Promise.all(candidates.map((candidate) => quoteOver([candidate])));
+      const quotes = await Promise.all(candidates.map(async (candidate) => quoteOver([candidate])));
       const covered = candidates.filter((_, index) => {
         const own = quotes[index];
         return own !== undefined && costBound(own, own.leastTokens) <= maxCostPicoUsd;

@@ -100,6 +100,8 @@ export class RateLimit {
 
   #holder(name: string, second: number): Holder {
     let holder = this.#holders.get(name);
+    // Once a second is enough to keep the order, which goes by seconds.
+    if (holder?.requests.second === second) return holder;
     if (holder) this.#holders.delete(name);
     else holder = { requests: new SlidingWindow(second), tokens: new SlidingWindow(second) };
     this.#holders.set(name, holder);

@@ -120,13 +120,13 @@ async function giveBack(deps: { pool: Pool; log: Logger }, { accountId, requestI
   deps.log.error({ requestId }, 'the charge of an answer that was not delivered could not be refunded');
 }
 
-/** What `promise` resolves to within `limitMs`, else null. Without a timer where it is quick. */
-async function firstOf<T>(promise: Promise<T>, limitMs: number): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<null>((resolve) => (timer = setTimeout(() => resolve(null), limitMs)));
-  try {
-    return await Promise.race([promise, limit]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** What `promise`, which never rejects, resolves to within `limitMs`; else null. */
+function firstOf<T>(promise: Promise<T>, limitMs: number): Promise<T | null> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, limitMs, null);
+    void promise.then((value) => {
+      clearTimeout(timer);
+      resolve(value);
+    });
+  });
 }
