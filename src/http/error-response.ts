@@ -1,5 +1,5 @@
 import type { ErrorRequestHandler, Response } from 'express';
-import { isConnectionLost } from '../db/postgres.ts';
+import { isConnectionLost, isPassing } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 
@@ -34,7 +34,7 @@ export function publicError(thrown: unknown): GatewayError {
   // Express and its router throw these for paths and proxies' headers that cannot be decoded.
   if (typeof status === 'number' && status >= 400 && status < 500) return new GatewayError('invalid_request', { cause: thrown });
   if (code === LOCK_NOT_AVAILABLE) return new GatewayError('overloaded', { retryAfter: 1, cause: thrown });
-  if (isConnectionLost(thrown)) {
+  if (isConnectionLost(thrown) || isPassing(thrown)) {
     return new GatewayError('database_unavailable', { retryAfter: RETRY_AFTER_DATABASE_SECONDS, cause: thrown });
   }
   return new GatewayError('internal_error', { cause: thrown });

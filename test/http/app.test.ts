@@ -155,6 +155,9 @@ describe('what a handler throws', () => {
   it.each([
     ['database_unavailable', Object.assign(new Error('x'), { code: 'ECONNREFUSED' })],
     ['database_unavailable', Object.assign(new Error('x'), { code: '57P01' })],
+    // Its disk is full; a statement took too long.
+    ['database_unavailable', Object.assign(new Error('x'), { code: '53100' })],
+    ['database_unavailable', Object.assign(new Error('x'), { code: '57014' })],
     ['overloaded', Object.assign(new Error('x'), { code: '55P03' })],
   ])('is %s where the database is the reason', async (code, error) => {
     chat = () => Promise.reject(error);
