@@ -13,6 +13,7 @@ import {
 } from '../support/fake-provider.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { accountOf, holdsOf } from '../support/ledger.ts';
+import { randomFrom } from '../support/random.ts';
 import { until } from '../support/until.ts';
 
 /** Another mix: `PURA_SEED=7 npm test -- random-mix`. */
@@ -41,17 +42,6 @@ afterAll(async () => {
   await upstream.close();
   await database.drop();
 });
-
-/** Numbers from 0 to 1 that look random and are the same for the same seed (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 const random = randomFrom(SEED);
 const oneOf = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)] as T;
