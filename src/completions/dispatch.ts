@@ -84,7 +84,7 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
   const { deployment } = leg;
   const { request } = d;
   const abort = new Abort();
-  d.cancellation.onCancel = () => abort.abort();
+  d.cancellation.onAbort = () => abort.abort();
   let silent = false;
   const silence = setTimeout(() => {
     silent = true;
@@ -105,7 +105,7 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
     return { kind: 'failed', reason: silent ? 'timeout' : error.kind };
   } finally {
     clearTimeout(silence);
-    d.cancellation.onCancel = undefined;
+    d.cancellation.onAbort = undefined;
   }
 }
 

@@ -47,6 +47,15 @@ export type Verdicts = (HoldVerdict | typeof BUSY)[];
 /** How an account stands after a batch: what all of its rows tell. */
 type Standing = Pick<HoldVerdict, 'availableMsat' | 'freeUsed' | 'freeLimit' | 'funded'>;
 
+/** What the function gave, and what is taken from it for all rows. */
+interface Answer {
+  result: LedgerResult;
+  /** By the account's place; undefined for those whose lock was not had. */
+  standings: readonly (Standing | undefined)[];
+  /** By `budgetName`. */
+  budgets: ReadonlyMap<string, PicoUsd>;
+}
+
 const NOTHING: HoldVerdict = {
   verdict: 'unknown_account',
   funding: null,
@@ -65,8 +74,7 @@ const NOTHING: HoldVerdict = {
 /** The verdicts of a batch's rows, in their order in it. */
 export function verdictsOf(batch: SortedBatch, result: LedgerResult): Verdicts {
   const states = listOf(result.account_state);
-  const standings = standingsOf(batch.accounts, states, result);
-  const budgets = budgetsOf(result);
+  const answer = { result, standings: standingsOf(batch.accounts, states, result), budgets: budgetsOf(result) };
   const verdicts: Verdicts = [];
   const { settlements, checkpoints, admissions } = batch;
   if (states.length > 0) {
@@ -74,9 +82,9 @@ export function verdictsOf(batch: SortedBatch, result: LedgerResult): Verdicts {
       verdicts[index] = states[account] === 'busy' ? BUSY : NOTHING;
     }
   }
-  readSettlements(settlements, result, standings, budgets, verdicts);
-  readCheckpoints(checkpoints, result, standings, verdicts);
-  readAdmissions(admissions, result, standings, budgets, verdicts);
+  readSettlements(settlements, answer, verdicts);
+  readCheckpoints(checkpoints, answer, verdicts);
+  readAdmissions(admissions, answer, verdicts);
   return verdicts;
 }
 
@@ -110,13 +118,7 @@ function budgetName(keyId: string, day: string): string {
   return `${keyId} ${day}`;
 }
 
-function readSettlements(
-  settlements: readonly Placed<Settlement>[],
-  result: LedgerResult,
-  standings: readonly (Standing | undefined)[],
-  budgets: ReadonlyMap<string, PicoUsd>,
-  verdicts: Verdicts,
-): void {
+function readSettlements(settlements: readonly Placed<Settlement>[], { result, standings, budgets }: Answer, verdicts: Verdicts): void {
   const verdict = listOf(result.s_verdict);
   const funding = listOf(result.s_funding);
   const key = listOf(result.s_key);
@@ -142,25 +144,14 @@ function readSettlements(
   });
 }
 
-function readCheckpoints(
-  checkpoints: readonly Placed<Checkpoint>[],
-  result: LedgerResult,
-  standings: readonly (Standing | undefined)[],
-  verdicts: Verdicts,
-): void {
+function readCheckpoints(checkpoints: readonly Placed<Checkpoint>[], { result, standings }: Answer, verdicts: Verdicts): void {
   const kept = new Set(listOf(result.c_kept));
   checkpoints.forEach(({ index, account }, at) => {
     if (standings[account]) verdicts[index] = { ...NOTHING, verdict: kept.has(String(at + 1)) ? 'kept' : 'gone' };
   });
 }
 
-function readAdmissions(
-  admissions: readonly Placed<Admission>[],
-  result: LedgerResult,
-  standings: readonly (Standing | undefined)[],
-  budgets: ReadonlyMap<string, PicoUsd>,
-  verdicts: Verdicts,
-): void {
+function readAdmissions(admissions: readonly Placed<Admission>[], { result, standings, budgets }: Answer, verdicts: Verdicts): void {
   const budgetDay = result.today;
   const held = listOf(result.a_held);
   const cost = listOf(result.a_cost);

@@ -1,6 +1,6 @@
 /**
- * Ends one exchange with a provider, once. In place of an AbortController, whose making costs several times as much as the rest of an
- * exchange's bookkeeping, and which is seldom used.
+ * Ends something that goes on, an exchange with a provider for one: once. In place of an AbortController, whose making and listening cost
+ * several times as much as the rest of an exchange's bookkeeping, and which is seldom used.
  */
 export class Abort {
   aborted = false;
