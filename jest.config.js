@@ -8,7 +8,7 @@ export default {
   extensionsToTreatAsEsm: ['.ts'],
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
-  // Many tests wait for a process, a lease or a lock: two cores have room for a third.
-  maxWorkers: 3,
+  // Many tests wait for a process, a lease or a lock: two cores have room for four.
+  maxWorkers: 4,
   testTimeout: 30_000,
 };

@@ -3,9 +3,7 @@ import type { Notifications } from '../db/notify.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { createLndWallet } from './lnd.ts';
 import { reasonOf } from './lnd-failure.ts';
-import { createNwcWallet } from './nwc.ts';
 import { SimulatedWallet } from './simulated.ts';
 import type { Wallet } from './wallet.ts';
 
@@ -19,7 +17,8 @@ export interface OpenWalletDeps {
 
 /**
  * The wallet that LIGHTNING_BACKEND names. A node that is away is no reason to fail once the database knows it;
- * else throws ConfigError that tells what is wrong.
+ * else throws ConfigError that tells what is wrong. The libraries of the others are not loaded: LND's alone takes a
+ * fifth of a start.
  */
 export async function openWallet(config: Config, deps: OpenWalletDeps): Promise<Wallet> {
   switch (config.LIGHTNING_BACKEND) {
@@ -34,12 +33,14 @@ export async function openWallet(config: Config, deps: OpenWalletDeps): Promise<
 
 async function openNwc({ NWC_URL }: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
   if (!NWC_URL) throw new ConfigError('NWC_URL is required with LIGHTNING_BACKEND nwc');
+  const { createNwcWallet } = await import('./nwc.ts');
   return createNwcWallet({ url: NWC_URL, pool, log });
 }
 
 async function openLnd(config: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
   const { LND_SOCKET, LND_MACAROON, LND_CERT, LND_PRIVATE_HINTS, WITHDRAWALS } = config;
   if (!LND_SOCKET || !LND_MACAROON) throw new ConfigError('LND_SOCKET and LND_MACAROON are required with LIGHTNING_BACKEND lnd');
+  const { createLndWallet } = await import('./lnd.ts');
   try {
     return await createLndWallet({
       socket: LND_SOCKET,

@@ -1,12 +1,15 @@
 import { CLUSTER_VARIABLE } from './database.ts';
+import { memoryDirectory } from './memory-directory.ts';
 import { startTestCluster, type TestCluster } from './test-cluster.ts';
 
 declare global {
   var testCluster: TestCluster | undefined;
 }
 
-/** Before the run: one PostgreSQL for all test files. Its address reaches the workers through the environment. */
+/** Before the run: a place for its files, and one PostgreSQL for all test files. The workers find both in their environment. */
 export default async function globalSetup(): Promise<void> {
+  const memory = memoryDirectory();
+  if (memory) process.env['TMPDIR'] ??= memory;
   globalThis.testCluster = await startTestCluster();
   process.env[CLUSTER_VARIABLE] = globalThis.testCluster.connectionString;
 }
