@@ -9,6 +9,12 @@ import { startServer, type RunningServer } from './start-server.ts';
 /** Ctrl-C reaches the gateway from the terminal and once more through npm: within this, a repeat is the same wish. */
 const SAME_WISH_MS = 500;
 
+/**
+ * How long a gateway that is replaced still takes requests on open connections, telling each to ask elsewhere from now
+ * on: a load balancer uses all that it needs within a second. Nobody is behind the terminal that Ctrl-C comes from.
+ */
+const LINGER_MS = 1000;
+
 /** The program: starts everything, and ends it in order on SIGTERM or SIGINT. A second wish for that ends it at once. */
 async function main(): Promise<void> {
   const bare = loadConfig();
@@ -34,7 +40,7 @@ async function main(): Promise<void> {
     stoppingSince = performance.now();
     log.info({ signal, underWay: server.gateway.underWay }, 'stopping');
     server
-      .close()
+      .close({ lingerMs: signal === 'SIGTERM' ? LINGER_MS : 0 })
       .then(() => database.stop())
       .then(
         () => process.exit(0),

@@ -15,7 +15,7 @@ import { createPool, type Pool } from './db/postgres.ts';
 import { Funding } from './funding.ts';
 import { Gateway } from './gateway.ts';
 import { createAuthenticate } from './http/authenticate.ts';
-import { createHttpServer } from './http/http-server.ts';
+import { createHttpServer, stopListening } from './http/http-server.ts';
 import { Payers } from './http/payers.ts';
 import { PaymentOffers } from './http/payment-offers.ts';
 import { auditJob } from './jobs/audit-ledger.ts';
@@ -56,10 +56,10 @@ export interface RunningServer {
   readonly funding: Funding;
   readonly wallet: Wallet;
   /**
-   * Takes no new request, lets those under way finish within the grace, ends the rest at what they delivered, and
-   * returns once everything is settled and closed.
+   * Takes no new connection and, after `lingerMs` for requests on those that are open, no new request; lets those under
+   * way finish within the grace, ends the rest at what they delivered, and returns once everything is settled and closed.
    */
-  close(): Promise<void>;
+  close(options?: { lingerMs?: number }): Promise<void>;
 }
 
 const FREE_STREAMS_AT_ONCE = 4;
@@ -110,8 +110,9 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
     gateway,
     funding,
     wallet,
-    async close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    async close({ lingerMs = 0 } = {}) {
+      const closed = new Promise<void>((resolve) => stopListening(server, resolve));
+      await atMost(lingerMs, closed);
       await drain(gateway, server, config.SHUTDOWN_GRACE_SECONDS * 1000);
       await Promise.all(jobs.map((job) => job.stop()));
       await atMost(SETTLE_LIMIT_MS, Promise.all([holds.drained(), recorder.flush(), withdrawing.drained()]));
@@ -218,7 +219,8 @@ function startJobs(
 
 /** Waits for the requests under way; past the grace, ends them. */
 async function drain(gateway: Gateway, server: Server, graceMs: number): Promise<void> {
-  server.closeIdleConnections();
+  // It takes none any more: this closes those that are idle.
+  server.close();
   const finished = gateway.close();
   await atMost(graceMs, finished);
   gateway.stop();

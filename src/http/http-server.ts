@@ -1,5 +1,14 @@
 import type { Express } from 'express';
-import { createServer, IncomingMessage, ServerResponse, STATUS_CODES, type Server } from 'node:http';
+import {
+  createServer,
+  IncomingMessage,
+  ServerResponse,
+  STATUS_CODES,
+  type OutgoingHttpHeader,
+  type OutgoingHttpHeaders,
+  type Server,
+} from 'node:http';
+import { Server as NetServer } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
 import { newRequestId } from './request-id.ts';
@@ -15,6 +24,8 @@ const LIMITS = {
   maxHeaderSize: 16 * 1024,
 };
 
+type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
+
 /**
  * An HTTP server whose requests and responses are Express's from their birth. Express gives every request and response
  * its own prototype; an object whose prototype is switched loses the engine's optimisations. Here there is nothing to
@@ -23,7 +34,20 @@ const LIMITS = {
  */
 export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = {}): Server {
   class PuraRequest extends IncomingMessage {}
-  class PuraResponse extends ServerResponse {}
+  class PuraResponse extends ServerResponse {
+    /** While the server stops, the client is told to ask again elsewhere. */
+    override writeHead(status: number, reason?: string | Headers, headers?: Headers): this {
+      if (!server.listening) this.shouldKeepAlive = false;
+      return super.writeHead(status, reason as string, headers);
+    }
+
+    /** An answer that was begun before could not tell: its connection ends with it. */
+    override end(...last: unknown[]): this {
+      const { socket } = this;
+      if (!server.listening && this.shouldKeepAlive) this.once('finish', () => socket?.end());
+      return super.end(...(last as []));
+    }
+  }
   app.request = adopt(app, PuraRequest.prototype, app.request);
   app.response = adopt(app, PuraResponse.prototype, app.response);
   const classes = { IncomingMessage: PuraRequest, ServerResponse: PuraResponse };
@@ -41,6 +65,14 @@ export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = 
     else socket.end(refusal(error.code), () => socket.destroy());
   });
   return server;
+}
+
+/**
+ * Takes no more connections, and keeps those that are open: a request may be on its way on any of them, from a load
+ * balancer that does not know yet. `Server.close` of node:http would cut those. Calls back when the last one is gone.
+ */
+export function stopListening(server: Server, onClosed: () => void): void {
+  NetServer.prototype.close.call(server, onClosed);
 }
 
 /** Puts what Express adds to requests (or responses) under the prototype of a subclass of Node's, to take its place. */

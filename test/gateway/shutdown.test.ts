@@ -1,9 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { once } from 'node:events';
+import { Client } from 'undici';
 import { chat, ownPromptTokens } from '../support/chat.ts';
 import { OpenStream, readStream } from '../support/chat-stream.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
-import { startGateway, type TestGateway } from '../support/gateway.ts';
+import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { holdsOf, settledHold } from '../support/ledger.ts';
 
 let database: TestDatabase;
@@ -31,6 +33,26 @@ async function start(graceSeconds: string): Promise<TestGateway> {
 
 const PATH = '/v1/chat/completions';
 
+/** One connection that stays open for as long as the gateway wants. */
+function connect(url: string, key: TestKey) {
+  const client = new Client(url);
+  let began = (): void => {};
+  const begun = new Promise<void>((resolve) => (began = resolve));
+  const disconnected = once(client, 'disconnect');
+  return {
+    begun,
+    disconnected,
+    close: () => client.close(),
+    async ask(members: object = {}) {
+      const headers = { 'content-type': 'application/json', authorization: `Bearer ${key.secret}` };
+      const answer = await client.request({ method: 'POST', path: PATH, headers, body: JSON.stringify(chat(members)) });
+      began();
+      await answer.body.text();
+      return { status: answer.statusCode, headers: answer.headers };
+    },
+  };
+}
+
 describe('a gateway that stops', () => {
   it('lets open streams and requests finish within the grace, and takes no new ones', async () => {
     const { newKey, post, close } = await start('30');
@@ -55,6 +77,44 @@ describe('a gateway that stops', () => {
     expect(await open.rest()).toMatchObject({ content: 'Hello and goodbye', done: true, error: undefined });
     expect((await answering).status).toBe(200);
     expect((await holdsOf(database.pool, key.accountId)).map(({ state }) => state)).toEqual(['posted', 'posted']);
+  });
+
+  it('serves what still comes on open connections while it lingers, and tells that they end', async () => {
+    const { newKey, server, url } = await start('30');
+    const client = connect(url, await newKey());
+    expect((await client.ask()).headers.connection).toBe('keep-alive');
+
+    // It waits no longer than for the last connection.
+    const closed = server.close({ lingerMs: 3_600_000 });
+    await expect(connect(url, await newKey()).ask()).rejects.toThrow('ECONNREFUSED');
+    expect(await client.ask()).toMatchObject({ status: 200, headers: { connection: 'close' } });
+    await closed;
+    await client.close();
+  });
+
+  it('closes the connection of a stream that was begun before, so that nothing more comes on it', async () => {
+    const { newKey, server, url } = await start('30');
+    const key = await newKey();
+    const [heldStream, heldJson] = [upstream.hold(), upstream.hold()];
+    const [client, other] = [connect(url, key), connect(url, key)];
+    const streaming = client.ask({ stream: true });
+    const stream = await heldStream;
+    stream.startStream();
+    await stream.content('Hello');
+    await client.begun;
+    const answering = other.ask();
+    const json = await heldJson;
+
+    const closed = server.close();
+    await stream.send('data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n');
+    stream.end();
+    expect((await streaming).status).toBe(200);
+    // While another one keeps the gateway from closing all of them.
+    await client.disconnected;
+    json.json(completion());
+    expect(await answering).toMatchObject({ status: 200, headers: { connection: 'close' } });
+    await closed;
+    await Promise.all([client.close(), other.close()]);
   });
 
   it('refuses what still comes in, telling under which id', async () => {
