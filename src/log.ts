@@ -1,3 +1,4 @@
+import { LogOutput } from './log-output.ts';
 import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 
 export type { Logger };
@@ -38,9 +39,9 @@ const REDACTED = [
 /**
  * A JSON logger that redacts secrets and prompts. `error` is for what should never happen; outside events are `warn`.
  */
-export function createLog(level: string, destination?: DestinationStream): Logger {
+export function createLog(level: string, destination: DestinationStream = new LogOutput()): Logger {
   const options = { level, base: null, redact: { paths: REDACTED, censor: '[redacted]' }, serializers: { err: describeError } };
-  return destination ? pino(options, destination) : pino(options);
+  return pino(options, destination);
 }
 
 /**
