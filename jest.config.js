@@ -2,8 +2,8 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
-  // Against real Lightning nodes, by `npm run test:lnd`.
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/lnd/'],
+  // Against real Lightning nodes, by `npm run test:lnd`, and what takes too long here, by `npm run test:faults`.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/lnd/', '<rootDir>/test/faults/'],
   transform: {},
   extensionsToTreatAsEsm: ['.ts'],
   globalSetup: '<rootDir>/test/support/global-setup.ts',

@@ -64,6 +64,8 @@ export interface RunningServer {
 
 const FREE_STREAMS_AT_ONCE = 4;
 const LEDGER_CONNECTIONS = 6;
+/** Connections that wait for the loop to accept them, up to the system's own limit: a burst of agents is not made to try again. */
+const BACKLOG = 4096;
 const SWEEP_MS = 5_000;
 const RATE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -241,7 +243,7 @@ function listen(server: Server, { PORT, HOST }: Config): Promise<void> {
     const refuse = (error: NodeJS.ErrnoException) =>
       reject(error.code === 'EADDRINUSE' ? new ConfigError(`PORT: ${PORT} is in use on ${HOST}`) : error);
     server.once('error', refuse);
-    server.listen(PORT, bareHost(HOST), () => {
+    server.listen({ port: PORT, host: bareHost(HOST), backlog: BACKLOG }, () => {
       server.off('error', refuse);
       resolve();
     });

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -41,6 +41,8 @@ export interface Ended {
 /** A gateway as an operator runs it: a process of its own. */
 export interface GatewayProcess {
   readonly url: string;
+  /** Of the memory it has in use. */
+  residentMegabytes(): number;
   /** What it has written so far. */
   output(): string;
   /** Resolves once it is gone. */
@@ -59,6 +61,8 @@ export interface SiteOptions {
   env?: Record<string, string>;
   /** The arguments that start a gateway, in the project's directory. */
   command?: readonly string[];
+  /** Where its data lie instead of on the site's own disk. Not removed on `close` then. */
+  dataDir?: string;
 }
 
 /** A database that gateways use, seen from the test. */
@@ -79,11 +83,16 @@ export interface GatewaySite {
   close(): Promise<void>;
 }
 
-export function createSite({ deployments = [], env: siteEnv = {}, command = ['src/server.ts'] }: SiteOptions = {}): GatewaySite {
+export function createSite({
+  deployments = [],
+  env: siteEnv = {},
+  command = ['src/server.ts'],
+  dataDir: ownDir,
+}: SiteOptions = {}): GatewaySite {
   const home = mkdtempSync(path.join(tmpdir(), 'pura-site-'));
   // Also for the user that the database runs as where root runs the tests.
   chmodSync(home, 0o755);
-  const dataDir = path.join(home, 'data');
+  const dataDir = ownDir ?? path.join(home, 'data');
   const configFile = path.join(home, 'gateway.yaml');
   writeFileSync(configFile, yaml({ deployments: deployments.map((deployment) => JSON.parse(JSON.stringify(deployment)) as object) }));
   const processesDir = path.join(home, 'processes');
@@ -174,6 +183,7 @@ function gatewayProcess(url: string, { child, ended, output }: Launched): Gatewa
     });
   return {
     url,
+    residentMegabytes: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]) / 1024,
     output,
     ended,
     signal: (signal) => void child.kill(signal),
