@@ -44,6 +44,8 @@ export interface FakeProvider {
   hold(): Promise<FakeExchange>;
   /** Waits until at least `count` requests have arrived; resolves with that one. */
   received(count: number): Promise<FakeExchange>;
+  /** Drops the requests kept so far, in a test that makes very many. */
+  forget(): void;
   close(): Promise<void>;
 }
 
@@ -236,6 +238,7 @@ export async function startFakeProvider(): Promise<FakeProvider> {
         waiting.add(check);
         check();
       }),
+    forget: () => void (requests.length = 0),
     close: async () => {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
