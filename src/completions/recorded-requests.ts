@@ -74,7 +74,12 @@ interface Row {
 
 /** A page of an account's requests, newest first. Charged ones whose record was lost are among them, without a name; refunded ones cost nothing. */
 export async function readRequests(pool: Pool, { accountId, keyId, after, limit }: RequestPage): Promise<RecordedRequest[]> {
-  const { rows } = await pool.query<Row>(REQUESTS, [accountId, keyId, after?.atMicros ?? null, after?.id ?? null, limit, UNRECORDED]);
+  const page = [accountId, keyId, after?.atMicros ?? null, after?.id ?? null, limit];
+  const { rows: recorded } = await pool.query<Row>(RECORDED, page);
+  // Only as far back as this page goes: so it reads no more than a page of holds, whatever the account's history.
+  const oldestMicros = recorded.length === limit ? recorded.at(-1)?.at_micros : undefined;
+  const { rows: lost } = await pool.query<Row>(LOST, [...page, UNRECORDED, oldestMicros ?? null]);
+  const rows = [...recorded, ...lost].toSorted(newestFirst).slice(0, limit);
   return rows.map((row) => ({
     id: row.id,
     keyId: row.key_id,
@@ -105,32 +110,36 @@ export async function readRequests(pool: Pool, { accountId, keyId, after, limit 
   }));
 }
 
-/**
- * `lost` looks for holds without a record only as far back as the page of records goes, so that it reads no more than
- * a page of holds, whatever the account's history.
- */
-const REQUESTS = `
-  with recorded as (
-    select r.id, r.key_id, r.created_at as at, r.path, r.requested_model, r.model, r.provider, r.tier, r.stream, r.outcome, r.status,
-      r.error_code, coalesce(h.funding, r.funding) as funding, r.prompt_tokens, r.completion_tokens, r.cached_tokens, r.reasoning_tokens,
-      coalesce(h.posted_pico_usd, 0) as cost_pico_usd,
-      coalesce((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat, 0) as cost_msat, coalesce(h.posted_msat, 0) as charged_msat,
-      r.latency_ms, r.ttft_ms, r.explored, r.upstream_request_id, r.client_request_id
-    from requests r left join holds h on h.request_id = r.id
-      and not exists (select from transfers t where t.account_id = $1 and t.request_id = r.id and t.kind = 'refund')
-    where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::bigint is null or (r.created_at, r.id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4::uuid))
-    order by r.created_at desc, r.id desc limit $5
-  ), lost as (
-    select h.request_id, h.key_id, h.resolved_at, null::text, null::text, $6::text, $6::text, null::text, h.stream, $6::text, null::integer,
-      null::text, h.funding, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
-      h.posted_pico_usd, (h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat, h.posted_msat,
-      null::double precision, null::double precision, false, null::text, null::text
-    from holds h
-    where h.account_id = $1 and h.state = 'posted' and ($2::uuid is null or h.key_id = $2)
-      and ($3::bigint is null or (h.resolved_at, h.request_id) < (timestamptz 'epoch' + $3 * interval '1 microsecond', $4::uuid))
-      and h.resolved_at >= coalesce((select min(at) from recorded having count(*) = $5), '-infinity')
-      and not exists (select from requests r where r.id = h.request_id)
-    order by h.resolved_at desc, h.request_id desc limit $5
-  )
-  select page.*, page.at as created_at, (extract(epoch from page.at) * 1000000)::bigint as at_micros
-  from (select * from recorded union all select * from lost) page order by page.at desc, page.id desc limit $5`;
+function newestFirst(a: Row, b: Row): number {
+  if (a.at_micros !== b.at_micros) return a.at_micros > b.at_micros ? -1 : 1;
+  return a.id > b.id ? -1 : 1;
+}
+
+const micros = (time: string) => `(extract(epoch from ${time}) * 1000000)::bigint`;
+const time = (parameter: string) => `timestamptz 'epoch' + ${parameter}::bigint * interval '1 microsecond'`;
+
+const RECORDED = `
+  select r.id, r.key_id, r.created_at, ${micros('r.created_at')} as at_micros, r.path, r.requested_model, r.model, r.provider, r.tier, r.stream,
+    r.outcome, r.status, r.error_code, coalesce(h.funding, r.funding) as funding, r.prompt_tokens, r.completion_tokens, r.cached_tokens,
+    r.reasoning_tokens, coalesce(h.posted_pico_usd, 0) as cost_pico_usd,
+    coalesce((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat, 0) as cost_msat, coalesce(h.posted_msat, 0) as charged_msat,
+    r.latency_ms, r.ttft_ms, r.explored, r.upstream_request_id, r.client_request_id
+  from requests r left join holds h on h.request_id = r.id
+    and not exists (select from transfers t where t.account_id = $1 and t.request_id = r.id and t.kind = 'refund')
+  where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::bigint is null or (r.created_at, r.id) < (${time('$3')}, $4::uuid))
+  order by r.created_at desc, r.id desc limit $5`;
+
+/** A statement of its own: the planner must know how far back it goes, or it joins both tables whole. */
+const LOST = `
+  select h.request_id as id, h.key_id, h.resolved_at as created_at, ${micros('h.resolved_at')} as at_micros, null as path, null as requested_model,
+    $6::text as model, $6::text as provider, null as tier, h.stream, $6::text as outcome, null::integer as status, null as error_code, h.funding,
+    0::bigint as prompt_tokens, 0::bigint as completion_tokens, 0::bigint as cached_tokens, 0::bigint as reasoning_tokens,
+    h.posted_pico_usd as cost_pico_usd, (h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat as cost_msat,
+    h.posted_msat as charged_msat, null::double precision as latency_ms, null::double precision as ttft_ms, false as explored,
+    null as upstream_request_id, null as client_request_id
+  from holds h
+  where h.account_id = $1 and h.state = 'posted' and ($2::uuid is null or h.key_id = $2)
+    and ($3::bigint is null or (h.resolved_at, h.request_id) < (${time('$3')}, $4::uuid))
+    and ($7::bigint is null or h.resolved_at >= ${time('$7')})
+    and not exists (select from requests r where r.id = h.request_id)
+  order by h.resolved_at desc, h.request_id desc limit $5`;

@@ -34,6 +34,6 @@ export async function readMeanCharge(pool: Pool, accountId: string): Promise<Msa
 const MEAN_CHARGE = `
   select ceil(avg(posted_msat))::bigint as mean from (
     select posted_msat from holds
-    where account_id = $1 and state = 'posted' and resolved_at >= clock_timestamp() - interval '30 days' and posted_msat > 0
+    where account_id = $1 and state = 'posted' and resolved_at >= now() - interval '30 days' and posted_msat > 0
     order by resolved_at desc limit 10000
   ) recent`;

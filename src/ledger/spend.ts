@@ -53,19 +53,22 @@ export async function readSpend(pool: Pool, accountId: string, keyId: string | n
   return { windowStart: rows[0]?.window_start ?? new Date(), total, byModel, byProvider };
 }
 
-/** The period's start comes in every row, and in one of its own where nothing was spent. */
+/**
+ * The period's start comes in every row, and in one of its own where nothing was spent. now(), not clock_timestamp(): by it the planner
+ * knows how little of a long history the period is.
+ */
 const SPEND = `
-  with period as (select clock_timestamp() - make_interval(hours => $3) as window_start), spend as (
+  with spend as (
     select coalesce(r.model, $4) as model, coalesce(r.provider, $4) as provider, count(*) as requests,
       coalesce(sum(r.prompt_tokens), 0)::bigint as prompt_tokens, coalesce(sum(r.completion_tokens), 0)::bigint as completion_tokens,
       sum(h.posted_pico_usd)::bigint as cost_pico_usd, sum(h.posted_msat)::bigint as charged_msat,
       sum((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat)::bigint as cost_msat
-    from period, holds h left join requests r on r.id = h.request_id
-    where h.account_id = $1 and h.state = 'posted' and h.resolved_at >= period.window_start and ($2::uuid is null or h.key_id = $2)
+    from holds h left join requests r on r.id = h.request_id
+    where h.account_id = $1 and h.state = 'posted' and h.resolved_at >= now() - make_interval(hours => $3) and ($2::uuid is null or h.key_id = $2)
       and not exists (select from transfers t where t.account_id = $1 and t.request_id = h.request_id and t.kind = 'refund')
     group by 1, 2
   )
-  select * from period left join spend on true`;
+  select * from (select now() - make_interval(hours => $3) as window_start) period left join spend on true`;
 
 function nothing(): Spend {
   return { requestCount: 0, promptTokens: 0, completionTokens: 0, costPicoUsd: picoUsd(0n), costMsat: msat(0n), chargedMsat: msat(0n) };

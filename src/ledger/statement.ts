@@ -79,11 +79,9 @@ export async function readMovements(pool: Pool, accountId: string, windowStart: 
   };
 }
 
-/** An account's transfers are in the order of their ids, so the index finds where the period begins. */
+/** The partial index of what is no charge finds them: there are few, however many charges there are. */
 const MOVEMENTS = `
   select coalesce(sum(amount_msat) filter (where kind = 'deposit'), 0)::bigint as deposits,
     coalesce(sum(amount_msat) filter (where kind = 'withdrawal'), 0)::bigint as withdrawals,
     coalesce(sum(case when credit = 'wallet' then amount_msat else -amount_msat end) filter (where kind = 'adjustment'), 0)::bigint as adjustments
-  from transfers where account_id = $1 and id > coalesce(
-    (select id from transfers where account_id = $1 and created_at < $2 order by id desc limit 1), 0
-  )`;
+  from transfers where account_id = $1 and kind <> 'charge' and created_at >= $2`;

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readRequests } from '../../src/completions/recorded-requests.ts';
+import { readMeanCharge } from '../../src/ledger/balance.ts';
+import { readSpend } from '../../src/ledger/spend.ts';
+import { readMovements, readStatement } from '../../src/ledger/statement.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { addPayer, type Payer } from '../support/holds.ts';
+
+const REQUESTS = 40_000;
+/** A request each five minutes: 288 of them a day. */
+const SECONDS_APART = 300;
+/** Where a crash took the usage record. */
+const LOST = [3, 40, 20_000];
+
+let database: TestDatabase;
+let payer: Payer;
+const HOUR_MS = 3_600_000;
+
+beforeAll(async () => {
+  database = await createTestDatabase({ max: 1 });
+  const { pool } = database;
+  payer = await addPayer(pool, { balanceMsat: 1_000_000_000n });
+  const values = [payer.accountId, payer.keyId, REQUESTS, SECONDS_APART];
+  const made = `(select ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid as id, n, now() - make_interval(secs => ($3 - n) * $4) as at
+    from generate_series(1, $3::integer) n order by n) made`;
+  await pool.query(
+    `insert into holds (request_id, account_id, key_id, funding, state, amount_msat, posted_msat, amount_pico_usd, posted_pico_usd, budget_day,
+       pico_usd_per_msat, price_version, stream, idempotent, instance_id, lease_until, created_at, resolved_at)
+     select id, $1, $2, 'wallet', 'posted', 100, 20, 100000000, 20000000, at::date, 1000000, 1, false, false, id, at, at, at from ${made}`,
+    values,
+  );
+  await pool.query(
+    `insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat, request_id, created_at)
+     select 'charge:' || id, $1, 'charge', 'wallet', 'revenue', 20, 1000000000 - 20 * n, id, at from ${made} where $2::uuid is not null`,
+    values,
+  );
+  await pool.query(
+    `insert into requests (id, account_id, key_id, created_at, path, model, provider, stream, outcome, status)
+     select id, $1, $2, at, '/v1/chat/completions', 'model', 'provider', false, 'ok', 200 from ${made} where $3 - n <> all ($5::integer[])`,
+    [...values, LOST],
+  );
+  await pool.query('analyze');
+});
+
+afterAll(() => database.drop());
+
+/** How often the tables that grow with every request were read whole while `work` ran. */
+async function wholeReads(work: () => Promise<unknown>): Promise<number> {
+  const { pool } = database;
+  const count = async () => {
+    await pool.query('select pg_stat_force_next_flush()');
+    const { rows } = await pool.query<{ scans: bigint }>(
+      `select sum(seq_scan)::bigint as scans from pg_stat_user_tables where relname in ('holds', 'transfers', 'requests')`,
+    );
+    return rows[0]?.scans ?? -1n;
+  };
+  const before = await count();
+  await work();
+  return Number((await count()) - before);
+}
+
+describe(`on an account with ${REQUESTS} requests`, () => {
+  const all = (limit = 50) => ({ accountId: payer.accountId, keyId: null, after: null, limit });
+
+  it.each<[what: string, read: () => Promise<unknown>]>([
+    ['a page of requests', () => readRequests(database.pool, all())],
+    ["a page of a key's requests", () => readRequests(database.pool, { ...all(), keyId: payer.keyId })],
+    ['a page of the statement', () => readStatement(database.pool, { accountId: payer.accountId, keyId: null, before: null, limit: 50 })],
+    ['the spend of an hour', () => readSpend(database.pool, payer.accountId, null, 1)],
+    ['the movements of a month', () => readMovements(database.pool, payer.accountId, new Date(Date.now() - 30 * 24 * HOUR_MS))],
+    ['the mean charge', () => readMeanCharge(database.pool, payer.accountId)],
+  ])('%s reads no table whole', async (_what, read) => {
+    expect(await wholeReads(read)).toBe(0);
+  });
+
+  it('requests are listed newest first, those without a record in their place', async () => {
+    const first = await readRequests(database.pool, all());
+    const last = first.at(-1);
+    const second = await readRequests(database.pool, { ...all(), after: last?.position ?? null });
+    expect([...first, ...second].map(({ id }) => REQUESTS - Number(id.slice(24)))).toEqual(Array.from({ length: 100 }, (_, n) => n));
+    const unnamed = [...first, ...second].filter(({ model }) => model === 'unrecorded').map(({ id }) => REQUESTS - Number(id.slice(24)));
+    expect(unnamed).toEqual([3, 40]);
+    expect([...first, ...second].every(({ chargedMsat }) => chargedMsat === 20n)).toBe(true);
+  });
+});
