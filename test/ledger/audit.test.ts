@@ -124,6 +124,15 @@ describe('the audit', () => {
   });
 });
 
+describe('a mistake in very many rows', () => {
+  it('is told by its first hundred', async () => {
+    await database.pool.query(
+      `insert into accounts (id, posted_msat, answer_salt) select gen_random_uuid(), 1, '' from generate_series(1, 150)`,
+    );
+    expect((await auditOf(database.pool)).map(({ expected, found }) => `${found} for ${expected}`)).toEqual(Array(100).fill('1 for 0'));
+  });
+});
+
 describe('a mutant of the ledger', () => {
   /** Settles twice what may be settled once, in every order of outcomes. */
   async function settleTwice(): Promise<void> {
