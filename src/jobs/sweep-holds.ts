@@ -3,6 +3,9 @@ import { msat, picoUsd } from '../ledger/amount.ts';
 import type { Holds } from '../ledger/hold.ts';
 import type { Logger } from '../log.ts';
 
+/** Fits the ledger's queue beside the requests of the living. */
+const BATCH = 1000;
+
 interface Orphan {
   request_id: string;
   account_id: string;
@@ -19,17 +22,32 @@ const ORPHANS = `
   select request_id, account_id, checkpoint_msat, checkpoint_pico_usd, case when funding = 'free' then budget_day end as free_day
   from holds
   where state = 'pending' and lease_until < clock_timestamp() and pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $1)
-  order by lease_until limit 1000`;
+  order by lease_until limit ${BATCH}`;
+
+interface SweepDeps {
+  pool: Pool;
+  holds: Holds;
+  log: Logger;
+  leaseSeconds: number;
+}
 
 /**
  * Settles orphaned holds: posted at their last checkpoint, voided where there was none. Safe on several gateways at
  * once, because a hold is resolved only once. Gives the number of holds it resolved.
  */
-export async function sweepHolds(deps: { pool: Pool; holds: Holds; log: Logger; leaseSeconds: number }): Promise<number> {
-  const { rows } = await deps.pool.query<Orphan>(ORPHANS, [deps.leaseSeconds]);
+export async function sweepHolds(deps: SweepDeps): Promise<number> {
+  let swept = 0;
+  // A gateway that died with ten thousand streams is swept at once, not a thousand a round.
+  for (let resolved = BATCH; resolved === BATCH; swept += resolved) resolved = await sweepBatch(deps);
+  if (swept > 0) deps.log.warn({ swept }, 'settled holds whose gateway is gone');
+  return swept;
+}
+
+async function sweepBatch({ pool, holds, leaseSeconds }: SweepDeps): Promise<number> {
+  const { rows } = await pool.query<Orphan>(ORPHANS, [leaseSeconds]);
   const verdicts = await Promise.all(
     rows.map((orphan) =>
-      deps.holds.settle({
+      holds.settle({
         kind: 'settlement',
         requestId: orphan.request_id,
         accountId: orphan.account_id,
@@ -40,7 +58,5 @@ export async function sweepHolds(deps: { pool: Pool; holds: Holds; log: Logger; 
       }),
     ),
   );
-  const swept = verdicts.filter(({ verdict }) => verdict === 'posted' || verdict === 'voided').length;
-  if (swept > 0) deps.log.warn({ swept }, 'settled holds whose gateway is gone');
-  return swept;
+  return verdicts.filter(({ verdict }) => verdict === 'posted' || verdict === 'voided').length;
 }

@@ -67,6 +67,17 @@ describe('sweepHolds', () => {
     expect(await accountOf(database.pool, orphan.accountId)).toMatchObject({ posted_msat: 100n, held_msat: 0n });
   });
 
+  it('settles all that a gateway with very many streams has left, at once', async () => {
+    const payer = await addPayer(database.pool, { balanceMsat: 1_000_000n });
+    const orphans = Array.from({ length: 2_100 }, () => admission(payer, { stream: true }));
+    await Promise.all(orphans.map((orphan) => ledger.holds.admit(orphan)));
+    await database.pool.query(`update holds set lease_until = clock_timestamp() - interval '1 millisecond' where account_id = $1`, [
+      payer.accountId,
+    ]);
+    expect(await sweep()).toBe(orphans.length);
+    expect(await accountOf(database.pool, payer.accountId)).toMatchObject({ posted_msat: 1_000_000n, held_msat: 0n });
+  });
+
   it('gives the free slot of an orphan back only where nothing was delivered', async () => {
     const [silent, delivered] = [await place({ freeLimit: 1 }), await place({ freeLimit: 1 }, 9n)];
     await Promise.all([abandon(silent), abandon(delivered)]);
