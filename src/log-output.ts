@@ -16,7 +16,8 @@ export class LogOutput implements DestinationStream {
   #dropped = 0;
   #waiting = false;
 
-  constructor(fd = 1) {
+  /** A pipe must not block, or a reader that stops reading stops the gateway: asking for `process.stdout` makes it so. */
+  constructor(fd: number = process.stdout.fd) {
     this.#fd = fd;
   }
 

@@ -1,5 +1,5 @@
-import { LogOutput } from './log-output.ts';
 import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
+import { LogOutput } from './log-output.ts';
 
 export type { Logger };
 

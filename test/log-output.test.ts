@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -73,4 +74,20 @@ it('loses nothing to a reader that is only a little late', async () => {
       .slice(0, -1)
       .map((line) => (JSON.parse(line) as Line).n),
   ).toEqual(Array.from({ length: written }, (_, n) => n));
+});
+
+it('does not stop its process where nobody reads', async () => {
+  const writes = `
+    import { LogOutput } from ${JSON.stringify(new URL('../src/log-output.ts', import.meta.url).href)};
+    const output = new LogOutput();
+    for (let n = 0; n < 3_000; n++) output.write('x'.repeat(1_000) + '\\n');
+    process.stderr.write('alive');`;
+  // A real pipe, from a shell: those of Node are sockets.
+  const command = `"$0" --input-type=module -e "$1" | { read line; sleep 60; }`;
+  const child = spawn('/bin/sh', ['-c', command, process.execPath, writes], { detached: true });
+  try {
+    expect(String(await once(child.stderr, 'data'))).toBe('alive');
+  } finally {
+    process.kill(-Number(child.pid), 'SIGKILL');
+  }
 });
