@@ -43,8 +43,10 @@ export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = 
 
     /** An answer that was begun before could not tell: its connection ends with it. */
     override end(...last: unknown[]): this {
-      const { socket } = this;
-      if (!server.listening && this.shouldKeepAlive) this.once('finish', () => socket?.end());
+      if (!server.listening && this.shouldKeepAlive) {
+        const { socket } = this;
+        this.once('finish', () => socket?.end());
+      }
       return super.end(...(last as []));
     }
   }

@@ -11,10 +11,10 @@ const REQUESTS = 40_000;
 const SECONDS_APART = 300;
 /** Where a crash took the usage record. */
 const LOST = [3, 40, 20_000];
+const HOUR_MS = 3_600_000;
 
 let database: TestDatabase;
 let payer: Payer;
-const HOUR_MS = 3_600_000;
 
 beforeAll(async () => {
   database = await createTestDatabase({ max: 1 });
@@ -60,11 +60,11 @@ async function wholeReads(work: () => Promise<unknown>): Promise<number> {
 }
 
 describe(`on an account with ${REQUESTS} requests`, () => {
-  const all = (limit = 50) => ({ accountId: payer.accountId, keyId: null, after: null, limit });
+  const page = () => ({ accountId: payer.accountId, keyId: null, after: null, limit: 50 });
 
   it.each<[what: string, read: () => Promise<unknown>]>([
-    ['a page of requests', () => readRequests(database.pool, all())],
-    ["a page of a key's requests", () => readRequests(database.pool, { ...all(), keyId: payer.keyId })],
+    ['a page of requests', () => readRequests(database.pool, page())],
+    ["a page of a key's requests", () => readRequests(database.pool, { ...page(), keyId: payer.keyId })],
     ['a page of the statement', () => readStatement(database.pool, { accountId: payer.accountId, keyId: null, before: null, limit: 50 })],
     ['the spend of an hour', () => readSpend(database.pool, payer.accountId, null, 1)],
     ['the movements of a month', () => readMovements(database.pool, payer.accountId, new Date(Date.now() - 30 * 24 * HOUR_MS))],
@@ -74,9 +74,9 @@ describe(`on an account with ${REQUESTS} requests`, () => {
   });
 
   it('requests are listed newest first, those without a record in their place', async () => {
-    const first = await readRequests(database.pool, all());
+    const first = await readRequests(database.pool, page());
     const last = first.at(-1);
-    const second = await readRequests(database.pool, { ...all(), after: last?.position ?? null });
+    const second = await readRequests(database.pool, { ...page(), after: last?.position ?? null });
     expect([...first, ...second].map(({ id }) => REQUESTS - Number(id.slice(24)))).toEqual(Array.from({ length: 100 }, (_, n) => n));
     const unnamed = [...first, ...second].filter(({ model }) => model === 'unrecorded').map(({ id }) => REQUESTS - Number(id.slice(24)));
     expect(unnamed).toEqual([3, 40]);
