@@ -28,17 +28,21 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 
 type Complain = (path: (string | number)[], message: string) => void;
 
-const contentSchema = z.unknown().superRefine((value, context) => {
-  const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
-  if (value === undefined || value === null || typeof value === 'string') return;
-  if (!Array.isArray(value)) return complain([], 'must be a string or a list of content parts');
-  for (const [index, part] of value.entries()) checkPart(part, (path, message) => complain([index, ...path], message));
-});
+const contentSchema = z
+  .unknown()
+  .superRefine((value, context) => {
+    const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
+    if (value === undefined || value === null || typeof value === 'string') return;
+    if (!Array.isArray(value)) return complain([], 'must be a string or a list of content parts');
+    for (const [index, part] of value.entries()) checkPart(part, (path, message) => complain([index, ...path], message));
+  })
+  // Without this the member would have to be present.
+  .optional();
 
 function checkPart(part: unknown, complain: Complain): void {
   if (!isObject(part)) return complain([], 'must be an object');
   const cacheLifetime = isObject(part['prompt_cache_breakpoint']) ? part['prompt_cache_breakpoint']['ttl'] : undefined;
-  if (cacheLifetime !== undefined && cacheLifetime !== PRICED_CACHE_LIFETIME) {
+  if (cacheLifetime !== undefined && cacheLifetime !== null && cacheLifetime !== PRICED_CACHE_LIFETIME) {
     return complain(['prompt_cache_breakpoint', 'ttl'], `only ${PRICED_CACHE_LIFETIME} has a known price`);
   }
   const { type } = part;
@@ -56,6 +60,19 @@ function checkPart(part: unknown, complain: Complain): void {
   }
 }
 
+/**
+ * Whether a message says something without content, null and left out being the same. An assistant's turn does by what else it holds: a
+ * call, a refusal, its reasoning. A function's result may be nothing.
+ */
+function mayBeWithoutContent({ role, content: _content, name: _name, ...others }: Record<string, unknown>): boolean {
+  if (role === 'function') return true;
+  return role === 'assistant' && Object.values(others).some((value) => !isEmpty(value));
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || value === null || value === '' || (Array.isArray(value) && value.length === 0);
+}
+
 /** The `messages` of a chat request. Used to check, not to copy: what it accepts goes upstream whole. */
 export const messagesSchema = z
   .array(
@@ -65,12 +82,12 @@ export const messagesSchema = z
         content: contentSchema,
         name: text.nullish(),
         tool_call_id: text.nullish(),
-        tool_calls: z.array(z.looseObject({ type: text.optional() })).nullish(),
+        tool_calls: z.array(z.looseObject({ type: text.nullish() })).nullish(),
         // Names an answer stored upstream, perhaps another tenant's.
         audio: z.null('refers to an object stored upstream, which is not supported').optional(),
       })
       .superRefine((message, context) => {
-        if (message.role !== 'assistant' && (message.content === undefined || message.content === null)) {
+        if ((message.content === undefined || message.content === null) && !mayBeWithoutContent(message)) {
           context.addIssue({ code: 'custom', path: ['content'], message: 'is required' });
         }
       }),

@@ -12,8 +12,9 @@ export type ParameterRule = 'free' | 'multiplies' | 'gateway' | 'refused';
 
 export interface Parameter {
   readonly rule: ParameterRule;
-  /** Absent where refused. */
   readonly schema: z.ZodType;
+  /** What a client may say of a refused field because it changes nothing. */
+  readonly harmless?: unknown;
 }
 
 const free = (schema: z.ZodType): Parameter => ({ rule: 'free', schema: schema.nullish() });
@@ -68,7 +69,7 @@ export const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parame
   ['parallel_tool_calls', free(z.boolean())],
   ['presence_penalty', free(z.number())],
   // Cache writes are dearer than input; the quote takes the dearest input rate.
-  ['prompt_cache_options', free(z.looseObject({ ttl: z.literal('30m', 'only 30m has a known price').optional() }))],
+  ['prompt_cache_options', free(z.looseObject({ ttl: z.literal('30m', 'only 30m has a known price').nullish() }))],
   ['prompt_cache_retention', free(z.enum(['in_memory', '24h']))],
   ['reasoning_effort', free(z.string())],
   ['response_format', free(z.looseObject({ type: z.string() }))],
@@ -89,7 +90,7 @@ export const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parame
   ['prediction', REFUSED],
   ['web_search_options', REFUSED],
   // Name objects stored in the provider's account, which all tenants share.
-  ['background', REFUSED],
+  ['background', { ...REFUSED, harmless: false }],
   ['conversation', REFUSED],
   ['previous_response_id', REFUSED],
   ['prompt', REFUSED],

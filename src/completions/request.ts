@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.ts';
 import { picoUsdFromUsd, type PicoUsd } from '../ledger/amount.ts';
 import type { Deployment } from '../routing/deployment.ts';
 import { imagesOf, withoutImageData, type ChatMessage, type Images } from './messages.ts';
-import { PARAMETERS, type routingSchema, type streamOptionsSchema } from './parameters.ts';
+import { PARAMETERS, type Parameter, type routingSchema, type streamOptionsSchema } from './parameters.ts';
 import { parseJson } from './parse-json.ts';
 
 /** How the client wants its request routed; null where it did not say. */
@@ -69,10 +69,11 @@ export function parseChatRequest(body: Buffer, { streamDefault, allowParameters 
 function readFields(fields: Fields, bodyBytes: number, streamDefault: boolean, allowParameters?: ReadonlySet<string>): ChatRequest {
   const passedOn: Fields = {};
   const unruledParameters: string[] = [];
-  if (!Object.hasOwn(fields, 'messages'))
+  if (fields['messages'] === undefined || fields['messages'] === null)
     throw new GatewayError('invalid_request', { message: 'messages: is required', param: 'messages' });
   for (const [name, value] of Object.entries(fields)) {
     const parameter = PARAMETERS.get(name);
+    if (value === null || saysNothing(value, parameter)) continue;
     if (!parameter || parameter.rule === 'refused') {
       if (!allowParameters?.has(name)) throw new GatewayError('unknown_parameter', { message: `${name} is not supported.`, param: name });
       unruledParameters.push(name);
@@ -81,7 +82,7 @@ function readFields(fields: Fields, bodyBytes: number, streamDefault: boolean, a
     }
     const checked = parameter.schema.safeParse(value);
     if (!checked.success) throw refusal(name, checked.error);
-    if (parameter.rule !== 'gateway' && value !== null) passedOn[name] = value;
+    if (parameter.rule !== 'gateway') passedOn[name] = value;
   }
   const messages = fields['messages'] as ChatMessage[];
   const images = imagesOf(messages);
@@ -106,6 +107,11 @@ function readFields(fields: Fields, bodyBytes: number, streamDefault: boolean, a
       return Buffer.from(`${JSON.stringify(own).slice(0, -1)},${restText().slice(1)}`);
     },
   };
+}
+
+/** Whether a field that is refused asks for nothing: clients that send every field they know send it like that. */
+function saysNothing(value: unknown, parameter: Parameter | undefined): boolean {
+  return parameter?.rule === 'refused' && (value === parameter.harmless || (Array.isArray(value) && value.length === 0));
 }
 
 /** What the gateway itself decides of an upstream body. */

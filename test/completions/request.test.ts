@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { PARAMETERS } from '../../src/completions/parameters.ts';
 import { parseChatRequest } from '../../src/completions/request.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { picoUsd } from '../../src/ledger/amount.ts';
@@ -72,6 +73,60 @@ describe('a chat request', () => {
     };
     expect(parse(nulls)).toMatchObject({ model: 'auto', stream: false, n: 1, outputCap: null });
     expect(upstreamBody(nulls)).toEqual({ model: 'upstream-model', max_tokens: 100, messages: hi });
+  });
+
+  const call = { id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } };
+  it.each<[string, object]>([
+    ['an assistant that only calls tools', { role: 'assistant', tool_calls: [call] }],
+    ['an assistant that only calls a function', { role: 'assistant', function_call: { name: 'f', arguments: '{}' } }],
+    ['an assistant that refused', { role: 'assistant', refusal: 'I cannot.' }],
+    ['an assistant that only reasoned', { role: 'assistant', reasoning_content: 'Hm.' }],
+    ['a function without a result', { role: 'function', name: 'f' }],
+  ])('takes %s, whether content is left out or null', (_what, message) => {
+    for (const whole of [message, { ...message, content: null }, { content: null, name: 'x', audio: null, tool_calls: null, ...message }]) {
+      expect(upstreamBody({ messages: [...hi, whole] })['messages']).toEqual([...hi, whole]);
+    }
+  });
+
+  it.each<[string, object]>([
+    ['a user', { role: 'user' }],
+    ['a system', { role: 'system' }],
+    ['a developer', { role: 'developer' }],
+    ['a tool', { role: 'tool', tool_call_id: 'c1' }],
+    ['an assistant that does nothing', { role: 'assistant' }],
+    ['an assistant whose list of calls is empty', { role: 'assistant', tool_calls: [], refusal: null, name: 'x' }],
+  ])('wants content from %s, left out and null alike, and says so', (_what, message) => {
+    for (const content of [{}, { content: null }]) {
+      expect(refusalOf(() => parse({ messages: [...hi, { ...message, ...content }] }))).toEqual({
+        code: 'invalid_request',
+        param: 'messages.1.content',
+        message: 'messages.1.content: is required',
+      });
+    }
+  });
+
+  it('takes null for absent in every field and every optional member, refused and unknown ones included', () => {
+    const names = [...PARAMETERS.keys(), 'no_such_field'].filter((name) => name !== 'messages');
+    for (const name of names) expect(upstreamBody({ [name]: null })).toEqual({ model: 'upstream-model', max_tokens: 100, messages: hi });
+    const part = { type: 'text', text: 'x', prompt_cache_breakpoint: { ttl: null } };
+    const members = {
+      messages: [
+        { role: 'user', name: null, tool_call_id: null, tool_calls: null, audio: null, content: [part] },
+        { role: 'assistant', tool_calls: [{ ...call, type: null }] },
+      ],
+      prompt_cache_options: { ttl: null },
+    };
+    expect(upstreamBody(members)).toMatchObject(members);
+    const routing = { quality: null, prefer: null, maxCost: null, maxLatency: null, excludeProviders: null };
+    expect(parse({ routing, stream: true, stream_options: { include_usage: null } }).routing).toEqual(parse({}).routing);
+  });
+
+  it.each([
+    ['audio', []],
+    ['prediction', []],
+    ['background', false],
+  ])('takes a refused field that asks for nothing as absent: %s', (name, value) => {
+    expect(upstreamBody({ [name]: value })).toEqual({ model: 'upstream-model', max_tokens: 100, messages: hi });
   });
 
   it('reads what it must know', () => {
