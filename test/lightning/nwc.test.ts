@@ -4,13 +4,15 @@ import bolt11 from 'bolt11';
 import type { Logger } from 'pino';
 import { ConfigError } from '../../src/config.ts';
 import { createNotifications, type Notifications } from '../../src/db/notify.ts';
+import type { GatewayError } from '../../src/errors.ts';
 import type { Funding } from '../../src/funding.ts';
 import { reconcileInvoices } from '../../src/jobs/reconcile-invoices.ts';
 import { msat } from '../../src/ledger/amount.ts';
+import type { Invoice } from '../../src/lightning/invoice.ts';
 import { auditNode } from '../../src/lightning/audit-node.ts';
 import { createNwcWallet, type NwcWalletOptions } from '../../src/lightning/nwc.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated.ts';
-import type { Wallet } from '../../src/lightning/wallet.ts';
+import type { SettlementListener, Wallet } from '../../src/lightning/wallet.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addAccount, depositsOf, openFunding, TEST_ROOT } from '../support/funded.ts';
@@ -27,6 +29,8 @@ let notifications: Notifications;
 let node: SimulatedWallet;
 let relay: NostrRelay;
 let account: string;
+/** What the gateways of a test did about each settlement that their wallet told them of; settles once they have acted on it. */
+let heard: Promise<unknown>[];
 const closing: (() => Promise<void> | void)[] = [];
 
 beforeAll(async () => {
@@ -41,6 +45,7 @@ afterAll(async () => {
 beforeEach(async () => {
   relay = await startNostrRelay();
   account = await addAccount(database.pool);
+  heard = [];
 });
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -73,11 +78,17 @@ async function startGateway(wallet: Wallet): Promise<Funding> {
   closing.push(close);
   const watches = new Promise<void>((resolve) => {
     const watched = {
-      watchSettlements: (onSettled: Parameters<Wallet['watchSettlements']>[0], signal: AbortSignal, onSubscribed = () => {}) =>
-        wallet.watchSettlements(onSettled, signal, () => {
+      watchSettlements: (onSettled: SettlementListener, signal: AbortSignal, onSubscribed = () => {}) => {
+        const listener: SettlementListener = (state) => {
+          const acting = onSettled(state);
+          heard.push(Promise.resolve(acting));
+          return acting;
+        };
+        return wallet.watchSettlements(listener, signal, () => {
           onSubscribed();
           resolve();
-        }),
+        });
+      },
     };
     const watcher = reconcileInvoices({ funding, wallet: watched, connectionString: database.connectionString, log });
     closing.push(() => watcher.stop());
@@ -91,11 +102,14 @@ const credited = (expected: bigint[]) => until(async () => String(await deposits
 /** Lets the schedule's next check come now. */
 const makeDue = () =>
   database.pool.query(`update invoices set next_check_at = now() where account_id = $1 and next_check_at is not null`, [account]);
-/** Nothing is credited although the wallet was asked. */
-const notCredited = async (service: NwcService) => {
-  const before = service.lookups;
+/** Nothing is credited although the gateway was told of a settlement, asked the wallet in every way that it does, and acted on the answers. */
+const notCredited = async (funding: Funding, { id, paymentHash }: Invoice) => {
+  await until(() => heard.length > 0);
+  await Promise.all(heard);
+  await funding.settled(paymentHash);
+  expect((await funding.status(account, id)).status).toBe('pending');
   await makeDue();
-  await until(() => service.lookups > before);
+  await funding.checkDue(50);
   expect(await deposits()).toEqual([]);
 };
 
@@ -194,19 +208,25 @@ describe('a wallet over Nostr Wallet Connect', () => {
     expect((await funding.status(account, invoice.id)).status).toBe('paid');
   });
 
-  it.each<[string, (found: Partial<Nip47Transaction>) => unknown]>([
-    ['of a payment that went out', (found) => ({ ...found, type: 'outgoing' })],
-    ['of another invoice', (found) => ({ ...found, payment_hash: 'ab'.repeat(32) })],
-    ['of a payment of nothing', (found) => ({ ...found, amount: 0 })],
-    ['of an amount below nothing', (found) => ({ ...found, amount: -5 })],
-    ['of no hash', (found) => ({ ...found, payment_hash: undefined })],
-    ['nonsense', () => 'settled'],
-  ])('is not credited where the wallet tells %s', async (_what, tells) => {
+  it.each<[string, (found: Partial<Nip47Transaction>) => unknown, string | null]>([
+    ['of a payment that went out', (found) => ({ ...found, type: 'outgoing' }), null],
+    ['of another invoice', (found) => ({ ...found, payment_hash: 'ab'.repeat(32) }), 'the wallet told of another invoice'],
+    ['of a payment of nothing', (found) => ({ ...found, amount: 0 }), 'the wallet told of a settled invoice that received nothing'],
+    ['of an amount below nothing', (found) => ({ ...found, amount: -5 }), "the wallet's answer lacks or garbles: amount"],
+    ['of parts of a millisatoshi', (found) => ({ ...found, amount: 0.5 }), "the wallet's answer lacks or garbles: amount"],
+    ['of no amount', (found) => ({ ...found, amount: undefined }), "the wallet's answer lacks or garbles: amount"],
+    ['of no hash', (found) => ({ ...found, payment_hash: undefined }), "the wallet's answer lacks or garbles: payment_hash"],
+    ['nonsense', () => 'settled', "the wallet's answer lacks or garbles: everything"],
+  ])('is not credited where the wallet tells %s', async (_what, tells, complaint) => {
     const service = await startService({ tells });
-    const funding = await startGateway(await connect(service));
+    const wallet = await connect(service);
+    const funding = await startGateway(wallet);
     const { invoice } = await funding.fund(account, { amountSat: 500 });
-    await service.pay(invoice.bolt11);
-    await notCredited(service);
+    await service.pay(invoice.bolt11, { notifications: 0 });
+    const read = await wallet.lookupInvoice(invoice.paymentHash).catch((error: GatewayError) => (error.cause as Error).message);
+    expect(read).toBe(complaint);
+    await service.notify({ payment_hash: invoice.paymentHash.toString('hex') });
+    await notCredited(funding, invoice);
     service.tells = (found) => found;
     await until(async () => {
       // A check that failed puts the next one off.
@@ -221,10 +241,8 @@ describe('a wallet over Nostr Wallet Connect', () => {
     const funding = await startGateway(await connect(service));
     const { invoice } = await funding.fund(account, { amountSat: 500 });
     const claims = { type: 'incoming', state: 'settled', settled_at: 1, amount: 1e9, payment_hash: invoice.paymentHash.toString('hex') };
-    service.tells = () => claims;
     await service.notify(claims);
-    service.tells = (found) => found;
-    await notCredited(service);
+    await notCredited(funding, invoice);
     await service.pay(invoice.bolt11);
     await credited([500_000n]);
   });
