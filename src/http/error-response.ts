@@ -1,6 +1,6 @@
 import type { ErrorRequestHandler, Response } from 'express';
 import { isConnectionLost, isPassing } from '../db/postgres.ts';
-import { GatewayError } from '../errors.ts';
+import { GatewayError, type ErrorCode } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { RefusalLog } from './refusal-log.ts';
 
@@ -48,8 +48,12 @@ function errorHeaders({ code, status, detail }: GatewayError): Record<string, st
     headers['Retry-After'] = String(detail.retryAfter);
     headers['retry_after'] = String(detail.retryAfter);
   }
-  // The OpenAI clients retry these by themselves: no use, and a 402 would be asked for again.
-  if (status === 402 || status === 500 || code === 'idempotency_conflict') headers['x-should-retry'] = 'false';
+  if (isFinal(code, status)) headers['x-should-retry'] = 'false';
   if (status === 402) headers['Cache-Control'] = 'no-store';
   return headers;
+}
+
+/** Whether the same request would meet the same answer. The clients of OpenAI and Anthropic retry by themselves unless they are told. */
+function isFinal(code: ErrorCode, status: number): boolean {
+  return status === 401 || status === 402 || status === 500 || code === 'idempotency_conflict';
 }

@@ -5,10 +5,10 @@ import type { ApiKey } from '../accounts/api-key.ts';
 import { PAYER_KEY_PREFIX } from '../accounts/payer-account.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/postgres.ts';
-import { GatewayError } from '../errors.ts';
+import { ERRORS, GatewayError } from '../errors.ts';
 import type { Funding, Needed } from '../funding.ts';
 import { challengeHeaders } from '../lightning/challenge.ts';
-import { invoiceView, type Invoice } from '../lightning/invoice.ts';
+import { invoiceView, type Invoice, type InvoiceView } from '../lightning/invoice.ts';
 import type { Grant } from '../lightning/payment-token.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 import { clientAddress } from './client-address.ts';
@@ -63,9 +63,11 @@ export class PaymentOffers {
       acceptPayment: req.get('accept-payment'),
     });
     const reason = code === 'free_tier_exceeded' && { reason: terms.reason ?? 'used_up' };
+    const funding = invoiceView(invoice, origin);
+    const problem = accountId === null ? 'Nobody has paid for this request yet.' : ERRORS[code].message;
     return new GatewayError(code, {
-      ...(accountId === null && { message: 'Nobody has paid for this request yet. Pay the invoice to go on.' }),
-      fields: { ...reason, funding: invoiceView(invoice, origin) },
+      message: `${problem} ${howToPay(funding)}`,
+      fields: { ...reason, funding },
       headers: { ...terms.headers, ...challenges },
     });
   }
@@ -105,6 +107,11 @@ export class PaymentOffers {
     if (invoice.payerKeyId === null) throw new Error(`invoice ${invoice.id} is somebody's, but offered without a key`);
     return { keyId: invoice.payerKeyId, keyPrefix: PAYER_KEY_PREFIX, idleDays };
   }
+}
+
+/** Most clients show their user nothing but the message. It ends with the URL, so that nothing sticks to that when it is clicked or copied. */
+function howToPay({ amount, invoiceUrl }: InvoiceView): string {
+  return `Pay ${amount} ${amount === 1 ? 'sat' : 'sats'} to go on: ${invoiceUrl}`;
 }
 
 function accountOf(debtor: Debtor): string | null {

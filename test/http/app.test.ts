@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Express, Request, Response } from 'express';
 import { connect, type Socket } from 'node:net';
-import { GatewayError } from '../../src/errors.ts';
+import { ERRORS, GatewayError, type ErrorCode } from '../../src/errors.ts';
 import { startApi, type TestApi } from '../support/api.ts';
 
 let api: TestApi;
@@ -133,16 +133,13 @@ describe('what a handler throws', () => {
     expect(headers.get('x-should-retry')).toBeNull();
   });
 
-  it.each([
-    ['free_tier_exceeded', 402],
-    ['budget_exhausted', 402],
-    ['idempotency_conflict', 409],
-    ['internal_error', 500],
-  ] as const)('is not to be retried by itself: %s', async (code, status) => {
+  const codes = Object.keys(ERRORS) as ErrorCode[];
+  it.each(codes)('says whether it is to be retried by itself, and kept: %s', async (code) => {
     chat = () => Promise.reject(new GatewayError(code));
     const answer = await post();
-    expect([answer.status, answer.headers.get('x-should-retry')]).toEqual([status, 'false']);
-    expect(answer.headers.get('cache-control')).toBe(status === 402 ? 'no-store' : null);
+    const isFinal = [401, 402, 500].includes(answer.status) || code === 'idempotency_conflict';
+    expect([answer.status, answer.headers.get('x-should-retry')]).toEqual([ERRORS[code].status, isFinal ? 'false' : null]);
+    expect(answer.headers.get('cache-control')).toBe(answer.status === 402 ? 'no-store' : null);
   });
 
   it('shows nothing of an error that nobody foresaw', async () => {

@@ -70,7 +70,7 @@ describe('a request without a key', () => {
     const answer = await ask();
     const error = await errorOf(answer);
     expect([answer.status, error.code, error.reason]).toEqual([402, 'free_tier_exceeded', 'used_up']);
-    expect(error.message).toBe('Nobody has paid for this request yet. Pay the invoice to go on.');
+    expect(error.message).toBe(`Nobody has paid for this request yet. Pay 1000 sats to go on: ${error.funding?.invoiceUrl}`);
     const challenge = challengeOf(answer);
     expect([error.funding?.paymentRequest, error.funding?.amount]).toEqual([challenge.invoice, 1000]);
     expect(answer.headers.get('cache-control')).toBe('no-store');

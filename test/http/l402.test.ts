@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { GatewayError } from '../../src/errors.ts';
+import { ERRORS, type ErrorCode } from '../../src/errors.ts';
 import { createLog } from '../../src/log.ts';
 import { mintToken } from '../../src/lightning/payment-token.ts';
 import { challengeOf, FOREIGN_PREIMAGE, preimageOf, settleSilently, type Challenge } from '../support/challenge.ts';
@@ -77,6 +78,15 @@ describe('a 402', () => {
     );
     const mppFirst = await ask({ 'accept-payment': 'lightning/charge' }, key);
     expect(mppFirst.headers.get('www-authenticate')).toMatch(/^Payment id="[^"]+".*, L402 macaroon="/);
+  });
+
+  it.each([
+    ['2', '2 sats'],
+    ['777', '777 sats'],
+  ])('says in its message what to pay and, last of all, where: %s', async (topup, amount) => {
+    const { message, code, funding } = await errorOf(await ask({ 'x-pura-topup-sats': topup }, await gateway.newKey()));
+    expect(funding?.invoiceUrl).toBe(`${gateway.url}/invoice/${funding?.invoiceId}`);
+    expect(message).toBe(`${ERRORS[code as ErrorCode].message} Pay ${amount} to go on: ${funding?.invoiceUrl}`);
   });
 
   it('shares the invoice with the next one, but no token and no challenge', async () => {

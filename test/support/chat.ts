@@ -18,7 +18,7 @@ export interface ErrorBody {
   resets_at?: string;
   request_id?: string;
   cost_msat?: number;
-  funding?: { invoiceId: string; paymentRequest: string; amount: number; status: string; statusUrl: string };
+  funding?: { invoiceId: string; paymentRequest: string; amount: number; status: string; invoiceUrl: string; statusUrl: string };
 }
 
 export async function errorOf(answer: Response): Promise<ErrorBody> {
