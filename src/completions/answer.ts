@@ -12,7 +12,7 @@ export interface Timing {
   ttftMs: number | null;
 }
 
-/** The answer's body as the client gets it: the provider's own, with what it cost in `usage`. */
+/** The answer's body as the client gets it: the provider's own, its numbers as it wrote them, with what it cost in `usage`. */
 export function jsonBody(body: Record<string, unknown>, deployment: Deployment, bill: Bill, timing: Timing): Buffer {
   const model = typeof body['model'] === 'string' && body['model'] !== '' ? body['model'] : deployment.model;
   return Buffer.from(JSON.stringify({ ...body, model, usage: usageWithCost(body['usage'], bill, timing) }));

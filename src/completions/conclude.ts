@@ -143,7 +143,7 @@ async function answerJson(deps: ConcludeDeps, exchange: Exchange, dispatched: Of
   const { deployment, answer, firstByteAt } = dispatched;
   const bill = (await billFor(deps, exchange, dispatched)) ?? NOTHING_BILLED;
   const timing = timingOf(exchange, firstByteAt);
-  const body = jsonBody(dispatched.body, deployment, bill, timing);
+  const body = jsonBody(dispatched.verbatim, deployment, bill, timing);
   const lasting = [
     'Content-Type',
     'application/json; charset=utf-8',

@@ -8,6 +8,7 @@ import type { Usage } from '../pricing/rate-card.ts';
 import type { Deployment } from '../routing/deployment.ts';
 import type { Observation, ProviderHealth } from '../routing/health.ts';
 import type { Cancellation } from './cancellation.ts';
+import { parseExactJson, type ExactJson } from './exact-json.ts';
 import { collectBody, relayStream, type StreamEnd } from './relay.ts';
 import type { ChatRequest } from './request.ts';
 import { countOutputTokens } from './tokens.ts';
@@ -37,9 +38,11 @@ interface Leg {
   dispatchedAt: number;
 }
 
+type AnswerBody = Record<string, unknown>;
+
 /** A candidate's answer, or the client's leaving while one was at it. */
 export type Answered =
-  | (Leg & { kind: 'json'; answer: UpstreamAnswer; body: Record<string, unknown>; usage: Usage | null; firstByteAt: number })
+  | (Leg & { kind: 'json'; answer: UpstreamAnswer; body: AnswerBody; verbatim: AnswerBody; usage: Usage | null; firstByteAt: number })
   | (Leg & { kind: 'stream'; answer: UpstreamAnswer; end: StreamEnd })
   | (Leg & { kind: 'refused'; answer: UpstreamAnswer; body: Buffer })
   | (Leg & { kind: 'client_gone' });
@@ -141,15 +144,14 @@ async function readJson(leg: Leg, answer: UpstreamAnswer): Promise<Answered | Fa
   const firstByteAt = performance.now();
   if (!JSON_TYPE.test(String(answer.headers['content-type'] ?? ''))) throw new ProviderError('protocol', 'the answer is not JSON');
   const bytes = await collectBody(answer);
-  let body: unknown;
+  let parsed: ExactJson;
   try {
-    body = JSON.parse(bytes.toString('utf8'));
+    parsed = parseExactJson(bytes.toString('utf8'));
   } catch (error) {
     throw new ProviderError('protocol', 'the answer is not JSON', error);
   }
-  if (typeof body !== 'object' || body === null || !Array.isArray((body as { choices?: unknown }).choices)) {
-    throw new ProviderError('protocol', 'the answer is not a completion');
-  }
-  const usage = usageFromWire((body as { usage?: unknown }).usage);
-  return { ...leg, kind: 'json', answer, body: body as Record<string, unknown>, usage, firstByteAt };
+  const body = parsed.value as AnswerBody | null;
+  if (typeof body !== 'object' || !Array.isArray(body?.['choices'])) throw new ProviderError('protocol', 'the answer is not a completion');
+  const verbatim = parsed.verbatim as AnswerBody;
+  return { ...leg, kind: 'json', answer, body, verbatim, usage: usageFromWire(body['usage']), firstByteAt };
 }

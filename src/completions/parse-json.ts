@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts';
+import { parseExactJson, type ExactJson } from './exact-json.ts';
 
 /** Deeper than any real tool schema, and far from what a recursive writer of JSON could choke on. */
 const MAX_DEPTH = 64;
@@ -6,19 +7,19 @@ const MAX_DEPTH = 64;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * The JSON value in a request's body.
+ * The JSON value in a request's body, and the same to be passed on.
  * Throws GatewayError `invalid_request` for bytes that are not UTF-8 or not JSON, for nesting deeper than 64, and for
  * a member called `__proto__`, which some reader downstream might take for a prototype.
  */
-export function parseJson(body: Buffer): unknown {
-  let value: unknown;
+export function parseJson(body: Buffer): ExactJson {
+  let parsed: ExactJson;
   try {
-    value = JSON.parse(utf8.decode(body));
+    parsed = parseExactJson(utf8.decode(body));
   } catch (cause) {
     throw new GatewayError('invalid_request', { message: 'The body is not valid JSON.', cause });
   }
-  inspect(value, [], MAX_DEPTH);
-  return value;
+  inspect(parsed.value, [], MAX_DEPTH);
+  return parsed;
 }
 
 function inspect(value: unknown, path: (string | number)[], depthLeft: number): void {

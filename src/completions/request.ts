@@ -58,15 +58,22 @@ type Fields = Record<string, unknown>;
  * Reads a chat-completions request from its bytes. Throws GatewayError `invalid_request` or `unknown_parameter`, with
  * the field's dotted path in `param` (`messages.0.role`).
  */
-export function parseChatRequest(body: Buffer, { streamDefault, allowParameters }: ParseOptions): ChatRequest {
-  const fields = parseJson(body);
+export function parseChatRequest(body: Buffer, options: ParseOptions): ChatRequest {
+  const { value: fields, verbatim } = parseJson(body);
   if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
     throw new GatewayError('invalid_request', { message: 'The body must be a JSON object.' });
   }
-  return readFields(fields as Fields, body.length, streamDefault, allowParameters);
+  return readFields({ fields: fields as Fields, verbatim: verbatim as Fields, bodyBytes: body.length }, options);
 }
 
-function readFields(fields: Fields, bodyBytes: number, streamDefault: boolean, allowParameters?: ReadonlySet<string>): ChatRequest {
+interface ReadBody {
+  /** What the client sent, to be looked at, and the same to be passed on. */
+  fields: Fields;
+  verbatim: Fields;
+  bodyBytes: number;
+}
+
+function readFields({ fields, verbatim, bodyBytes }: ReadBody, { streamDefault, allowParameters }: ParseOptions): ChatRequest {
   const passedOn: Fields = {};
   const unruledParameters: string[] = [];
   if (fields['messages'] === undefined || fields['messages'] === null)
@@ -77,12 +84,13 @@ function readFields(fields: Fields, bodyBytes: number, streamDefault: boolean, a
     if (!parameter || parameter.rule === 'refused') {
       if (!allowParameters?.has(name)) throw new GatewayError('unknown_parameter', { message: `${name} is not supported.`, param: name });
       unruledParameters.push(name);
-      passedOn[name] = value;
+      passedOn[name] = verbatim[name];
       continue;
     }
     const checked = parameter.schema.safeParse(value);
     if (!checked.success) throw refusal(name, checked.error);
-    if (parameter.rule !== 'gateway') passedOn[name] = value;
+    // What multiplies the bill goes upstream as it was counted.
+    if (parameter.rule !== 'gateway') passedOn[name] = parameter.rule === 'multiplies' ? value : verbatim[name];
   }
   const messages = fields['messages'] as ChatMessage[];
   const images = imagesOf(messages);
@@ -101,9 +109,10 @@ function readFields(fields: Fields, bodyBytes: number, streamDefault: boolean, a
     images,
     bodyBytes,
     unruledParameters,
-    promptText: () => (images.count === 0 ? restText() : JSON.stringify({ ...passedOn, messages: withoutImageData(messages) })),
+    promptText: () =>
+      images.count === 0 ? restText() : JSON.stringify({ ...passedOn, messages: withoutImageData(passedOn['messages'] as ChatMessage[]) }),
     serialise(deployment, outputTokens, accountHash) {
-      const own = ownFields(fields, this.stream, deployment, outputTokens, accountHash);
+      const own = ownFields(verbatim, this.stream, deployment, outputTokens, accountHash);
       return Buffer.from(`${JSON.stringify(own).slice(0, -1)},${restText().slice(1)}`);
     },
   };
