@@ -4,7 +4,7 @@ import { GatewayError } from './errors.ts';
 import { feeLimit } from './ledger/withdrawal.ts';
 import { NodeQueue } from './lightning/node-queue.ts';
 import { readPaymentRequest, refusedRequest } from './lightning/payment-request.ts';
-import type { Payments, Wallet } from './lightning/wallet.ts';
+import { NotAskedError, type Payments, type Wallet } from './lightning/wallet.ts';
 import type { Withdrawal } from './lightning/withdrawal.ts';
 import { Withdrawals } from './lightning/withdrawals.ts';
 import type { Logger } from './log.ts';
@@ -124,6 +124,11 @@ export class Withdrawing {
     try {
       await payments.pay({ bolt11, maxFeeMsat: feeLimitMsat, tryMs: TRY_SECONDS * 1000, startBy });
     } catch (error) {
+      // As before the claim, and told as then.
+      if (error instanceof NotAskedError) {
+        await this.#withdrawals.unclaim(id);
+        throw error;
+      }
       this.#options.log.warn(
         { err: error, withdrawalId: id },
         'the answer to a payment was lost or an error: the node is asked what it did',
@@ -155,7 +160,8 @@ export class Withdrawing {
   }
 
   /** Asks the node what became of a sent withdrawal, and acts on its word. Rejects where it cannot be had. */
-  async #check({ id, paymentHash }: Withdrawal): Promise<void> {
+  async #check(withdrawal: Withdrawal): Promise<void> {
+    const { id, paymentHash } = withdrawal;
     const { wallet, log } = this.#options;
     if (!wallet.payments) throw new GatewayError('lightning_unavailable', { message: 'The wallet cannot tell of payments.' });
     const found = await wallet.payments.lookupPayment(paymentHash);
@@ -163,12 +169,15 @@ export class Withdrawing {
       if (await this.#withdrawals.paid(id, found.feeMsat))
         log.info({ withdrawalId: id, feeMsat: String(found.feeMsat) }, 'a withdrawal was paid');
     } else if (found?.status === 'failed') await this.#failed(id, 'sent', found.failure);
-    else if (found) await this.#withdrawals.postpone(id, { found: true });
-    else if (await this.#withdrawals.notFound(id)) await this.#failed(id, 'sent', 'unknown_to_node');
+    else if (found) await this.#withdrawals.postpone(id, { found: true, known: found.known });
+    else if (await this.#withdrawals.notFound(withdrawal)) this.#tellOfFailure(id, 'unknown_to_node');
   }
 
   async #failed(id: string, from: 'creating' | 'sent', failure: string): Promise<void> {
-    if (!(await this.#withdrawals.failed(id, from, failure))) return;
+    if (await this.#withdrawals.failed(id, from, failure)) this.#tellOfFailure(id, failure);
+  }
+
+  #tellOfFailure(id: string, failure: string): void {
     this.#options.log.info({ withdrawalId: id, failure }, 'a withdrawal failed, and what was held is free again');
   }
 

@@ -89,12 +89,15 @@ async function books(accountId = account) {
   return { posted: posted_msat, held: held_msat, withdrawn: rows.map(({ amount_msat }) => amount_msat) };
 }
 
-/** Makes every withdrawal due, and moves a sent one's deadline into the past, so that the clock need not be waited for. */
-async function later(id: string, { pastDeadlineSeconds }: { pastDeadlineSeconds?: number } = {}): Promise<void> {
+/** Lets `seconds` pass for a withdrawal, in the database and at the node, after which its next check is due. */
+async function later(id: string, { seconds = 0 } = {}): Promise<void> {
+  const { clockMs } = node;
+  node.clockMs = () => clockMs() + seconds * 1000;
   await database.pool.query(
-    `update withdrawals set next_check_at = now(), deadline_at = case when $2::double precision is null then deadline_at else now() - make_interval(secs => $2) end
+    `update withdrawals set next_check_at = now(), deadline_at = deadline_at - make_interval(secs => $2),
+       expires_at = expires_at - make_interval(secs => $2)
      where id = $1`,
-    [id, pastDeadlineSeconds ?? null],
+    [id, seconds],
   );
 }
 
@@ -184,7 +187,7 @@ describe('a withdrawal', () => {
   });
 
   it('is never more than five pending ones of an account', async () => {
-    node.outcome = { status: 'pending' };
+    node.outcome = { status: 'pending', known: true };
     const ask = () => withdrawing.withdraw(wanted(foreignInvoice({ amountMsat: 1_000n }).paymentRequest));
     await Promise.all(Array.from({ length: 5 }, ask));
     await expect(ask()).rejects.toMatchObject({ code: 'rate_limit_exceeded' });
@@ -205,6 +208,8 @@ describe('the invoice of a withdrawal', () => {
     ['names no amount', () => foreignInvoice({ amountMsat: null })],
     ['has expired', () => foreignInvoice({ ageSeconds: 3601 })],
     ['is about to expire', () => foreignInvoice({ expirySeconds: 50 })],
+    ['can be paid for more than a day', () => foreignInvoice({ expirySeconds: 26 * 3_600 })],
+    ['can be paid for a year', () => foreignInvoice({ expirySeconds: 31_536_000 })],
     ['is of the main network', () => foreignInvoice({ network: mainnet })],
     ['is of signet', () => foreignInvoice({ network: signet })],
     ["has the hash of one of the gateway's own", ours],
@@ -223,6 +228,11 @@ describe('the invoice of a withdrawal', () => {
     expect(await books()).toEqual({ posted: 1_000_000n, held: 0n, withdrawn: [] });
   });
 
+  it('may be one that can be paid for a day', async () => {
+    const { paymentRequest } = foreignInvoice({ expirySeconds: 86_400 });
+    expect((await withdrawing.withdraw(wanted(paymentRequest))).withdrawal.state).toBe('paid');
+  });
+
   it("is refused where the gateway's own node made it", async () => {
     const { paymentRequest } = foreignInvoice();
     const network = { bech32: 'bcrt', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
@@ -237,7 +247,7 @@ describe('a withdrawal whose outcome is unknown', () => {
     node.away = true;
     const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
     expect(withdrawal.state).toBe('sent');
-    await later(withdrawal.id, { pastDeadlineSeconds: 86_400 });
+    await later(withdrawal.id, { seconds: 86_400 });
     await withdrawing.checkDue(10);
     expect(await books()).toEqual({ posted: 1_000_000n, held: 11_000n, withdrawn: [] });
     node.away = false;
@@ -249,7 +259,7 @@ describe('a withdrawal whose outcome is unknown', () => {
   });
 
   it('is released once, though ten lookups at once find that it failed, and what else is held stays so', async () => {
-    node.outcome = { status: 'pending' };
+    node.outcome = { status: 'pending', known: true };
     const [failing] = await Promise.all([1, 2].map(() => withdrawing.withdraw(wanted(foreignInvoice().paymentRequest))));
     const { id = '', paymentHash } = failing?.withdrawal ?? {};
     node.recorded.set(paymentHash?.toString('hex') ?? '', { status: 'failed', failure: 'rejected' });
@@ -258,39 +268,119 @@ describe('a withdrawal whose outcome is unknown', () => {
     expect(await books()).toEqual({ posted: 1_000_000n, held: 11_000n, withdrawn: [] });
   });
 
-  it('is released only when the node did not know of it twice, a minute past the deadline, and is never sent again', async () => {
+  /** Sent, and lost on the way to the node, of an invoice that lives for an hour. */
+  async function heldUp() {
     node.unreached = true;
     const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
     expect(withdrawal.state).toBe('sent');
-    for (const pastDeadlineSeconds of [-10, 0, 50, 61]) {
-      await later(withdrawal.id, { pastDeadlineSeconds });
+    return withdrawal;
+  }
+  /** Has the node asked twice after `seconds` more. */
+  async function askTwice(id: string, seconds: number): Promise<void> {
+    await later(id, { seconds });
+    await withdrawing.checkDue(10);
+    await later(id);
+    await withdrawing.checkDue(10);
+  }
+
+  it.each([1, 95, 1_800, 3_590])(
+    'is still held after %d s in which the node knew of nothing, and is paid when the call arrives',
+    async (seconds) => {
+      const { id } = await heldUp();
+      for (let asked = 0; asked < 3; asked++) await askTwice(id, seconds / 3);
+      expect(await books()).toEqual({ posted: 1_000_000n, held: 11_000n, withdrawn: [] });
+      node.arrive();
+      await later(id);
       await withdrawing.checkDue(10);
-      expect(await books()).toMatchObject({ held: 11_000n });
-    }
-    await later(withdrawal.id, { pastDeadlineSeconds: 66 });
+      expect(await books()).toEqual({ posted: 989_993n, held: 0n, withdrawn: [10_007n] });
+    },
+  );
+
+  it('is released a minute after the expiry of its invoice, when the node said twice that it knows of none, and no call can pay it then', async () => {
+    const { id } = await heldUp();
+    await askTwice(id, 3_600);
+    await askTwice(id, 55);
+    expect(await books()).toMatchObject({ held: 11_000n });
+    await later(id, { seconds: 10 });
+    await withdrawing.checkDue(10);
+    expect(await books()).toMatchObject({ held: 11_000n });
+    await later(id);
     await withdrawing.checkDue(10);
     expect(await books()).toEqual({ posted: 1_000_000n, held: 0n, withdrawn: [] });
-    expect(await withdrawing.status(account, withdrawal.id)).toMatchObject({ state: 'failed', failure: 'unknown_to_node' });
+    expect(await withdrawing.status(account, id)).toMatchObject({ state: 'failed', failure: 'unknown_to_node' });
+    node.arrive();
+    expect(node.recorded.size).toBe(0);
     expect(node.asked).toHaveLength(1);
   });
 
-  it('starts to count anew where the node knew of it in between', async () => {
-    node.unreached = true;
-    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
-    const hash = withdrawal.paymentHash.toString('hex');
-    const check = async () => {
-      await later(withdrawal.id, { pastDeadlineSeconds: 100 });
-      await withdrawing.checkDue(10);
-    };
-    await check();
-    node.recorded.set(hash, { status: 'pending' });
-    await check();
+  it("is released by the node's clock, as its last invoices tell that: an hour later where it is an hour slow", async () => {
+    await database.pool.query(`update invoices set bolt11 = $2 where account_id = $1`, [
+      account,
+      foreignInvoice({ ageSeconds: 3_600 }).paymentRequest,
+    ]);
+    const { id } = await heldUp();
+    node.clockMs = () => Date.now() - 3_600_000;
+    await askTwice(id, 3_700);
+    await askTwice(id, 3_400);
+    expect(await books()).toMatchObject({ held: 11_000n });
+    await askTwice(id, 300);
+    expect(await books()).toMatchObject({ held: 0n });
+    node.arrive();
+    expect(node.recorded.size).toBe(0);
+  });
+
+  it('is not released by many lookups at once, which are one word of the node', async () => {
+    const { id } = await heldUp();
+    await later(id, { seconds: 3_700 });
+    await Promise.all(Array.from({ length: 10 }, () => open().checkDue(10)));
+    expect(await books()).toMatchObject({ held: 11_000n });
+    await later(id);
+    await Promise.all(Array.from({ length: 10 }, () => open().checkDue(10)));
+    expect(await books()).toEqual({ posted: 1_000_000n, held: 0n, withdrawn: [] });
+  });
+
+  it('is never released once the node had the payment, though its record of that is gone', async () => {
+    const { id, paymentHash } = await heldUp();
+    const hash = paymentHash.toString('hex');
+    node.recorded.set(hash, { status: 'pending', known: true });
+    await later(id);
+    await withdrawing.checkDue(10);
     node.recorded.delete(hash);
-    await check();
+    for (let asked = 0; asked < 3; asked++) await askTwice(id, 10_000);
     expect(await books()).toMatchObject({ held: 11_000n });
     node.recorded.set(hash, { status: 'paid', feeMsat: msat(0n) });
-    await check();
+    await later(id);
+    await withdrawing.checkDue(10);
     expect(await books()).toEqual({ posted: 990_000n, held: 0n, withdrawn: [10_000n] });
+  });
+
+  it('starts to count anew where the node was not heard to deny it in between', async () => {
+    const { id, paymentHash } = await heldUp();
+    const check = async () => {
+      await later(id);
+      await withdrawing.checkDue(10);
+    };
+    await later(id, { seconds: 3_700 });
+    await check();
+    node.recorded.set(paymentHash.toString('hex'), { status: 'pending', known: false });
+    await check();
+    node.recorded.clear();
+    await check();
+    expect(await books()).toMatchObject({ held: 11_000n });
+    await check();
+    expect(await books()).toMatchObject({ held: 0n });
+  });
+
+  it('is sent again where the node was not asked, for certain', async () => {
+    node.absent = true;
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    expect(withdrawal.state).toBe('creating');
+    expect(await books()).toMatchObject({ held: 11_000n });
+    node.absent = false;
+    await later(withdrawal.id);
+    await Promise.all([withdrawing, open(), open()].map((gateway) => gateway.checkDue(10)));
+    expect(node.asked).toHaveLength(1);
+    expect(await books()).toMatchObject({ held: 0n, withdrawn: [10_007n] });
   });
 
   it('is left alone by another node, whose word on it would be none', async () => {
@@ -299,7 +389,7 @@ describe('a withdrawal whose outcome is unknown', () => {
     const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
     node.away = false;
     node.recorded.clear();
-    await later(withdrawal.id, { pastDeadlineSeconds: 1_000 });
+    await later(withdrawal.id, { seconds: 10_000 });
     expect(await open({ nodeId: '03other' }).checkDue(10)).toBe(0);
     expect(await books()).toMatchObject({ held: 11_000n });
   });
@@ -390,7 +480,7 @@ describe('the audit', () => {
   it('finds a withdrawal that was released without its row, and a transfer without a withdrawal', async () => {
     const client = await database.pool.connect();
     try {
-      node.outcome = { status: 'pending' };
+      node.outcome = { status: 'pending', known: true };
       await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
       await database.pool.query(`update accounts set held_msat = 0 where id = $1`, [account]);
       expect(await auditLedger(database.pool, { oldestHoldSeconds: 60 })).toMatchObject([{ invariant: 2, subject: account }]);

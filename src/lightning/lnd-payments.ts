@@ -3,7 +3,7 @@ import { subscribeToPastPayment, subscribeToPayViaRequest, type AuthenticatedLnd
 import { msat } from '../ledger/amount.ts';
 import type { LndConnection } from './lnd-connection.ts';
 import { lightningUnavailable, lndFailure } from './lnd-failure.ts';
-import type { OutgoingPayment, PaymentFailure, Payments, PaymentState } from './wallet.ts';
+import { NotAskedError, type OutgoingPayment, type PaymentFailure, type Payments, type PaymentState } from './wallet.ts';
 
 export interface LndPaymentsOptions {
   connection: LndConnection<AuthenticatedLnd>;
@@ -19,7 +19,7 @@ export const PAYING_CALLS: ReadonlyMap<string, string> = new Map([
   ['uri:/routerrpc.Router/TrackPaymentV2', 'offchain:read'],
 ]);
 
-/** LND tells nothing of a payment whose first part is not on its way yet: that is pending too. */
+/** LND says at once that it knows no such payment, and nothing of one that has no part on its way at the moment. */
 const QUIET_MS = 2_000;
 
 /**
@@ -35,8 +35,10 @@ export class LndPayments implements Payments {
 
   async pay({ bolt11, maxFeeMsat, tryMs, startBy }: OutgoingPayment): Promise<void> {
     const { connection, confirmNode, patienceMs = 5_000 } = this.#options;
-    await confirmNode();
-    if (performance.now() > startBy) throw lightningUnavailable(new Error('it took LND too long to be there'));
+    await confirmNode().catch((cause: unknown) => {
+      throw new NotAskedError('LND was not there', { cause });
+    });
+    if (performance.now() > startBy) throw new NotAskedError('it took LND too long to be there');
     const payment = subscribeToPayViaRequest({
       lnd: connection.lnd,
       request: bolt11,
@@ -61,24 +63,25 @@ export class LndPayments implements Payments {
   async lookupPayment(paymentHash: Buffer): Promise<PaymentState | null> {
     const { connection, confirmNode } = this.#options;
     const found = await connection.call((lnd) => recorded(lnd, paymentHash.toString('hex')));
-    // After the fact: what another node in its place says, "no such payment" above all, must not count.
+    // After the fact: what another node in its place says, "no such payment" above all, must not count, nor the silence of one that is gone.
     await confirmNode();
-    return found;
+    return found === undefined ? { status: 'pending', known: false } : found;
   }
 }
 
-async function recorded(lnd: AuthenticatedLnd, id: string): Promise<PaymentState | null> {
+/** What LND has on record; null where it has nothing, undefined where it said nothing. */
+async function recorded(lnd: AuthenticatedLnd, id: string): Promise<PaymentState | null | undefined> {
   const payment = subscribeToPastPayment({ lnd, id });
   const over = new AbortController();
   try {
-    return await new Promise<PaymentState | null>((resolve, reject) => {
+    return await new Promise<PaymentState | null | undefined>((resolve, reject) => {
       payment.on('confirmed', ({ fee_mtokens }) => resolve({ status: 'paid', feeMsat: msat(BigInt(fee_mtokens)) }));
       payment.on('failed', (failed) => resolve({ status: 'failed', failure: failureOf(failed) }));
-      payment.on('paying', () => resolve({ status: 'pending' }));
+      payment.on('paying', () => resolve({ status: 'pending', known: true }));
       payment.on('end', () => reject(new Error('LND told nothing of the payment')));
       payment.on('error', (error: unknown) => (isUnknownPayment(error) ? resolve(null) : reject(error as Error)));
       delay(QUIET_MS, undefined, { signal: over.signal }).then(
-        () => resolve({ status: 'pending' }),
+        () => resolve(undefined),
         () => {},
       );
     });

@@ -1,6 +1,6 @@
 import { msat } from '../ledger/amount.ts';
 import { readPaymentRequest } from './payment-request.ts';
-import type { OutgoingPayment, Payments, PaymentState } from './wallet.ts';
+import { NotAskedError, type OutgoingPayment, type Payments, type PaymentState } from './wallet.ts';
 
 /** What every payment of the simulated node's costs. */
 const FEE_MSAT = 1_000n;
@@ -13,7 +13,7 @@ interface SimulatedPaymentRow {
 /** The simulated node's database, with errors made into those of a node. */
 export type SimulatedQuery = <Row extends object>(sql: string, values?: unknown[]) => Promise<Row[]>;
 
-/** Pays others with play money: no network carries it, so each payment succeeds at once, or fails where the fee may not be 1 sat. */
+/** Pays others with play money: no network carries it, so each payment succeeds at once, or fails where the fee may not be 1 sat. As a real node, it pays no expired invoice. */
 export class SimulatedPayments implements Payments {
   readonly #query: SimulatedQuery;
 
@@ -22,12 +22,13 @@ export class SimulatedPayments implements Payments {
   }
 
   async pay({ bolt11, maxFeeMsat, startBy }: OutgoingPayment): Promise<void> {
-    const { paymentHash } = readPaymentRequest(bolt11, 'simulated');
-    if (performance.now() > startBy) return;
+    const { paymentHash, expiresAt } = readPaymentRequest(bolt11, 'simulated');
+    if (performance.now() > startBy) throw new NotAskedError('it is too late to ask');
     const fee = maxFeeMsat >= FEE_MSAT ? FEE_MSAT : null;
     await this.#query(
-      `insert into simulated_payments (payment_hash, bolt11, fee_msat, state) values ($1, $2, $3, $4) on conflict (payment_hash) do nothing`,
-      [paymentHash, bolt11, fee, fee === null ? 'failed' : 'succeeded'],
+      `insert into simulated_payments (payment_hash, bolt11, fee_msat, state)
+       select $1, $2, $3, $4 where clock_timestamp() < $5::timestamptz on conflict (payment_hash) do nothing`,
+      [paymentHash, bolt11, fee, fee === null ? 'failed' : 'succeeded', expiresAt],
     );
   }
 

@@ -30,14 +30,24 @@ export interface OutgoingPayment {
 /** Why a node gave a payment up for good. */
 export type PaymentFailure = 'no_route' | 'no_liquidity' | 'rejected' | 'timed_out' | 'other';
 
-/** The node's own word on one payment. `feeMsat` is there exactly when paid, `failure` when failed. */
-export type PaymentState = { status: 'pending' } | { status: 'paid'; feeMsat: Msat } | { status: 'failed'; failure: PaymentFailure };
+/**
+ * The node's own word on one payment. `feeMsat` is there exactly when paid, `failure` when failed. A pending one is `known` where the node
+ * said that it has the payment, and not where it was only not heard to deny that.
+ */
+export type PaymentState =
+  { status: 'pending'; known: boolean } | { status: 'paid'; feeMsat: Msat } | { status: 'failed'; failure: PaymentFailure };
+
+/** The node was not asked to pay, for certain: no byte of that has left this process, and none will. */
+export class NotAskedError extends Error {
+  override name = 'NotAskedError';
+}
 
 /** What a wallet that can pay offers besides. A payment hash is paid once at most, however often it is asked for. */
 export interface Payments {
   /**
-   * Asks the node to pay an invoice; resolves once that has ended or has taken some seconds. Whether it resolves or rejects tells
-   * nothing of the outcome, which may have been lost on its way: `lookupPayment` does.
+   * Asks the node to pay an invoice, which refuses one that has expired by its own clock; resolves once that has ended or has taken some
+   * seconds. Rejects with NotAskedError where the node was not asked and will not be. Otherwise, whether it resolves or rejects tells nothing
+   * of the outcome, which may have been lost on its way: `lookupPayment` does.
    */
   pay(payment: OutgoingPayment): Promise<void>;
   /**

@@ -14,11 +14,20 @@ export interface Withdrawal {
   /** Once failed: a `PaymentFailure`, or `not_sent` or `unknown_to_node` where no node ever tried. */
   readonly failure: string | null;
   readonly createdAt: Date;
+  /** The invoice's own. */
+  readonly expiresAt: Date;
   /** How often the node was asked what became of it. */
   readonly checks: number;
+  /** Whether the node has told that it has the payment. */
+  readonly known: boolean;
+  /** How often in a row the node said, when that counted, that it knows no such payment. */
+  readonly notFound: number;
 }
 
-/** A withdrawal in the API. `feeMsat` is null until it is paid; until then and no longer, the amount and `maxFeeMsat` are reserved. */
+/**
+ * A withdrawal in the API. `feeMsat` is null until it is paid; until then and no longer, the amount and `maxFeeMsat` are reserved. Where
+ * the node knows nothing of the payment, they stay so until the invoice can no longer be paid, which is a little after its expiry.
+ */
 export interface WithdrawalView {
   withdrawalId: string;
   status: 'pending' | 'paid' | 'failed';
@@ -56,13 +65,16 @@ export interface WithdrawalRow {
   fee_msat: bigint | null;
   failure: string | null;
   created_at: Date;
+  expires_at: Date;
   checks: number;
+  known_at: Date | null;
+  not_found: number;
   idempotency_sha256: Buffer;
 }
 
 /** The columns of a `WithdrawalRow`. */
-export const WITHDRAWAL_COLUMNS = `id, account_id, state, bolt11, payment_hash, amount_msat, fee_limit_msat, fee_msat, failure, created_at, checks,
-  idempotency_sha256`;
+export const WITHDRAWAL_COLUMNS = `id, account_id, state, bolt11, payment_hash, amount_msat, fee_limit_msat, fee_msat, failure, created_at, expires_at,
+  checks, known_at, not_found, idempotency_sha256`;
 
 export function withdrawalFromRow(row: WithdrawalRow): Withdrawal {
   return {
@@ -76,6 +88,9 @@ export function withdrawalFromRow(row: WithdrawalRow): Withdrawal {
     feeMsat: row.fee_msat === null ? null : msat(row.fee_msat),
     failure: row.failure,
     createdAt: row.created_at,
+    expiresAt: row.expires_at,
     checks: row.checks,
+    known: row.known_at !== null,
+    notFound: row.not_found,
   };
 }

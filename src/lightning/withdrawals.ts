@@ -5,6 +5,7 @@ import { GatewayError } from '../errors.ts';
 import { msat, type Msat } from '../ledger/amount.ts';
 import { lockAccount } from '../ledger/deposit.ts';
 import { holdWithdrawal, postWithdrawal, releaseWithdrawal } from '../ledger/withdrawal.ts';
+import { secondsBehind } from './node-clock.ts';
 import { refusedRequest, type PaymentRequest } from './payment-request.ts';
 import type { Wallet } from './wallet.ts';
 import { withdrawalFromRow, WITHDRAWAL_COLUMNS, type Withdrawal, type WithdrawalRow } from './withdrawal.ts';
@@ -12,7 +13,9 @@ import { withdrawalFromRow, WITHDRAWAL_COLUMNS, type Withdrawal, type Withdrawal
 const MOST_PENDING = 5;
 /** What an invoice must still live: less, and it may expire while a route is looked for. */
 const LEAST_LIFE_SECONDS = 60;
-/** After the deadline, until a node's "no such payment" counts: its call may still have been on the way. */
+/** The longest life: what was lost on its way to the node stays held as long. A day, and an hour for clocks that differ. */
+const MOST_LIFE_SECONDS = 25 * 3600;
+/** After the invoice's expiry, until a node's "no such payment" counts. */
 const SETTLED_SECONDS = 60;
 const NOT_FOUND_COUNTS = 2;
 
@@ -115,7 +118,7 @@ export class Withdrawals {
 
   /** Posts what a sent withdrawal paid. Does nothing where it is final already. */
   async paid(id: string, feeMsat: Msat): Promise<boolean> {
-    return this.#resolve(id, 'sent', async (client, row) => {
+    return this.#resolve(id, isSent, async (client, row) => {
       // A node keeps to the limit that it was given; should one not, what is over it is the house's.
       const fee = feeMsat < row.feeLimitMsat ? feeMsat : row.feeLimitMsat;
       const paidMsat = msat(row.amountMsat + fee);
@@ -129,7 +132,11 @@ export class Withdrawals {
 
   /** Releases what was held for a withdrawal that was not made. Does nothing where it has left the state `from`. */
   async failed(id: string, from: 'creating' | 'sent', failure: string): Promise<boolean> {
-    return this.#resolve(id, from, async (client, row) => {
+    return this.#release(id, ({ state }) => state === from, failure);
+  }
+
+  async #release(id: string, may: (withdrawal: Withdrawal) => boolean, failure: string): Promise<boolean> {
+    return this.#resolve(id, may, async (client, row) => {
       await releaseWithdrawal(client, row.accountId, heldFor(row));
       await client.query(
         `update withdrawals set state = 'failed', failure = $2, resolved_at = clock_timestamp(), next_check_at = null where id = $1`,
@@ -138,39 +145,65 @@ export class Withdrawals {
     });
   }
 
-  async #resolve(id: string, from: Withdrawal['state'], work: (client: PoolClient, row: Withdrawal) => Promise<void>): Promise<boolean> {
-    const known = await this.find(id);
-    if (known?.state !== from) return false;
+  async #resolve(
+    id: string,
+    may: (withdrawal: Withdrawal) => boolean,
+    work: (client: PoolClient, row: Withdrawal) => Promise<void>,
+  ): Promise<boolean> {
+    const seen = await this.find(id);
+    if (!seen || !may(seen)) return false;
     return transaction(this.#pool, async (client) => {
-      await lockAccount(client, known.accountId);
+      await lockAccount(client, seen.accountId);
       const row = await one(client, `id = $1 for update`, [id]);
-      if (row?.state !== from) return false;
-      await work(client, withdrawalFromRow(row));
+      const withdrawal = row && withdrawalFromRow(row);
+      if (!withdrawal || !may(withdrawal)) return false;
+      await work(client, withdrawal);
       return true;
     });
   }
 
-  /**
-   * The node knows of no such payment. Gives true where that is final by now: it said so twice, both times long enough after the
-   * deadline that no call can still be on its way to it.
-   */
-  async notFound(id: string): Promise<boolean> {
-    const { rows } = await this.#pool.query<{ not_found: number }>(
-      `update withdrawals set checks = checks + 1, next_check_at = clock_timestamp() + interval '5 seconds',
-         not_found = case when clock_timestamp() >= deadline_at + make_interval(secs => $2) then not_found + 1 else 0 end
-       where id = $1 and state = 'sent' returning not_found`,
-      [id, SETTLED_SECONDS],
+  /** The node was not asked for a claimed withdrawal after all, and this claim will not ask it: the next one may. */
+  async unclaim(id: string): Promise<void> {
+    await this.#pool.query(
+      `update withdrawals set state = 'creating', sent_at = null, deadline_at = null, next_check_at = clock_timestamp() + interval '5 seconds'
+       where id = $1 and state = 'sent'`,
+      [id],
     );
-    return (rows[0]?.not_found ?? 0) >= NOT_FOUND_COUNTS;
   }
 
-  /** Not final yet: asked about again, soon at first and every minute in the end. `found`: because the node said that it is pending. */
-  async postpone(id: string, { found = false }: { found?: boolean } = {}): Promise<void> {
+  /**
+   * The node knows of no such payment: releases what was held, and gives true, where that is final. A call that asks for the payment may
+   * be held up on its way for as long as it likes, by the kernel or by what stands between, also after this end has closed the connection.
+   * But a node refuses to pay an invoice that has expired by its own clock: so its word counts from then on, and twice, and never
+   * where the node had the payment before.
+   */
+  async notFound({ id, accountId }: Withdrawal): Promise<boolean> {
+    const { nodeId, network } = this.#wallet;
+    const settledSeconds = SETTLED_SECONDS + (await secondsBehind(this.#pool, { accountId, nodeId, network }));
+    await this.#pool.query(
+      `update withdrawals w set checks = checks + 1,
+         not_found = case when not counts then 0 when next_check_at <= clock_timestamp() then not_found + 1 else not_found end,
+         next_check_at = clock_timestamp() + case when counts then interval '5 seconds' else make_interval(secs => least(60, 2 ^ least(checks, 6))) end
+       from (select clock_timestamp() >= greatest(expires_at, deadline_at) + make_interval(secs => $2) and known_at is null as counts
+             from withdrawals where id = $1) its
+       where id = $1 and state = 'sent'`,
+      [id, settledSeconds],
+    );
+    const isUnknown = (row: Withdrawal): boolean => isSent(row) && !row.known && row.notFound >= NOT_FOUND_COUNTS;
+    return this.#release(id, isUnknown, 'unknown_to_node');
+  }
+
+  /**
+   * Not final yet: asked about again, soon at first and every minute in the end. `known`: because the node said that it has the payment;
+   * `found`: because it did not say that it has none.
+   */
+  async postpone(id: string, { found = false, known = false }: { found?: boolean; known?: boolean } = {}): Promise<void> {
     await this.#pool.query(
       `update withdrawals set checks = checks + 1, not_found = case when $2 then 0 else not_found end,
+         known_at = case when $3 then coalesce(known_at, clock_timestamp()) else known_at end,
          next_check_at = clock_timestamp() + make_interval(secs => least(60, 2 ^ least(checks, 6)))
        where id = $1 and next_check_at is not null`,
-      [id, found],
+      [id, found, known],
     );
   }
 
@@ -184,25 +217,29 @@ export class Withdrawals {
   }
 }
 
+const isSent = ({ state }: Withdrawal): boolean => state === 'sent';
+
 function heldFor({ amountMsat, feeLimitMsat }: Withdrawal): Msat {
   return msat(amountMsat + feeLimitMsat);
 }
 
 /** What is refused under the account's lock: a key that was revoked a moment ago, one withdrawal too many, an invoice that is not to be paid. */
 async function refuse(client: PoolClient, { accountId, keyId, request }: NewWithdrawal): Promise<void> {
-  const { rows } = await client.query<{ permitted: boolean; pending: bigint; ours: boolean; lasts: boolean }>(
+  const { rows } = await client.query<{ permitted: boolean; pending: bigint; ours: boolean; lasts: boolean; too_long: boolean }>(
     `select
        exists (select from api_keys where id = $2 and account_id = $1 and role = 'owner' and revoked_at is null
          and (expires_at is null or expires_at > clock_timestamp())) as permitted,
        (select count(*) from withdrawals where account_id = $1 and state in ('creating', 'sent')) as pending,
        exists (select from invoices where payment_hash = $3) as ours,
-       $4::timestamptz >= clock_timestamp() + make_interval(secs => $5) as lasts`,
-    [accountId, keyId, request.paymentHash, request.expiresAt, LEAST_LIFE_SECONDS],
+       $4::timestamptz >= clock_timestamp() + make_interval(secs => $5) as lasts,
+       $4::timestamptz > clock_timestamp() + make_interval(secs => $6) as too_long`,
+    [accountId, keyId, request.paymentHash, request.expiresAt, LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS],
   );
   const [found] = rows;
   if (!found?.permitted) throw new GatewayError('invalid_api_key');
   if (found.ours) throw refusedRequest("The invoice is this gateway's own.");
   if (!found.lasts) throw refusedRequest('The invoice has expired or is about to. Ask for another one.');
+  if (found.too_long) throw refusedRequest('The invoice can be paid for more than a day. Ask for one that expires within 24 hours.');
   if (found.pending >= MOST_PENDING) {
     throw new GatewayError('rate_limit_exceeded', {
       message: `${MOST_PENDING} withdrawals of the account are still under way.`,

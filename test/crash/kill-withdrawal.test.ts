@@ -59,12 +59,23 @@ async function killWhileSending(body: { paymentRequest: string }, { arrives }: {
   }
 }
 
+async function row(id: string): Promise<{ state: string; checks: number }> {
+  const { rows } = await pool.query<{ state: string; checks: number }>(`select state, checks from withdrawals where id = $1`, [id]);
+  if (!rows[0]) throw new Error(`no withdrawal ${id}`);
+  return rows[0];
+}
+/** Waits until the node was asked about a withdrawal so often, without the pauses between. */
+async function checked(id: string, checks: number): Promise<void> {
+  await until(async () => {
+    await pool.query(`update withdrawals set next_check_at = now() where id = $1 and next_check_at is not null`, [id]);
+    return (await row(id)).checks >= checks;
+  }, 15_000);
+}
 /** Waits for a state of a withdrawal's, without its pauses between two checks. */
 async function becomes(id: string, state: string): Promise<void> {
   await until(async () => {
     await pool.query(`update withdrawals set next_check_at = now() where id = $1 and next_check_at is not null`, [id]);
-    const { rows } = await pool.query<{ state: string }>(`select state from withdrawals where id = $1`, [id]);
-    return rows[0]?.state === state;
+    return (await row(id)).state === state;
   }, 15_000);
 }
 const withdrawn = async (): Promise<bigint[]> => {
@@ -90,9 +101,13 @@ describe('a gateway killed while it withdraws', () => {
     const { paymentRequest } = foreignInvoice({ amountMsat: 100_000n });
     const id = await killWhileSending({ paymentRequest }, { arrives: false });
     gateway = await site.start();
-    await until(async () => (await pool.query(`select from withdrawals where id = $1 and checks > 0`, [id])).rowCount === 1, 15_000);
+    await until(async () => (await row(id)).checks > 0, 15_000);
     expect(await accountOf(pool, key.accountId)).toMatchObject({ posted_msat: 899_000n, held_msat: 101_000n });
     await pool.query(`update withdrawals set deadline_at = now() - interval '61 seconds' where id = $1`, [id]);
+    const { checks } = await row(id);
+    await checked(id, checks + 3);
+    expect(await row(id)).toMatchObject({ state: 'sent' });
+    await pool.query(`update withdrawals set expires_at = now() - interval '61 seconds' where id = $1`, [id]);
     await becomes(id, 'failed');
     const { rowCount } = await pool.query(`select from simulated_payments where bolt11 = $1`, [paymentRequest]);
     expect(rowCount).toBe(0);

@@ -6,6 +6,7 @@ import { msat } from '../../src/ledger/amount.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import type { InvoiceState } from '../../src/lightning/wallet.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { foreignInvoice } from '../support/foreign-invoice.ts';
 import { TEST_ROOT } from '../support/funded.ts';
 import { until } from '../support/until.ts';
 
@@ -87,6 +88,17 @@ describe('the simulated node', () => {
     await expect(wallet.pay(text)).rejects.toMatchObject({ code: 'invalid_request', message: 'The invoice has expired.' });
     await database.pool.query(`delete from simulated_invoices where payment_hash = $1`, [paymentHash]);
     await expect(wallet.pay(text)).rejects.toMatchObject({ code: 'invoice_not_found' });
+  });
+
+  it('pays others once, and not what has expired', async () => {
+    const { payments } = wallet;
+    const pay = async ({ paymentRequest, paymentHash }: { paymentRequest: string; paymentHash: Buffer }) => {
+      await payments.pay({ bolt11: paymentRequest, maxFeeMsat: msat(1_000n), tryMs: 1_000, startBy: Infinity });
+      return payments.lookupPayment(paymentHash);
+    };
+    const invoice = foreignInvoice();
+    expect([await pay(invoice), await pay(invoice)]).toEqual(Array.from({ length: 2 }, () => ({ status: 'paid', feeMsat: 1_000n })));
+    expect(await pay(foreignInvoice({ ageSeconds: 3_601 }))).toBeNull();
   });
 
   it('knows nothing of a hash it never saw', async () => {
