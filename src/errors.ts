@@ -39,6 +39,7 @@ export const ERRORS = {
   idempotency_in_progress: bad(409, 'The request with this Idempotency-Key is still running.'),
   idempotency_interrupted: bad(409, 'The request with this Idempotency-Key ended without an answer that could be kept.'),
   request_too_large: bad(413, 'The request body is too large.'),
+  too_many_values: bad(413, 'The request body holds too many JSON values.'),
   unsupported_media_type: bad(415, 'Send JSON, with Content-Type: application/json.'),
   rate_limit_exceeded: limited('Rate limit exceeded.'),
   too_many_invoices: limited('Too many open invoices. Pay one, or wait until one expires.'),
@@ -67,16 +68,22 @@ interface ErrorDetail {
   cause?: unknown;
 }
 
+/** What is shown of a text that a client may have written, however long that is. */
+const MOST_MESSAGE_CHARACTERS = 2_000;
+const MOST_PARAM_CHARACTERS = 200;
+
 /** A refusal or failure with a public face. Anything else that is thrown is answered as `internal_error`. */
 export class GatewayError extends Error {
   readonly code: ErrorCode;
   readonly detail: ErrorDetail;
 
   constructor(code: ErrorCode, detail: ErrorDetail = {}) {
-    super(detail.message ?? ERRORS[code].message, { cause: detail.cause });
+    super((detail.message ?? ERRORS[code].message).slice(0, MOST_MESSAGE_CHARACTERS), { cause: detail.cause });
     this.name = 'GatewayError';
     this.code = code;
-    this.detail = detail;
+    const { param } = detail;
+    this.detail =
+      param === undefined || param.length <= MOST_PARAM_CHARACTERS ? detail : { ...detail, param: param.slice(0, MOST_PARAM_CHARACTERS) };
   }
 
   get status(): number {

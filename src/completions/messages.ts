@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listOf } from '../list-of.ts';
 
 /** One part of a message's content. Only what the gateway must know of it; other members pass through. */
 export interface ContentPart {
@@ -34,7 +35,9 @@ const contentSchema = z
     const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
     if (value === undefined || value === null || typeof value === 'string') return;
     if (!Array.isArray(value)) return complain([], 'must be a string or a list of content parts');
-    for (const [index, part] of value.entries()) checkPart(part, (path, message) => complain([index, ...path], message));
+    for (let index = 0; index < value.length && context.issues.length === 0; index++) {
+      checkPart(value[index], (path, message) => complain([index, ...path], message));
+    }
   })
   // Without this the member would have to be present.
   .optional();
@@ -74,26 +77,24 @@ function isEmpty(value: unknown): boolean {
 }
 
 /** The `messages` of a chat request. Used to check, not to copy: what it accepts goes upstream whole. */
-export const messagesSchema = z
-  .array(
-    z
-      .looseObject({
-        role: z.enum(ROLES),
-        content: contentSchema,
-        name: text.nullish(),
-        tool_call_id: text.nullish(),
-        tool_calls: z.array(z.looseObject({ type: text.nullish() })).nullish(),
-        // Names an answer stored upstream, perhaps another tenant's.
-        audio: z.null('refers to an object stored upstream, which is not supported').optional(),
-      })
-      .superRefine((message, context) => {
-        if ((message.content === undefined || message.content === null) && !mayBeWithoutContent(message)) {
-          context.addIssue({ code: 'custom', path: ['content'], message: 'is required' });
-        }
-      }),
-  )
-  .min(1, 'must hold at least one message')
-  .max(MAX_MESSAGES, `must hold at most ${MAX_MESSAGES} messages`);
+export const messagesSchema = listOf(
+  z
+    .looseObject({
+      role: z.enum(ROLES),
+      content: contentSchema,
+      name: text.nullish(),
+      tool_call_id: text.nullish(),
+      tool_calls: listOf(z.looseObject({ type: text.nullish() })).nullish(),
+      // Names an answer stored upstream, perhaps another tenant's.
+      audio: z.null('refers to an object stored upstream, which is not supported').optional(),
+    })
+    .superRefine((message, context) => {
+      if ((message.content === undefined || message.content === null) && !mayBeWithoutContent(message)) {
+        context.addIssue({ code: 'custom', path: ['content'], message: 'is required' });
+      }
+    }),
+  { min: 1, max: MAX_MESSAGES, of: 'messages' },
+);
 
 /** The images of a conversation: how many, and the paths of the first one and of the first that is not a `data:` URL. */
 export interface Images {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listOf, recordOf } from '../list-of.ts';
 import { messagesSchema } from './messages.ts';
 
 /**
@@ -21,6 +22,8 @@ const free = (schema: z.ZodType): Parameter => ({ rule: 'free', schema: schema.n
 const gateway = (schema: z.ZodType): Parameter => ({ rule: 'gateway', schema: schema.nullish() });
 const REFUSED: Parameter = { rule: 'refused', schema: z.unknown() };
 
+const MOST_TOOLS = 1024;
+
 const cap = z.int('must be a whole number').min(1, 'must be at least 1').max(100_000_000);
 const name = z.string().max(512);
 const tool = z.looseObject({ type: z.enum(['function', 'custom'], 'must be function or custom') });
@@ -33,7 +36,7 @@ export const routingSchema = z.strictObject({
   maxCost: z.number().min(0).max(1_000_000).nullish(),
   /** Milliseconds. */
   maxLatency: z.number().min(1).max(86_400_000).nullish(),
-  excludeProviders: z.array(z.string().min(1).max(128)).max(64).nullish(),
+  excludeProviders: listOf(z.string().min(1).max(128), { max: 64 }).nullish(),
 });
 
 export const streamOptionsSchema = z.looseObject({ include_usage: z.boolean().nullish(), include_obfuscation: z.boolean().nullish() });
@@ -53,7 +56,7 @@ export const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parame
   ['max_completion_tokens', gateway(cap)],
   ['store', gateway(z.boolean())],
   // Labels of stored answers, and nothing is stored: accepted, not sent.
-  ['metadata', gateway(z.record(z.string(), z.string()))],
+  ['metadata', gateway(recordOf(z.string()))],
   ['user', gateway(name)],
   ['safety_identifier', gateway(name)],
   ['prompt_cache_key', gateway(name)],
@@ -62,10 +65,10 @@ export const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parame
 
   ['frequency_penalty', free(z.number())],
   ['function_call', free(z.union([z.string(), z.looseObject({ name: z.string() })]))],
-  ['functions', free(z.array(z.looseObject({ name: z.string() })).max(1024))],
-  ['logit_bias', free(z.record(z.string(), z.number()))],
+  ['functions', free(listOf(z.looseObject({ name: z.string() }), { max: MOST_TOOLS, of: 'functions' }))],
+  ['logit_bias', free(recordOf(z.number()))],
   ['logprobs', free(z.boolean())],
-  ['modalities', free(z.array(z.literal('text', 'only text is supported')))],
+  ['modalities', free(listOf(z.literal('text', 'only text is supported')))],
   ['parallel_tool_calls', free(z.boolean())],
   ['presence_penalty', free(z.number())],
   // Cache writes are dearer than input; the quote takes the dearest input rate.
@@ -76,10 +79,10 @@ export const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parame
   ['seed', free(z.number())],
   // Other tiers of service have other prices.
   ['service_tier', free(z.enum(['auto', 'default'], 'must be auto or default'))],
-  ['stop', free(z.union([z.string(), z.array(z.string())]))],
+  ['stop', free(z.union([z.string(), listOf(z.string())]))],
   ['temperature', free(z.number())],
   ['tool_choice', free(z.union([z.string(), z.looseObject({ type: z.string() })]))],
-  ['tools', free(z.array(tool).max(1024))],
+  ['tools', free(listOf(tool, { max: MOST_TOOLS, of: 'tools' }))],
   ['top_logprobs', free(z.int().min(0))],
   ['top_p', free(z.number())],
   ['verbosity', free(z.string())],

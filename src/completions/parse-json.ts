@@ -1,17 +1,32 @@
 import { GatewayError } from '../errors.ts';
 import { parseExactJson, type ExactJson } from './exact-json.ts';
+import { jsonExtent } from './json-extent.ts';
 
 /** Deeper than any real tool schema, and far from what a recursive writer of JSON could choke on. */
 const MAX_DEPTH = 64;
+/** More than any real conversation; what is read of that many takes some hundredths of a second and some megabytes. */
+const MAX_VALUES = 200_000;
+/** Members with names of their own cost several times as much as the elements of a list. */
+const MAX_MEMBERS = 50_000;
+/** A body up to this size can hold no more values or members than that. */
+const UNMEASURED_BYTES = Math.min(2 * MAX_VALUES, '"":0,'.length * MAX_MEMBERS);
+
+const MAX_NAME_BYTES = 200;
+
+export interface ParseJsonOptions {
+  /** The most values that the body may hold, where it may hold more than others. */
+  maxValues?: number;
+}
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * The JSON value in a request's body, and the same to be passed on.
- * Throws GatewayError `invalid_request` for bytes that are not UTF-8 or not JSON, for nesting deeper than 64, and for
- * a member called `__proto__`, which some reader downstream might take for a prototype.
+ * The JSON value in a request's body, and the same to be passed on. What it costs to read is bounded before anything of it is built.
+ * Throws GatewayError `too_many_values`, and `invalid_request` for bytes that are not UTF-8 or not JSON, for nesting deeper than 64, and
+ * for a member called `__proto__`, which some reader downstream might take for a prototype.
  */
-export function parseJson(body: Buffer): ExactJson {
+export function parseJson(body: Buffer, { maxValues = MAX_VALUES }: ParseJsonOptions = {}): ExactJson {
+  if (body.length > UNMEASURED_BYTES) measure(body, maxValues);
   let parsed: ExactJson;
   try {
     parsed = parseExactJson(utf8.decode(body));
@@ -22,11 +37,21 @@ export function parseJson(body: Buffer): ExactJson {
   return parsed;
 }
 
+function measure(body: Buffer, maxValues: number): void {
+  const { values, members, depth, fieldAt } = jsonExtent(body, { values: maxValues, members: MAX_MEMBERS, depth: MAX_DEPTH });
+  if (values > maxValues) throw new GatewayError('too_many_values', { message: `The body holds more than ${maxValues} JSON values.` });
+  if (members > MAX_MEMBERS) throw new GatewayError('too_many_values', { message: `The body holds more than ${MAX_MEMBERS} members.` });
+  if (depth > MAX_DEPTH) throw tooDeep(nameAt(body, fieldAt));
+}
+
+/** The name that begins with the quote at `start`, as far as it will be shown. Undefined where there is none. */
+function nameAt(body: Buffer, start: number): string | undefined {
+  return /^"((?:[^"\\]|\\.)*)/.exec(body.toString('utf8', start, start + MAX_NAME_BYTES))?.[1];
+}
+
 function inspect(value: unknown, path: (string | number)[], depthLeft: number): void {
   if (typeof value !== 'object' || value === null) return;
-  if (depthLeft === 0) {
-    throw new GatewayError('invalid_request', { message: `The body is nested deeper than ${MAX_DEPTH} levels.`, param: String(path[0]) });
-  }
+  if (depthLeft === 0) throw tooDeep(String(path[0]));
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index++) descend(value[index], index, path, depthLeft);
     return;
@@ -37,6 +62,13 @@ function inspect(value: unknown, path: (string | number)[], depthLeft: number): 
     }
     descend((value as Record<string, unknown>)[key], key, path, depthLeft);
   }
+}
+
+function tooDeep(param?: string): GatewayError {
+  return new GatewayError('invalid_request', {
+    message: `The body is nested deeper than ${MAX_DEPTH} levels.`,
+    ...(param !== undefined && { param }),
+  });
 }
 
 function descend(member: unknown, key: string | number, path: (string | number)[], depthLeft: number): void {

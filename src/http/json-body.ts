@@ -1,5 +1,6 @@
 import type { Request } from 'express';
 import type { z } from 'zod';
+import { parseJson } from '../completions/parse-json.ts';
 import { GatewayError } from '../errors.ts';
 
 /** What a small JSON endpoint takes at most. */
@@ -18,7 +19,7 @@ export async function readJson<T>(req: Request, schema: z.ZodType<T>): Promise<T
 export async function readJsonAndBytes<T>(req: Request, schema: z.ZodType<T>): Promise<{ value: T; bytes: Buffer }> {
   const bytes = await readBody(req, SMALL_BODY_BYTES);
   if (bytes.length > 0) refuseOtherTypes(req);
-  const parsed = schema.safeParse(bytes.length > 0 ? parseJson(bytes) : {});
+  const parsed = schema.safeParse(bytes.length > 0 ? parseJson(bytes).value : {});
   if (!parsed.success) throw invalidField(parsed.error);
   return { value: parsed.data, bytes };
 }
@@ -72,15 +73,5 @@ export function refuseOtherTypes(req: Request): void {
   const encoding = req.headers['content-encoding'] ?? 'identity';
   if (!JSON_TYPE.test(req.headers['content-type'] ?? '') || encoding.toLowerCase() !== 'identity') {
     throw new GatewayError('unsupported_media_type');
-  }
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(utf8.decode(body));
-  } catch {
-    throw new GatewayError('invalid_request', { message: 'The body is not valid JSON.' });
   }
 }

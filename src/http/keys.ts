@@ -9,6 +9,7 @@ import type { Config } from '../config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { picoUsdFromUsd, usdNumber } from '../ledger/amount.ts';
+import { listOf } from '../list-of.ts';
 import { principalOf, type Authenticate } from './authenticate.ts';
 import { clientAddress } from './client-address.ts';
 import { hasCredential } from './credential.ts';
@@ -36,7 +37,7 @@ const settings = {
   dailyBudgetUsd: z.number().min(0).max(1_000_000).transform(picoUsdFromUsd),
   rateLimitRpm: z.int().min(1).max(LARGEST_LIMIT).nullable(),
   rateLimitTpm: z.int().min(1).max(LARGEST_LIMIT).nullable(),
-  allowedModels: z.array(line(200)).min(1).max(100).nullable(),
+  allowedModels: listOf(line(200), { min: 1, max: 100, of: 'models' }).nullable(),
   expiresAt: z.iso
     .datetime({ offset: true })
     .transform((time) => new Date(time))

@@ -1,5 +1,6 @@
 import bolt11 from 'bolt11';
 import { z } from 'zod';
+import { listOf } from '../list-of.ts';
 import { msat, type Msat } from '../ledger/amount.ts';
 import type { InvoiceState, Network, NewInvoice } from './wallet.ts';
 
@@ -15,7 +16,7 @@ const hash = z
 
 /** `get_info` (https://github.com/nostr-protocol/nips/blob/master/47.md), as far as it matters. */
 export const walletInfo = z.object({
-  methods: z.array(z.string()),
+  methods: listOf(z.string()),
   network: z.string().nullish(),
 });
 export type WalletInfo = z.infer<typeof walletInfo>;

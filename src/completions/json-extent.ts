@@ -1,0 +1,90 @@
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const BACKSLASH = 0x5c;
+const OPEN_LIST = 0x5b;
+const CLOSE_LIST = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+const SPACE = 0x20;
+
+/** What the reader of a JSON text has to build. */
+export interface JsonExtent {
+  /** Objects, lists, strings, numbers, booleans and nulls. */
+  values: number;
+  /** Those of all objects together. */
+  members: number;
+  /** The levels of the deepest nesting. */
+  depth: number;
+}
+
+/** The extent of as much of a text as was looked at, and where. */
+export interface MeasuredExtent extends JsonExtent {
+  /** Where the last string began that stands in the outermost object or list: with an object, the field that was being read. */
+  fieldAt: number;
+}
+
+/** Strings up to this length are read byte by byte: that is quicker than asking the system for their end. */
+const SHORT_STRING_BYTES = 64;
+
+/**
+ * Measures a JSON text by its bytes alone, in one pass that builds nothing. Stops soon after one of `most` has been exceeded. A text that
+ * is not JSON is measured as well as can be: its reader refuses it.
+ */
+export function jsonExtent(json: Buffer, most: Readonly<JsonExtent>): MeasuredExtent {
+  const extent = { values: 1, members: 0, depth: 0, fieldAt: 0 };
+  let level = 0;
+  for (let at = 0; at < json.length; at++) {
+    switch (json[at] ?? 0) {
+      case QUOTE:
+        if (level === 1) extent.fieldAt = at;
+        at = endOfString(json, at);
+        break;
+      case COMMA:
+        if (++extent.values > most.values) return extent;
+        break;
+      case COLON:
+        if (++extent.members > most.members) return extent;
+        break;
+      case OPEN_LIST:
+      case OPEN_OBJECT:
+        at = endOfSpace(json, at + 1) - 1;
+        if (json[at + 1] !== CLOSE_LIST && json[at + 1] !== CLOSE_OBJECT) extent.values++;
+        if (++level > extent.depth) extent.depth = level;
+        if (extent.depth > most.depth) return extent;
+        break;
+      case CLOSE_LIST:
+      case CLOSE_OBJECT:
+        level--;
+        break;
+      default:
+      // Space, or part of a number or a word: what separates those is counted.
+    }
+  }
+  return extent;
+}
+
+/** Where the white space ends that begins at `start`. */
+function endOfSpace(json: Buffer, start: number): number {
+  let at = start;
+  while (at < json.length && (json[at] ?? 0) <= SPACE) at++;
+  return at;
+}
+
+/** Where the quote stands that ends the string which begins at `start`; the text's length where none does. */
+function endOfString(json: Buffer, start: number): number {
+  for (let at = start + 1; ;) {
+    for (const turn = at + SHORT_STRING_BYTES; at < turn; at++) {
+      const byte = json[at];
+      if (byte === QUOTE || byte === undefined) return at;
+      if (byte === BACKSLASH) at++;
+    }
+    // The next one that no backslash precedes, or an even number of them: those escape each other.
+    const quote = json.indexOf(QUOTE, at);
+    if (quote < 0) return json.length;
+    let backslashes = 0;
+    while (quote - backslashes > at && json[quote - backslashes - 1] === BACKSLASH) backslashes++;
+    if (backslashes % 2 === 0) return quote;
+    at = quote + 1;
+  }
+}

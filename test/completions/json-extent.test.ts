@@ -1,0 +1,74 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { jsonExtent, type JsonExtent } from '../../src/completions/json-extent.ts';
+
+const WITHOUT_END = { values: Infinity, members: Infinity, depth: Infinity };
+
+function measured(text: string, most: JsonExtent = WITHOUT_END): JsonExtent {
+  const { fieldAt: _fieldAt, ...extent } = jsonExtent(Buffer.from(text), most);
+  return extent;
+}
+
+/** The same, of the value that was read. */
+function extentOf(value: unknown): JsonExtent {
+  if (typeof value !== 'object' || value === null) return { values: 1, members: 0, depth: 0 };
+  const inside = Object.values(value).map(extentOf);
+  return {
+    values: inside.reduce((sum, { values }) => sum + values, 1),
+    members: inside.reduce((sum, { members }) => sum + members, Array.isArray(value) ? 0 : inside.length),
+    depth: inside.reduce((deepest, { depth }) => Math.max(deepest, depth), 0) + 1,
+  };
+}
+
+/** White space of every kind after every mark that is not in a string. */
+function spacedOut(text: string): string {
+  return text.replaceAll(/"(?:[^"\\]|\\.)*"|[[\]{},:]/g, (token) => `\r\n${token} \t`);
+}
+
+describe('the extent of a JSON text', () => {
+  it.each([
+    ['0', { values: 1, members: 0, depth: 0 }],
+    ['[]', { values: 1, members: 0, depth: 1 }],
+    ['[ \n ]', { values: 1, members: 0, depth: 1 }],
+    ['[0]', { values: 2, members: 0, depth: 1 }],
+    ['{"a":{},"b":[[]]}', { values: 4, members: 2, depth: 3 }],
+    ['["[{,:","\\"[,","\\\\"]', { values: 4, members: 0, depth: 1 }],
+    [`["${'x'.repeat(100)}\\",${'\\\\'.repeat(50)}",1]`, { values: 3, members: 0, depth: 1 }],
+    [`["${'\\'.repeat(201)}"]"]`, { values: 2, members: 0, depth: 1 }],
+  ])('of %j is %j', (text, extent) => {
+    expect(measured(text)).toEqual(extent);
+  });
+
+  it('is that of the value, however it is written', () => {
+    const strings = fc.string({ unit: fc.constantFrom('\\', '"', ',', ':', '[', '{', '}', 'a', 'ü', '\n'), maxLength: 200 });
+    const { value } = fc.letrec((tie) => ({
+      value: fc.oneof({ maxDepth: 6 }, strings, fc.double(), fc.constant(null), tie('list'), tie('object')),
+      list: fc.array(tie('value'), { maxLength: 6 }),
+      object: fc.dictionary(strings, tie('value'), { maxKeys: 6 }),
+    }));
+    fc.assert(
+      fc.property(value, (each) => {
+        const text = JSON.stringify(each);
+        const extent = extentOf(JSON.parse(text));
+        expect(measured(text)).toEqual(extent);
+        expect(measured(spacedOut(text))).toEqual(extent);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('is not measured on, once it is more than may be', () => {
+    const most = { values: 100, members: 50, depth: 10 };
+    expect(measured(`[${'0,'.repeat(1_000_000)}`, most).values).toBe(101);
+    expect(measured(`{${'"":0,'.repeat(1_000_000)}`, most).members).toBe(51);
+    expect(measured('['.repeat(1_000_000), most).depth).toBe(11);
+    expect(measured('[{"":'.repeat(1_000_000), most).depth).toBe(11);
+  });
+
+  it.each(['"', '"\\', `"${'x'.repeat(99)}`, `"${'x'.repeat(99)}\\"`, '[', '{"a":', '[   ', ']]]', '{]', ',', ''])(
+    'of %j, which is no JSON, comes to an end',
+    (text) => {
+      expect(measured(text).values).toBeGreaterThan(0);
+    },
+  );
+});

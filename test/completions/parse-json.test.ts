@@ -1,0 +1,103 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { parseJson } from '../../src/completions/parse-json.ts';
+import { GatewayError } from '../../src/errors.ts';
+
+const MEGABYTES_10 = 10 * 1024 * 1024;
+
+/** `start` and as often `each` as fits into 10 MB. */
+const filled = (start: string, each: string, end = '') =>
+  start + each.repeat((MEGABYTES_10 - start.length - end.length) / each.length) + end;
+const refusalOf = (act: () => unknown): GatewayError => {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof GatewayError) return error;
+    throw error;
+  }
+  throw new Error('it was accepted');
+};
+
+afterEach(() => void jest.restoreAllMocks());
+
+describe('a body of 10 MB', () => {
+  it.each([
+    ['numbers', filled('{"stop":[', '0,')],
+    ['empty objects', filled('{"messages":[', '{},')],
+    ['empty lists', filled('{"messages":[{"content":[', '[],')],
+    ['strings', filled('{"stop":[', '"",')],
+    ['short strings, spaced out', filled('{"stop":[', '"a" , \n')],
+    ['literals', filled('{"stop":[', 'true,')],
+    ['tool calls', filled('{"messages":[{"role":"assistant","tool_calls":[', '0,')],
+    ['lists of lists', filled('{"logit_bias":[', '[0],')],
+    ['objects of one member', filled('{"tools":[', '{"a":0},')],
+    ['members of one name', filled('{"metadata":{', '"a":0,')],
+    ['unknown fields', filled('{', '"a":0,')],
+    ['members with an object each', filled('{"logit_bias":{', '"":{},')],
+    ['commas', filled('[', ',')],
+    ['colons', filled('{', ':')],
+  ])('of %s is refused before anything of it is built', (_what, body) => {
+    const bytes = Buffer.from(body);
+    const parse = jest.spyOn(JSON, 'parse');
+    const decode = jest.spyOn(TextDecoder.prototype, 'decode');
+    const refusal = refusalOf(() => parseJson(bytes));
+    expect(refusal).toMatchObject({ code: 'too_many_values', status: 413 });
+    expect(parse).not.toHaveBeenCalled();
+    expect(decode).not.toHaveBeenCalled();
+  });
+
+  it.each([
+    ['lists', undefined, filled('', '[')],
+    ['objects', 'a', filled('', '{"a":')],
+    ['lists with space between', 'a', filled('{"a":', '[ ')],
+    ['lists in a later field', 'b\\"', filled('{"a":"c","b\\"":', '[')],
+    ['closed lists', undefined, '['.repeat(MEGABYTES_10 / 2) + ']'.repeat(MEGABYTES_10 / 2)],
+  ])('of nested %s is refused before anything of it is built, naming the field %s', (_what, param, body) => {
+    const bytes = Buffer.from(body);
+    const parse = jest.spyOn(JSON, 'parse');
+    expect(refusalOf(() => parseJson(bytes))).toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringMatching(/nested deeper than 64/),
+    });
+    expect(parse).not.toHaveBeenCalled();
+  });
+
+  it.each([
+    ['a text', filled('{"messages":[{"role":"user","content":"', 'word, ', '"}]}')],
+    ['an escaped text', filled('{"a":"', '\\n\\"[{,:', '"}')],
+    ['white space', filled('[', ' ', ']')],
+  ])('of %s is read', (_what, body) => {
+    expect(parseJson(Buffer.from(body)).value).toBeDefined();
+  });
+});
+
+describe('the number of values', () => {
+  const list = (values: number) => Buffer.from(`[${Array.from({ length: values - 1 }, () => '0').join(',')}]`);
+
+  it('may be 200,000 and no more', () => {
+    expect(parseJson(list(200_000)).value).toHaveLength(199_999);
+    expect(refusalOf(() => parseJson(list(200_001)))).toMatchObject({ code: 'too_many_values' });
+  });
+
+  it('may be more where lists of tokens are sent', () => {
+    expect(parseJson(list(350_000), { maxValues: 350_000 }).value).toHaveLength(349_999);
+    expect(refusalOf(() => parseJson(list(350_001), { maxValues: 350_000 })).message).toBe('The body holds more than 350000 JSON values.');
+  });
+
+  it('may hold 50,000 members and no more', () => {
+    const object = (members: number) => Buffer.from(`{${Array.from({ length: members }, (_, index) => `"${index}":0`).join(',')}}`);
+    expect(Object.keys(parseJson(object(50_000)).value as object)).toHaveLength(50_000);
+    expect(refusalOf(() => parseJson(object(50_001)))).toMatchObject({ code: 'too_many_values' });
+    // The shortest members there are.
+    expect(refusalOf(() => parseJson(Buffer.from(`{${'"":0,'.repeat(50_000)}"":0}`)))).toMatchObject({ code: 'too_many_values' });
+  });
+});
+
+describe('the name of a field', () => {
+  it('is not repeated at any length in the answer', () => {
+    const name = 'n'.repeat(1_000_000);
+    const refusal = refusalOf(() => parseJson(Buffer.from(`{"${name}":{"__proto__":0}}`)));
+    expect(JSON.stringify(refusal).length).toBeLessThan(1_000);
+    const told = new GatewayError('unknown_parameter', { message: `${name} is not supported.`, param: name });
+    expect(JSON.stringify(told).length).toBeLessThan(3_000);
+  });
+});
