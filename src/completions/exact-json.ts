@@ -18,10 +18,11 @@ const PERHAPS_CHANGED = /[[:,\s]-?(?:\d[\d.]{15,}|\d[\d.]*[eE])/;
 /**
  * Parses JSON so that it can be passed on with its numbers as they were written: integers above 2^53, more decimals than a double has,
  * exponents beyond its range. A text without such numbers, as almost all are, is parsed once. Throws SyntaxError as `JSON.parse` does.
+ * @param perhapsChanged whether there may be such numbers, where that is known already.
  */
-export function parseExactJson(text: string): ExactJson {
+export function parseExactJson(text: string, perhapsChanged: boolean = PERHAPS_CHANGED.test(text)): ExactJson {
   const value: unknown = JSON.parse(text);
-  return { value, verbatim: PERHAPS_CHANGED.test(text) ? json.parse(text, inItsOwnWords) : value };
+  return { value, verbatim: perhapsChanged ? json.parse(text, inItsOwnWords) : value };
 }
 
 function inItsOwnWords(_key: string, value: unknown, { source }: { source?: string }): unknown {

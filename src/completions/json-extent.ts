@@ -7,6 +7,13 @@ const CLOSE_LIST = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 const SPACE = 0x20;
+const MINUS = 0x2d;
+const PLUS = 0x2b;
+const POINT = 0x2e;
+const SMALL_E = 0x65;
+const CAPITAL_E = 0x45;
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
 
 /** What the reader of a JSON text has to build. */
 export interface JsonExtent {
@@ -16,6 +23,8 @@ export interface JsonExtent {
   members: number;
   /** The levels of the deepest nesting. */
   depth: number;
+  /** Numbers of 16 characters or more, one for every 16, and numbers with an exponent: a double may not be able to hold them. */
+  longNumbers: number;
 }
 
 /** The extent of as much of a text as was looked at, and where. */
@@ -24,6 +33,7 @@ export interface MeasuredExtent extends JsonExtent {
   fieldAt: number;
 }
 
+const LONG_NUMBER_CHARACTERS = 16;
 /** Strings up to this length are read byte by byte: that is quicker than asking the system for their end. */
 const SHORT_STRING_BYTES = 64;
 
@@ -32,10 +42,11 @@ const SHORT_STRING_BYTES = 64;
  * is not JSON is measured as well as can be: its reader refuses it.
  */
 export function jsonExtent(json: Buffer, most: Readonly<JsonExtent>): MeasuredExtent {
-  const extent = { values: 1, members: 0, depth: 0, fieldAt: 0 };
+  const extent = { values: 1, members: 0, depth: 0, longNumbers: 0, fieldAt: 0 };
   let level = 0;
   for (let at = 0; at < json.length; at++) {
-    switch (json[at] ?? 0) {
+    const byte = json[at] ?? 0;
+    switch (byte) {
       case QUOTE:
         if (level === 1) extent.fieldAt = at;
         at = endOfString(json, at);
@@ -58,10 +69,25 @@ export function jsonExtent(json: Buffer, most: Readonly<JsonExtent>): MeasuredEx
         level--;
         break;
       default:
-      // Space, or part of a number or a word: what separates those is counted.
+        if (byte !== MINUS && (byte < DIGIT_0 || byte > DIGIT_9)) break;
+        at = endOfNumber(json, at, extent);
+        if (extent.longNumbers > most.longNumbers) return extent;
     }
   }
   return extent;
+}
+
+/** Where the last character of the number stands that begins at `start`. */
+function endOfNumber(json: Buffer, start: number, extent: JsonExtent): number {
+  let at = start + 1;
+  let hasExponent = false;
+  for (; at < json.length; at++) {
+    const byte = json[at] ?? 0;
+    if (byte === SMALL_E || byte === CAPITAL_E) hasExponent = true;
+    else if ((byte < DIGIT_0 || byte > DIGIT_9) && byte !== POINT && byte !== MINUS && byte !== PLUS) break;
+  }
+  extent.longNumbers += Math.floor((at - start) / LONG_NUMBER_CHARACTERS) + (hasExponent ? 1 : 0);
+  return at - 1;
 }
 
 /** Where the white space ends that begins at `start`. */

@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import { parseExactJson, type ExactJson } from './exact-json.ts';
-import { jsonExtent } from './json-extent.ts';
+import { jsonExtent, type JsonExtent } from './json-extent.ts';
 
 /** Deeper than any real tool schema, and far from what a recursive writer of JSON could choke on. */
 const MAX_DEPTH = 64;
@@ -8,9 +8,10 @@ const MAX_DEPTH = 64;
 const MAX_VALUES = 200_000;
 /** Members with names of their own cost several times as much as the elements of a list. */
 const MAX_MEMBERS = 50_000;
-/** A body up to this size can hold no more values or members than that. */
-const UNMEASURED_BYTES = Math.min(2 * MAX_VALUES, '"":0,'.length * MAX_MEMBERS);
-
+/** Each is kept in its own words, which costs as much as some fifty others. */
+const MAX_LONG_NUMBERS = 5_000;
+/** A body up to this size can hold no more of any of them. */
+const UNMEASURED_BYTES = '1e1,'.length * MAX_LONG_NUMBERS;
 const MAX_NAME_BYTES = 200;
 
 export interface ParseJsonOptions {
@@ -26,10 +27,10 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  * for a member called `__proto__`, which some reader downstream might take for a prototype.
  */
 export function parseJson(body: Buffer, { maxValues = MAX_VALUES }: ParseJsonOptions = {}): ExactJson {
-  if (body.length > UNMEASURED_BYTES) measure(body, maxValues);
+  const hasLongNumbers = body.length > UNMEASURED_BYTES ? measure(body, maxValues).longNumbers > 0 : undefined;
   let parsed: ExactJson;
   try {
-    parsed = parseExactJson(utf8.decode(body));
+    parsed = parseExactJson(utf8.decode(body), hasLongNumbers);
   } catch (cause) {
     throw new GatewayError('invalid_request', { message: 'The body is not valid JSON.', cause });
   }
@@ -37,11 +38,15 @@ export function parseJson(body: Buffer, { maxValues = MAX_VALUES }: ParseJsonOpt
   return parsed;
 }
 
-function measure(body: Buffer, maxValues: number): void {
-  const { values, members, depth, fieldAt } = jsonExtent(body, { values: maxValues, members: MAX_MEMBERS, depth: MAX_DEPTH });
-  if (values > maxValues) throw new GatewayError('too_many_values', { message: `The body holds more than ${maxValues} JSON values.` });
-  if (members > MAX_MEMBERS) throw new GatewayError('too_many_values', { message: `The body holds more than ${MAX_MEMBERS} members.` });
-  if (depth > MAX_DEPTH) throw tooDeep(nameAt(body, fieldAt));
+function measure(body: Buffer, maxValues: number): JsonExtent {
+  const most = { values: maxValues, members: MAX_MEMBERS, depth: MAX_DEPTH, longNumbers: MAX_LONG_NUMBERS };
+  const extent = jsonExtent(body, most);
+  const refuse = (limit: string) => new GatewayError('too_many_values', { message: `The body holds more than ${limit}.` });
+  if (extent.values > maxValues) throw refuse(`${maxValues} JSON values`);
+  if (extent.members > MAX_MEMBERS) throw refuse(`${MAX_MEMBERS} members`);
+  if (extent.longNumbers > MAX_LONG_NUMBERS) throw refuse(`${MAX_LONG_NUMBERS} numbers of 16 digits or with an exponent`);
+  if (extent.depth > MAX_DEPTH) throw tooDeep(nameAt(body, extent.fieldAt));
+  return extent;
 }
 
 /** The name that begins with the quote at `start`, as far as it will be shown. Undefined where there is none. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { jsonExtent, type JsonExtent } from '../../src/completions/json-extent.ts';
 
-const WITHOUT_END = { values: Infinity, members: Infinity, depth: Infinity };
+const WITHOUT_END = { values: Infinity, members: Infinity, depth: Infinity, longNumbers: Infinity };
 
 function measured(text: string, most: JsonExtent = WITHOUT_END): JsonExtent {
   const { fieldAt: _fieldAt, ...extent } = jsonExtent(Buffer.from(text), most);
@@ -11,12 +11,15 @@ function measured(text: string, most: JsonExtent = WITHOUT_END): JsonExtent {
 
 /** The same, of the value that was read. */
 function extentOf(value: unknown): JsonExtent {
-  if (typeof value !== 'object' || value === null) return { values: 1, members: 0, depth: 0 };
+  const text = typeof value === 'number' ? JSON.stringify(value) : '';
+  const longNumbers = Math.floor(text.length / 16) + (text.includes('e') ? 1 : 0);
+  if (typeof value !== 'object' || value === null) return { values: 1, members: 0, depth: 0, longNumbers };
   const inside = Object.values(value).map(extentOf);
   return {
     values: inside.reduce((sum, { values }) => sum + values, 1),
     members: inside.reduce((sum, { members }) => sum + members, Array.isArray(value) ? 0 : inside.length),
     depth: inside.reduce((deepest, { depth }) => Math.max(deepest, depth), 0) + 1,
+    longNumbers: inside.reduce((sum, each) => sum + each.longNumbers, 0),
   };
 }
 
@@ -27,14 +30,17 @@ function spacedOut(text: string): string {
 
 describe('the extent of a JSON text', () => {
   it.each([
-    ['0', { values: 1, members: 0, depth: 0 }],
-    ['[]', { values: 1, members: 0, depth: 1 }],
-    ['[ \n ]', { values: 1, members: 0, depth: 1 }],
-    ['[0]', { values: 2, members: 0, depth: 1 }],
-    ['{"a":{},"b":[[]]}', { values: 4, members: 2, depth: 3 }],
-    ['["[{,:","\\"[,","\\\\"]', { values: 4, members: 0, depth: 1 }],
-    [`["${'x'.repeat(100)}\\",${'\\\\'.repeat(50)}",1]`, { values: 3, members: 0, depth: 1 }],
-    [`["${'\\'.repeat(201)}"]"]`, { values: 2, members: 0, depth: 1 }],
+    ['0', { values: 1, members: 0, depth: 0, longNumbers: 0 }],
+    ['[]', { values: 1, members: 0, depth: 1, longNumbers: 0 }],
+    ['[ \n ]', { values: 1, members: 0, depth: 1, longNumbers: 0 }],
+    ['[0]', { values: 2, members: 0, depth: 1, longNumbers: 0 }],
+    ['{"a":{},"b":[[]]}', { values: 4, members: 2, depth: 3, longNumbers: 0 }],
+    ['["[{,:","\\"[,","\\\\"]', { values: 4, members: 0, depth: 1, longNumbers: 0 }],
+    ['[123456789012345,-1.5]', { values: 3, members: 0, depth: 1, longNumbers: 0 }],
+    ['[1234567890123456, "1234567890123456"]', { values: 3, members: 0, depth: 1, longNumbers: 1 }],
+    ['[-1e5,1.5E-3,0.00000000000000000000000000000001]', { values: 4, members: 0, depth: 1, longNumbers: 4 }],
+    [`["${'x'.repeat(100)}\\",${'\\\\'.repeat(50)}",1]`, { values: 3, members: 0, depth: 1, longNumbers: 0 }],
+    [`["${'\\'.repeat(201)}"]"]`, { values: 2, members: 0, depth: 1, longNumbers: 0 }],
   ])('of %j is %j', (text, extent) => {
     expect(measured(text)).toEqual(extent);
   });
@@ -58,10 +64,11 @@ describe('the extent of a JSON text', () => {
   });
 
   it('is not measured on, once it is more than may be', () => {
-    const most = { values: 100, members: 50, depth: 10 };
+    const most = { values: 100, members: 50, depth: 10, longNumbers: 5 };
     expect(measured(`[${'0,'.repeat(1_000_000)}`, most).values).toBe(101);
     expect(measured(`{${'"":0,'.repeat(1_000_000)}`, most).members).toBe(51);
     expect(measured('['.repeat(1_000_000), most).depth).toBe(11);
+    expect(measured(`{"a":[${'1e1,'.repeat(1_000_000)}`, most).longNumbers).toBe(6);
     expect(measured('[{"":'.repeat(1_000_000), most).depth).toBe(11);
   });
 

@@ -35,6 +35,10 @@ describe('a body of 10 MB', () => {
     ['members with an object each', filled('{"logit_bias":{', '"":{},')],
     ['commas', filled('[', ',')],
     ['colons', filled('{', ':')],
+    ['long numbers', filled('{"stop":[', '12345678901234567890,')],
+    ['numbers with exponents', filled('{"stop":[', '1e1,')],
+    ['one number', filled('{"seed":', '1', '}')],
+    ['one fraction', filled('{"seed":0.', '1', '}')],
   ])('of %s is refused before anything of it is built', (_what, body) => {
     const bytes = Buffer.from(body);
     const parse = jest.spyOn(JSON, 'parse');
@@ -89,6 +93,22 @@ describe('the number of values', () => {
     expect(refusalOf(() => parseJson(object(50_001)))).toMatchObject({ code: 'too_many_values' });
     // The shortest members there are.
     expect(refusalOf(() => parseJson(Buffer.from(`{${'"":0,'.repeat(50_000)}"":0}`)))).toMatchObject({ code: 'too_many_values' });
+  });
+});
+
+describe('numbers that a double may not hold', () => {
+  it('may be 5,000 and no more, however short', () => {
+    const list = (numbers: number) => Buffer.from(`[${Array.from({ length: numbers }, () => '1e1').join(',')}]`);
+    expect(JSON.stringify(parseJson(list(5_000)).verbatim)).toBe(list(5_000).toString());
+    expect(refusalOf(() => parseJson(list(5_001)))).toMatchObject({ code: 'too_many_values' });
+  });
+
+  it('are found wherever they stand in a large body, and in no text', () => {
+    const text = `{"a":"${': 12345678901234567890, 1e99 '.repeat(1_000)}","b":[1]}`;
+    const { value, verbatim } = parseJson(Buffer.from(text));
+    expect(verbatim).toBe(value);
+    const more = text.replace('[1]', '[12345678901234567890]');
+    expect(JSON.stringify(parseJson(Buffer.from(more)).verbatim)).toBe(more);
   });
 });
 
