@@ -35,6 +35,10 @@ export const ERRORS = {
   key_not_found: bad(404, 'The key does not exist.'),
   not_found: bad(404, 'There is nothing here.'),
   method_not_allowed: bad(405, 'This path does not take this method.'),
+  last_owner_key: bad(
+    409,
+    'An account with a balance, money held or an open invoice keeps an owner key without an expiry. Make another one first; this one can be rotated.',
+  ),
   idempotency_conflict: bad(409, 'This Idempotency-Key was used with another request.'),
   idempotency_in_progress: bad(409, 'The request with this Idempotency-Key is still running.'),
   idempotency_interrupted: bad(409, 'The request with this Idempotency-Key ended without an answer that could be kept.'),

@@ -1,3 +1,4 @@
+import type { ActingKey } from './accounts/acting-key.ts';
 import { insertPayerAccount } from './accounts/payer-account.ts';
 import type { RootSecret } from './config.ts';
 import type { Notifications } from './db/notify.ts';
@@ -74,19 +75,20 @@ export class Funding {
 
   /**
    * The invoice of a top-up that a client asked for; with an idempotency key, the one of the first time (`replayed`).
-   * Throws GatewayError `idempotency_conflict`, `too_many_invoices`, `overloaded` or `lightning_unavailable`.
+   * Throws GatewayError `idempotency_conflict`, `too_many_invoices`, `overloaded` or `lightning_unavailable`, and as `Invoices` does for
+   * a key that may not act any more.
    */
-  async fund(accountId: string, topUp: TopUp): Promise<{ invoice: Invoice; replayed: boolean }> {
-    const { row, replayed } = await this.#invoices.reserve(accountId, topUp);
+  async fund(key: ActingKey, topUp: TopUp): Promise<{ invoice: Invoice; replayed: boolean }> {
+    const { row, replayed } = await this.#invoices.reserve(key, topUp);
     return { invoice: await this.#creation.complete(row), replayed };
   }
 
   /**
-   * The invoice that a refusal for lack of money offers: the account's open one where it fits, else a new one. `topupSats` is what the
+   * The invoice that a refusal for lack of money offers: the open one of the key's account where it fits, else a new one. `topupSats` is what the
    * client named. Throws GatewayError as `fund` does, and `invalid_request` where the shortfall is more than one invoice can be for.
    */
-  async offer(accountId: string, needed: Needed): Promise<Invoice> {
-    return this.#creation.complete(await this.#invoices.reserveOffer(accountId, this.#amounts(needed)));
+  async offer(key: ActingKey, needed: Needed): Promise<Invoice> {
+    return this.#creation.complete(await this.#invoices.reserveOffer(key, this.#amounts(needed)));
   }
 
   /**

@@ -1,5 +1,6 @@
 import { createHmac, hash } from 'node:crypto';
 import type { Request, Response } from 'express';
+import { requireLive } from './accounts/acting-key.ts';
 import type { ApiKey } from './accounts/api-key.ts';
 import { admit, FundsNeededError, KeyChangedError, priceUnpaid, RepeatedError, type Admitted } from './admission/admit.ts';
 import { OpenStreams } from './admission/open-streams.ts';
@@ -54,6 +55,9 @@ export interface GatewayDeps {
   leases: Leases;
   recorder: Recorder;
 }
+
+/** So often a request is looked at whose key is changed, or whose Idempotency-Key is taken, before it is admitted. */
+const MOST_ATTEMPTS = 5;
 
 /** An inference path: its name, and what `stream` means where a request does not say. */
 export interface InferencePath {
@@ -122,9 +126,12 @@ export class Gateway {
   async #answer(req: Request, res: Response, { path, streamDefault, keyless = false }: InferencePath, head: Head): Promise<void> {
     const { payers, authenticate, config, models, exchangeRate, pool } = this.#deps;
     const startedAt = performance.now();
-    const payer = await payers.identify(req);
-    if (!payer && !keyless) throw new GatewayError('invalid_api_key');
+    const atFirst = await payers.identify(req, { asKnown: true });
+    if (!atFirst && !keyless) throw new GatewayError('invalid_api_key');
+    const cameWhole = req.complete;
     const body = await readBody(req, config.BODY_LIMIT_MB * 1024 * 1024);
+    // The body may have taken minutes: who pays is who pays now, and nobody who has paid meanwhile is asked to pay again.
+    const payer = atFirst && ('unpaid' in atFirst || !cameWhole) ? await payers.identify(req) : atFirst;
     refuseOtherTypes(req);
     const bodySha256 = hash('sha256', body, 'hex');
     head.push('X-Pura-Body-Sha256', bodySha256);
@@ -139,15 +146,18 @@ export class Gateway {
     const requestId = res.locals['requestId'] as string;
     let { key } = payer;
 
-    for (let again = false; ; again = true) {
+    for (let attempt = 1; ; attempt++) {
       const earlier = idempotency && (await lookUpAnswer(pool, config.secretKeys, key.accountId, idempotency));
-      if (earlier && 'answer' in earlier) return replay(res, head, earlier);
+      if (earlier && 'answer' in earlier) {
+        await requireLive(pool, key);
+        return replay(res, head, earlier);
+      }
       try {
         const call: Call = { requestId, res, head, path, request, key, rate, startedAt, clientRequestId: wishes.clientRequestId };
         return await this.#serve(req, call, wishes, earlier);
       } catch (error) {
-        // The key was changed, or another request was faster with the same Idempotency-Key: look again, once.
-        if (again || !(error instanceof KeyChangedError || error instanceof RepeatedError)) throw error;
+        // The key was changed, or another request was faster with the same Idempotency-Key: look again, but not for ever.
+        if (attempt === MOST_ATTEMPTS || !(error instanceof KeyChangedError || error instanceof RepeatedError)) throw error;
         this.#deps.forgetKey(key.id);
         ({ key } = await authenticate(req));
       }

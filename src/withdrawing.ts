@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ActingKey } from './accounts/acting-key.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import { feeLimit } from './ledger/withdrawal.ts';
@@ -23,8 +24,7 @@ export interface WithdrawingOptions {
 
 /** What an owner asks for. */
 export interface WithdrawalRequest {
-  accountId: string;
-  keyId: string;
+  owner: ActingKey;
   paymentRequest: string;
   /** Lowers the operator's limit. */
   maxFeeSats?: number | undefined;

@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import bolt11 from 'bolt11';
+import type { ActingKey } from '../src/accounts/acting-key.ts';
 import { auditLedger } from '../src/ledger/audit.ts';
 import { msat } from '../src/ledger/amount.ts';
 import { createLog } from '../src/log.ts';
@@ -9,7 +10,7 @@ import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { FakePayments } from './support/fake-payments.ts';
 import { FakeWallet } from './support/fake-wallet.ts';
 import { foreignInvoice } from './support/foreign-invoice.ts';
-import { addAccount, openFunding } from './support/funded.ts';
+import { addOwner, openFunding } from './support/funded.ts';
 import { accountOf } from './support/ledger.ts';
 
 const SATS = 1_000n;
@@ -17,8 +18,8 @@ const BALANCE_SAT = 1_000;
 
 let database: TestDatabase;
 let node: FakePayments;
+let owner: ActingKey;
 let account: string;
-let keyId: string;
 let withdrawing: Withdrawing;
 /** What the node says of itself. */
 let ready: boolean;
@@ -33,9 +34,9 @@ beforeEach(async () => {
   node = new FakePayments();
   ready = true;
   withdrawing = open();
-  account = await addAccount(database.pool);
-  keyId = await addOwnerKey(account);
-  await fund(account, BALANCE_SAT);
+  owner = await addOwner(database.pool);
+  account = owner.accountId;
+  await fund(owner, BALANCE_SAT);
 });
 afterEach(async () => {
   expect(await auditLedger(database.pool, { oldestHoldSeconds: 60 })).toEqual([]);
@@ -56,19 +57,10 @@ function open(options: Partial<WithdrawingOptions> & { nodeId?: string } = {}): 
   return new Withdrawing({ pool: database.pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1, ...others });
 }
 
-async function addOwnerKey(accountId: string): Promise<string> {
-  const id = randomUUID();
-  await database.pool.query(
-    `insert into api_keys (id, account_id, secret_hash, secret_id, prefix, role, daily_budget_pico_usd) values ($1, $2, $3, '0', 'test', 'owner', 0)`,
-    [id, accountId, createHash('sha256').update(id).digest()],
-  );
-  return id;
-}
-
-async function fund(accountId: string, sats: number): Promise<void> {
+async function fund(by: ActingKey, sats: number): Promise<void> {
   const wallet = new FakeWallet();
   const { funding, close } = openFunding(database, wallet);
-  const { invoice } = await funding.fund(accountId, { amountSat: sats });
+  const { invoice } = await funding.fund(by, { amountSat: sats });
   await funding.credit(wallet.settle(invoice.paymentHash));
   await close();
 }
@@ -76,7 +68,7 @@ async function fund(accountId: string, sats: number): Promise<void> {
 const sha256 = (text: string) => createHash('sha256').update(text).digest();
 
 function wanted(paymentRequest: string, changes: Partial<WithdrawalRequest> = {}): WithdrawalRequest {
-  return { accountId: account, keyId, paymentRequest, idempotencyKey: randomUUID(), bodySha256: sha256(paymentRequest), ...changes };
+  return { owner, paymentRequest, idempotencyKey: randomUUID(), bodySha256: sha256(paymentRequest), ...changes };
 }
 
 /** The account's money, and its withdrawals as the ledger has them. */
@@ -150,18 +142,15 @@ describe('a withdrawal', () => {
   });
 
   it('is one for one invoice, though 20 requests of two accounts ask for it at once', async () => {
-    const theirs = await addAccount(database.pool);
-    const theirKey = await addOwnerKey(theirs);
+    const theirs = await addOwner(database.pool);
     await fund(theirs, BALANCE_SAT);
     const { paymentRequest } = foreignInvoice();
     const answers = await Promise.allSettled(
-      Array.from({ length: 20 }, (_, index) =>
-        withdrawing.withdraw(wanted(paymentRequest, index % 2 ? { accountId: theirs, keyId: theirKey } : {})),
-      ),
+      Array.from({ length: 20 }, (_, index) => withdrawing.withdraw(wanted(paymentRequest, index % 2 ? { owner: theirs } : {}))),
     );
     expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     expect(node.asked).toHaveLength(1);
-    expect([...(await books()).withdrawn, ...(await books(theirs)).withdrawn]).toEqual([10_007n]);
+    expect([...(await books()).withdrawn, ...(await books(theirs.accountId)).withdrawn]).toEqual([10_007n]);
   });
 
   it('is one of twenty in parallel where the funds are for one', async () => {
@@ -197,7 +186,7 @@ describe('a withdrawal', () => {
 describe('the invoice of a withdrawal', () => {
   const ours = async () => {
     const { funding, close } = openFunding(database, new FakeWallet());
-    const { invoice } = await funding.fund(account, { amountSat: 100 });
+    const { invoice } = await funding.fund(owner, { amountSat: 100 });
     await close();
     return foreignInvoice({ paymentHash: invoice.paymentHash });
   };

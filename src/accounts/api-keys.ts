@@ -4,9 +4,11 @@ import { GatewayError } from '../errors.ts';
 import type { PicoUsd } from '../ledger/amount.ts';
 import type { Logger } from '../log.ts';
 import { insertAccount } from './account.ts';
+import { LIVE_KEY, lockAccountAs, type ActingKey } from './acting-key.ts';
 import { API_KEY_COLUMNS, apiKeyFromRow, type ApiKey, type ApiKeyRow, type KeyRole } from './api-key.ts';
 import { KEY_CHANGED_CHANNEL, type KeyAuthenticator } from './key-authenticator.ts';
 import type { KeySecrets } from './key-secret.ts';
+import { keepWayIn } from './way-in.ts';
 
 /** What an owner chooses for a key. */
 export interface KeySettings {
@@ -17,6 +19,9 @@ export interface KeySettings {
   allowedModels: string[] | null;
   expiresAt: Date | null;
 }
+
+/** What an owner may change of a key. */
+export type KeyChanges = Partial<KeySettings & { role: KeyRole }>;
 
 /** A key with its secret, which is known at this moment only. */
 export interface IssuedKey {
@@ -34,7 +39,10 @@ export interface ApiKeysOptions {
 /** Live keys of one account. */
 const MAX_LIVE_KEYS = 100;
 
-/** The API keys of accounts: made, listed, changed, revoked and rotated. A key of another account does not exist here. */
+/**
+ * The API keys of accounts: made, listed, changed, revoked and rotated. A key of another account does not exist here. Every write throws
+ * what `lockAccountAs` does, for it is decided in its own transaction whether the owner key that asks for it still is one.
+ */
 export class ApiKeys {
   readonly #pool: Pool;
   readonly #secrets: KeySecrets;
@@ -53,15 +61,16 @@ export class ApiKeys {
     return transaction(this.#pool, async (client) => this.#insert(client, await insertAccount(client), 'owner', settings));
   }
 
-  /** Makes another key of an account. Throws `not_permitted` where it has as many as it may. */
-  create(accountId: string, role: KeyRole, settings: KeySettings): Promise<IssuedKey> {
-    return transaction(this.#pool, async (client) => {
-      await lockAccount(client, accountId);
-      const { rows } = await client.query<{ live: number }>(COUNT_LIVE, [accountId]);
+  /** Makes another key of the owner's account. Throws `not_permitted` where it has as many as it may. */
+  create(owner: ActingKey, role: KeyRole, settings: KeySettings): Promise<IssuedKey> {
+    return this.#as(owner, async (client) => {
+      const { rows } = await client.query<{ live: number }>(COUNT_LIVE, [owner.accountId]);
       if ((rows[0]?.live ?? 0) >= MAX_LIVE_KEYS) {
         throw new GatewayError('not_permitted', { message: `An account has at most ${MAX_LIVE_KEYS} keys. Revoke one first.` });
       }
-      return this.#insert(client, accountId, role, settings);
+      const issued = await this.#insert(client, owner.accountId, role, settings);
+      await keepWayIn(client, owner.accountId);
+      return issued;
     });
   }
 
@@ -75,60 +84,71 @@ export class ApiKeys {
   }
 
   /** One key of the account, also when revoked. Throws `key_not_found`. */
-  async find(accountId: string, keyId: string): Promise<ApiKey> {
-    const { rows } = await this.#pool.query<ApiKeyRow>(`select ${API_KEY_COLUMNS} from api_keys where account_id = $1 and id = $2`, [
-      accountId,
-      keyId,
-    ]);
-    return onlyKey(rows);
+  find(accountId: string, keyId: string): Promise<ApiKey> {
+    return this.#read(this.#pool, accountId, keyId);
   }
 
-  /** Replaces the settings named in `changes`. Throws `key_not_found` where there is no such live key. */
-  async change(accountId: string, keyId: string, changes: Partial<KeySettings>): Promise<ApiKey> {
-    const names = (Object.keys(changes) as (keyof KeySettings)[]).filter((name) => changes[name] !== undefined);
+  /**
+   * Replaces what is named in `changes`. Throws `key_not_found` where there is no such live key, and `last_owner_key` where the account
+   * would lose its last way in.
+   */
+  async change(owner: ActingKey, keyId: string, changes: KeyChanges): Promise<ApiKey> {
+    const names = (Object.keys(changes) as (keyof KeyChanges)[]).filter((name) => changes[name] !== undefined);
     const assignments = names.map((name, index) => `${COLUMNS[name]} = $${index + 3}`);
-    const { rows } = await this.#pool.query<ApiKeyRow>(
-      `update api_keys set ${[...assignments, 'version = version + 1'].join(', ')}
-       where account_id = $1 and id = $2 and revoked_at is null returning ${API_KEY_COLUMNS}`,
-      [accountId, keyId, ...names.map((name) => changes[name])],
-    );
-    const key = onlyKey(rows);
+    const key = await this.#as(owner, async (client) => {
+      const { rows } = await client.query<ApiKeyRow>(
+        `update api_keys set ${[...assignments, 'version = version + 1'].join(', ')}
+         where account_id = $1 and id = $2 and revoked_at is null returning ${API_KEY_COLUMNS}`,
+        [owner.accountId, keyId, ...names.map((name) => changes[name])],
+      );
+      const changed = onlyKey(rows);
+      if (changes.role === 'inference' || changes.expiresAt) await keepWayIn(client, owner.accountId);
+      return changed;
+    });
     await this.#announce(keyId);
     return key;
   }
 
-  /**
-   * Ends a key for good; a revoked one stays revoked. Throws `key_not_found`, and `not_permitted` for the last owner
-   * key of an account with a balance, which nobody could get at any more.
-   */
-  async revoke(accountId: string, keyId: string): Promise<void> {
-    await transaction(this.#pool, async (client) => {
-      await lockAccount(client, accountId);
-      const { rows } = await client.query<{ revoked: boolean; strands: boolean }>(REVOCATION, [accountId, keyId]);
-      const [key] = rows;
-      if (!key) throw new GatewayError('key_not_found');
-      if (key.revoked) return;
-      if (key.strands) {
-        throw new GatewayError('not_permitted', {
-          message: 'This is the last owner key of an account with a balance. It can be rotated, not revoked.',
-        });
-      }
-      await client.query('update api_keys set revoked_at = clock_timestamp(), version = version + 1 where id = $1', [keyId]);
+  /** Ends a key for good; a revoked one stays revoked. Throws as `change` does. */
+  async revoke(owner: ActingKey, keyId: string): Promise<void> {
+    const { accountId } = owner;
+    await this.#as(owner, async (client) => {
+      const { rows } = await client.query<{ role: KeyRole }>(REVOKE, [accountId, keyId]);
+      const [revoked] = rows;
+      if (revoked?.role === 'owner') await keepWayIn(client, accountId);
+      if (!revoked) await this.#read(client, accountId, keyId);
     });
     await this.#announce(keyId);
   }
 
   /** Replaces a key's secret; the old one is dead once this resolves. Throws `key_not_found` where there is no such live key. */
-  async rotate(accountId: string, keyId: string): Promise<IssuedKey> {
+  async rotate(owner: ActingKey, keyId: string): Promise<IssuedKey> {
     const { secret, prefix, secretHash, secretId } = this.#secrets.create();
-    const { rows } = await this.#pool.query<ApiKeyRow>(
-      `update api_keys set secret_hash = $3, secret_id = $4, prefix = $5, version = version + 1
-       where account_id = $1 and id = $2 and revoked_at is null returning ${API_KEY_COLUMNS}`,
-      [accountId, keyId, secretHash, secretId, prefix],
-    );
-    const key = onlyKey(rows);
+    const key = await this.#as(owner, async (client) => {
+      const { rows } = await client.query<ApiKeyRow>(
+        `update api_keys set secret_hash = $3, secret_id = $4, prefix = $5, version = version + 1
+         where account_id = $1 and id = $2 and revoked_at is null returning ${API_KEY_COLUMNS}`,
+        [owner.accountId, keyId, secretHash, secretId, prefix],
+      );
+      return onlyKey(rows);
+    });
     await this.#announce(keyId);
     return { key, secret };
+  }
+
+  #as<T>(owner: ActingKey, work: (client: PoolClient) => Promise<T>): Promise<T> {
+    return transaction(this.#pool, async (client) => {
+      await lockAccountAs(client, owner, 'owner');
+      return work(client);
+    });
+  }
+
+  async #read(database: Pool | PoolClient, accountId: string, keyId: string): Promise<ApiKey> {
+    const { rows } = await database.query<ApiKeyRow>(`select ${API_KEY_COLUMNS} from api_keys where account_id = $1 and id = $2`, [
+      accountId,
+      keyId,
+    ]);
+    return onlyKey(rows);
   }
 
   async #insert(client: PoolClient, accountId: string, role: KeyRole, settings: KeySettings): Promise<IssuedKey> {
@@ -166,7 +186,8 @@ export class ApiKeys {
   }
 }
 
-const COLUMNS: Record<keyof KeySettings, string> = {
+const COLUMNS: Record<keyof KeyChanges, string> = {
+  role: 'role',
   label: 'label',
   dailyBudgetPicoUsd: 'daily_budget_pico_usd',
   rateLimitRpm: 'rate_limit_rpm',
@@ -175,21 +196,10 @@ const COLUMNS: Record<keyof KeySettings, string> = {
   expiresAt: 'expires_at',
 };
 
-/** Two keys of an account must not be judged at once: each would count on the other. Waits a second at most, as requests do. */
-async function lockAccount(client: PoolClient, accountId: string): Promise<void> {
-  await client.query("set local lock_timeout = '1s'");
-  await client.query('select from accounts where id = $1 for no key update', [accountId]);
-}
-
-const LIVE = 'revoked_at is null and (expires_at is null or expires_at > clock_timestamp())';
-const COUNT_LIVE = `select count(*)::integer as live from api_keys where account_id = $1 and ${LIVE}`;
-const REVOCATION = `
-  select k.revoked_at is not null as revoked,
-    k.role = 'owner' and a.posted_msat > 0 and not exists (
-      select from api_keys where account_id = $1 and id <> $2 and role = 'owner' and ${LIVE}
-    ) as strands
-  from api_keys k join accounts a on a.id = k.account_id
-  where k.account_id = $1 and k.id = $2`;
+const COUNT_LIVE = `select count(*)::integer as live from api_keys where account_id = $1 and ${LIVE_KEY}`;
+const REVOKE = `
+  update api_keys set revoked_at = clock_timestamp(), version = version + 1
+  where account_id = $1 and id = $2 and revoked_at is null returning role`;
 
 function onlyKey(rows: ApiKeyRow[]): ApiKey {
   const [row] = rows;

@@ -52,13 +52,17 @@ export class FundsNeededError extends Error {
 }
 
 /** The key was changed since it was read: read it again, and check the request against what it says now. */
-export class KeyChangedError extends Error {
-  override name = 'KeyChangedError';
+export class KeyChangedError extends GatewayError {
+  constructor() {
+    super('overloaded', { message: 'The key is being changed. Try again shortly.', retryAfter: 1 });
+  }
 }
 
-/** Another request with the same Idempotency-Key was admitted first. */
-export class RepeatedError extends Error {
-  override name = 'RepeatedError';
+/** Another request with the same Idempotency-Key was admitted first: look what became of it. */
+export class RepeatedError extends GatewayError {
+  constructor() {
+    super('idempotency_in_progress', { param: 'idempotency-key', retryAfter: 1 });
+  }
 }
 
 /**
@@ -98,8 +102,11 @@ export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Pro
     throw asRefusal(error);
   }
   if (hold.verdict === 'admitted') return { hold, ticket, since };
-  deps.rateLimit.refundTokens(ticket);
-  throw refusalOf(hold, ticket);
+  const refusal = refusalOf(hold, ticket);
+  // These are looked at again: only what becomes of them in the end counts.
+  if (refusal instanceof KeyChangedError || refusal instanceof RepeatedError) deps.rateLimit.cancel(ticket);
+  else deps.rateLimit.refundTokens(ticket);
+  throw refusal;
 }
 
 /** What a request of somebody who has yet to pay is asked for. */
@@ -154,9 +161,9 @@ function refusalOf(hold: HoldVerdict, ticket: RateLimitTicket): Error {
     case 'unknown_account':
       return new GatewayError('invalid_api_key');
     case 'key_changed':
-      return new KeyChangedError('the key was changed');
+      return new KeyChangedError();
     case 'idempotency':
-      return new RepeatedError('the Idempotency-Key is taken');
+      return new RepeatedError();
     case 'budget':
       return new GatewayError('budget_exhausted', { fields: { resets_at: dayAfter(hold.budgetDay) }, headers });
     case 'free_streams':

@@ -2,9 +2,10 @@ import type { RequestHandler } from 'express';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import { readAccount, type Account } from '../accounts/account.ts';
+import { requireOwner } from '../accounts/acting-key.ts';
 import type { ApiKey } from '../accounts/api-key.ts';
 import { PAYER_KEY_PREFIX } from '../accounts/payer-account.ts';
-import type { ApiKeys, KeySettings } from '../accounts/api-keys.ts';
+import type { ApiKeys, KeyChanges, KeySettings } from '../accounts/api-keys.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
@@ -43,9 +44,9 @@ const settings = {
     .transform((time) => new Date(time))
     .refine((time) => time.getTime() > Date.now(), 'must be in the future')
     .nullable(),
+  role: z.enum(['owner', 'inference']),
 };
-const changeBody = z.strictObject(settings).partial();
-const createBody = changeBody.extend({ role: z.enum(['owner', 'inference']).optional() });
+const keyBody = z.strictObject(settings).partial();
 
 /** The handlers of `/api/keys`: making, listing, changing, revoking and rotating the keys of an account. */
 export function keyHandlers({
@@ -64,13 +65,13 @@ export function keyHandlers({
      */
     async create(req, res) {
       const owner = hasCredential(req) ? ownerOf((await authenticate(req, { expiredTokens: true })).key) : null;
-      const { role, ...given } = await readJson(req, createBody);
+      const { role, ...given } = await readJson(req, keyBody);
       if (!owner && role === 'inference') {
         throw new GatewayError('invalid_request', { message: "role: an account's first key is its owner's", param: 'role' });
       }
       const chosen = completed(settingsFrom(given), config);
       const { key, secret } = owner
-        ? await apiKeys.create(owner.accountId, role ?? (owner.prefix === PAYER_KEY_PREFIX ? 'owner' : 'inference'), chosen)
+        ? await apiKeys.create(owner, role ?? (owner.prefix === PAYER_KEY_PREFIX ? 'owner' : 'inference'), chosen)
         : await limited(newAccounts, clientAddress(req.ip), () => apiKeys.createAccount(chosen));
       const { freeRequestsRemaining } = await account(key.accountId);
       res
@@ -98,33 +99,31 @@ export function keyHandlers({
     },
 
     async change(req, res) {
-      const { accountId } = ownerOf(principalOf(res).key);
-      const changes = settingsFrom(await readJson(req, changeBody));
-      const key = await apiKeys.change(accountId, keyId(req.params['id']), changes);
-      res.json(keyRow(key, await account(accountId)));
+      const owner = ownerOf(principalOf(res).key);
+      const changes = settingsFrom(await readJson(req, keyBody));
+      const key = await apiKeys.change(owner, keyId(req.params['id']), changes);
+      res.json(keyRow(key, await account(key.accountId)));
     },
 
     async revoke(req, res) {
-      const { accountId } = ownerOf(principalOf(res).key);
-      await apiKeys.revoke(accountId, keyId(req.params['id']));
+      await apiKeys.revoke(ownerOf(principalOf(res).key), keyId(req.params['id']));
       res.status(204).end();
     },
 
     async rotate(req, res) {
-      const { accountId } = ownerOf(principalOf(res).key);
-      const { key, secret } = await apiKeys.rotate(accountId, keyId(req.params['id']));
-      res.set('Cache-Control', 'no-store').json({ ...keyRow(key, await account(accountId)), key: secret });
+      const { key, secret } = await apiKeys.rotate(ownerOf(principalOf(res).key), keyId(req.params['id']));
+      res.set('Cache-Control', 'no-store').json({ ...keyRow(key, await account(key.accountId)), key: secret });
     },
   };
 }
 
 /** A key that may see and change the whole account. Throws `not_permitted` for any other. */
 export function ownerOf(key: ApiKey): ApiKey {
-  if (key.role !== 'owner') throw new GatewayError('not_permitted', { message: 'This needs an owner key of the account.' });
+  requireOwner(key);
   return key;
 }
 
-function settingsFrom({ dailyBudgetUsd, ...rest }: z.infer<typeof changeBody>): Partial<KeySettings> {
+function settingsFrom({ dailyBudgetUsd, ...rest }: z.infer<typeof keyBody>): KeyChanges {
   return dailyBudgetUsd === undefined ? rest : { ...rest, dailyBudgetPicoUsd: dailyBudgetUsd };
 }
 

@@ -24,6 +24,8 @@ export interface Unpaid {
 export interface IdentifyOptions {
   /** Takes a keyless payer's token also when it has expired: for what that payer may do for ever, which is to get a key. */
   expiredTokens?: boolean;
+  /** Takes what is known of a payment without asking the node: for a first look, before the one that decides. */
+  asKnown?: boolean;
 }
 
 export interface PayersDeps {
@@ -106,7 +108,7 @@ export class Payers {
   async #standing({ grant }: Claim, known: Invoice, options: IdentifyOptions): Promise<Principal | Unpaid> {
     const { keys, funding } = this.#deps;
     const before = known.accountId === null ? null : await this.#keyOf(grant, known);
-    const invoice = this.#remembered(await funding.confirm(known));
+    const invoice = options.asKnown === true ? known : this.#remembered(await funding.confirm(known));
     if (invoice.status !== 'paid') return { unpaid: invoice, grant, key: before };
     const key = before ?? (await this.#keyOf(grant, invoice));
     const mayBeExpired = options.expiredTokens === true && key.prefix === PAYER_KEY_PREFIX;

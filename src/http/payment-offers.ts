@@ -47,13 +47,19 @@ export class PaymentOffers {
 
   /**
    * The 402 for a request that lacks money. What its challenges are paid with stands for the debtor's key row, or for one that the
-   * payment will make. Throws what `Funding.offer` does, and `too_many_invoices` for an address that asked for too many without a key.
+   * payment will make. It offers nothing where the account's owner keys expire: what was paid in could be lost with them. Throws what
+   * `Funding.offer` does otherwise, and `too_many_invoices` for an address that asked for too many without a key.
    */
   async refuse(req: Request, debtor: Debtor, terms: Terms): Promise<GatewayError> {
     const { pool, wallet, config } = this.#deps;
-    const accountId = accountOf(debtor);
-    const invoice = accountId === null ? await this.#keylessInvoice(req, debtor, terms) : await this.#deps.funding.offer(accountId, terms);
-    const code = terms.code ?? (accountId !== null && (await isFunded(pool, accountId)) ? 'insufficient_balance' : 'free_tier_exceeded');
+    const key = debtor?.key ?? null;
+    const code = terms.code ?? (key && (await isFunded(pool, key.accountId)) ? 'insufficient_balance' : 'free_tier_exceeded');
+    const reason = code === 'free_tier_exceeded' && { reason: terms.reason ?? 'used_up' };
+    const invoice = key ? await this.#invoiceOf(key, terms) : await this.#keylessInvoice(req, debtor, terms);
+    if (invoice instanceof GatewayError) {
+      const message = `${ERRORS[code].message} ${invoice.message}`;
+      return new GatewayError(code, { message, fields: { ...reason }, headers: { ...terms.headers } });
+    }
     const origin = originOf(req, config.PUBLIC_URL);
     const challenges = challengeHeaders(invoice, {
       roots: config.secretKeys,
@@ -62,14 +68,23 @@ export class PaymentOffers {
       resourceUrl: origin + req.path,
       acceptPayment: req.get('accept-payment'),
     });
-    const reason = code === 'free_tier_exceeded' && { reason: terms.reason ?? 'used_up' };
     const funding = invoiceView(invoice, origin);
-    const problem = accountId === null ? 'Nobody has paid for this request yet.' : ERRORS[code].message;
+    const problem = key ? ERRORS[code].message : 'Nobody has paid for this request yet.';
     return new GatewayError(code, {
       message: `${problem} ${howToPay(funding)}`,
       fields: { ...reason, funding },
       headers: { ...terms.headers, ...challenges },
     });
+  }
+
+  /** The invoice for a key's account, or why that is to have none. */
+  async #invoiceOf(key: ApiKey, needed: Needed): Promise<Invoice | GatewayError> {
+    try {
+      return await this.#deps.funding.offer(key, needed);
+    } catch (error) {
+      if (error instanceof GatewayError && error.code === 'last_owner_key') return error;
+      throw error;
+    }
   }
 
   async #keylessInvoice(req: Request, debtor: Debtor, needed: Needed): Promise<Invoice> {
@@ -112,8 +127,4 @@ export class PaymentOffers {
 /** Most clients show their user nothing but the message. It ends with the URL, so that nothing sticks to that when it is clicked or copied. */
 function howToPay({ amount, invoiceUrl }: InvoiceView): string {
   return `Pay ${amount} ${amount === 1 ? 'sat' : 'sats'} to go on: ${invoiceUrl}`;
-}
-
-function accountOf(debtor: Debtor): string | null {
-  return debtor?.key?.accountId ?? null;
 }

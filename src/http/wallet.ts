@@ -29,11 +29,11 @@ export function walletHandlers({ pool, funding, config }: WalletDeps): Record<'f
   return {
     /** 201 with the invoice; under an Idempotency-Key, the same one again for a day. */
     async fund(req, res) {
-      const { accountId } = principalOf(res).key;
+      const { key } = principalOf(res);
       const { value, bytes } = await readJsonAndBytes(req, fundBody);
       const bodySha256 = createHash('sha256').update(bytes).digest();
       const idempotency = idempotencyKeyOf(req.headers['idempotency-key'], FUND_PATH, bodySha256);
-      const { invoice, replayed } = await funding.fund(accountId, {
+      const { invoice, replayed } = await funding.fund(key, {
         amountSat: value.amount,
         idempotencyKey: idempotency?.key,
         bodySha256,

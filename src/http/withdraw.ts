@@ -20,14 +20,14 @@ export function withdrawHandlers({ withdrawing }: { withdrawing: Withdrawing }):
   return {
     /** 202 with the withdrawal, which may be final by then. The Idempotency-Key, without which a lost answer could mean paying twice, is required. */
     async withdraw(req, res) {
-      const { accountId, id: keyId } = ownerOf(principalOf(res).key);
+      const owner = ownerOf(principalOf(res).key);
       const { value, bytes } = await readJsonAndBytes(req, withdrawBody);
       const bodySha256 = createHash('sha256').update(bytes).digest();
       const idempotency = idempotencyKeyOf(req.headers['idempotency-key'], WITHDRAW_PATH, bodySha256);
       if (!idempotency) {
         throw new GatewayError('invalid_request', { message: 'A withdrawal needs an Idempotency-Key.', param: 'idempotency-key' });
       }
-      const asked = { accountId, keyId, ...value, idempotencyKey: idempotency.key, bodySha256 };
+      const asked = { owner, ...value, idempotencyKey: idempotency.key, bodySha256 };
       const { withdrawal, replayed } = await withdrawing.withdraw(asked);
       if (replayed) res.set('Idempotency-Replayed', 'true');
       res.status(202).set('Cache-Control', 'no-store').json(withdrawalView(withdrawal));

@@ -130,6 +130,14 @@ const CHECKS: Check[] = [
       from holds where state = 'pending' and created_at < clock_timestamp() - make_interval(secs => $1)`,
     withAge: true,
   },
+  {
+    invariant: 12,
+    rule: 'an account with a balance, held money or an open invoice has a live owner key',
+    sql: `select a.id as subject, 'a live owner key' as expected, 'none' as found from accounts a
+      where (a.posted_msat > 0 or a.held_msat > 0 or exists (select from invoices i where i.account_id = a.id and i.state in ('creating', 'open')))
+        and not exists (select from api_keys k where k.account_id = a.id and k.role = 'owner' and k.revoked_at is null
+          and (k.expires_at is null or k.expires_at > clock_timestamp()))`,
+  },
 ];
 
 /** Holds and a table of day totals, compared from both sides. `key` is the column that tells the table's rows of one day apart. */

@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { LIVE_KEY, lockAccountAs, type ActingKey } from '../accounts/acting-key.ts';
+import { keepWayIn } from '../accounts/way-in.ts';
 import type { RootSecret } from '../config.ts';
 import { validate as isUuid } from 'uuid';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
@@ -25,7 +27,8 @@ export interface InvoicesOptions {
 /**
  * The rows of `invoices`. A row is stored in state `creating` before the node is asked for its invoice, so that a creation whose
  * answer was lost is asked for again and never repeated. Whoever adds one to an account holds the account's lock: that is
- * what bounds its open invoices and lets parallel refusals of one account share one.
+ * what bounds its open invoices and lets parallel refusals of one account share one. The key that asks for one is decided on under that
+ * lock, with what `lockAccountAs` throws, and `last_owner_key` where the account's owner keys expire: what is paid in must be had out.
  */
 export class Invoices {
   readonly #options: InvoicesOptions;
@@ -41,12 +44,13 @@ export class Invoices {
    * Throws GatewayError `idempotency_conflict` for the same key with another body, `too_many_invoices`.
    */
   async reserve(
-    accountId: string,
+    key: ActingKey,
     topUp: { amountSat: number; idempotencyKey?: string | undefined; bodySha256?: Buffer | undefined },
   ): Promise<{ row: InvoiceRow; replayed: boolean }> {
+    const { accountId } = key;
     const { amountSat, idempotencyKey = null, bodySha256 = null } = topUp;
     return transaction(this.#pool, async (client) => {
-      await beginWith(client, accountId);
+      await beginAs(client, key);
       if (idempotencyKey !== null) {
         await client.query(
           `update invoices set idempotency_key = null, idempotency_sha256 = null
@@ -69,14 +73,19 @@ export class Invoices {
    * The row for a refusal's invoice of `amountSat`, or of more up to `mostSat`: one of the account's open ones while it has ten minutes
    * left (half its life where that is shorter), else a new one. Throws GatewayError `too_many_invoices`.
    */
-  async reserveOffer(accountId: string, { amountSat, mostSat }: { amountSat: number; mostSat: number }): Promise<InvoiceRow> {
+  async reserveOffer(key: ActingKey, { amountSat, mostSat }: { amountSat: number; mostSat: number }): Promise<InvoiceRow> {
+    const { accountId } = key;
     const suits = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4
       and (state = 'open' or (state = 'creating' and reusable)) and ${LASTS}`;
     const values = [accountId, this.#options.wallet.nodeId, amountSat, mostSat];
-    const offered = await one(this.#pool, `${suits} and reusable`, values);
+    const offered = await one(
+      this.#pool,
+      `${suits} and reusable and exists (select from api_keys where id = $5 and account_id = $1 and prefix = $6 and ${LIVE_KEY})`,
+      [...values, key.id, key.prefix],
+    );
     if (offered) return offered;
     return transaction(this.#pool, async (client) => {
-      await beginWith(client, accountId);
+      await beginAs(client, key);
       const open = await one(client, `${suits} order by reusable desc, amount_sat, expires_at desc limit 1 for update`, values);
       await client.query(`update invoices set reusable = false where account_id = $1 and reusable and id is distinct from $2`, [
         accountId,
@@ -196,7 +205,9 @@ export class Invoices {
       [accountId],
     );
     if ((open.rows[0]?.count ?? 0n) >= MOST_OPEN) throw new GatewayError('too_many_invoices');
-    return this.#insert(client, accountId, row);
+    const added = await this.#insert(client, accountId, row);
+    await keepWayIn(client, accountId);
+    return added;
   }
 
   async #insert(client: PoolClient, accountId: string | null, row: NewRow): Promise<InvoiceRow> {
@@ -236,13 +247,13 @@ interface NewRow {
   reusable: boolean;
 }
 
-/** Takes the account's lock and ends creations whose answer is lost for good: the wallet chose the hash, and never told. */
-async function beginWith(client: PoolClient, accountId: string): Promise<void> {
-  await client.query(`select 1 from accounts where id = $1 for no key update`, [accountId]);
+/** Takes the account's lock for a key and ends creations whose answer is lost for good: the wallet chose the hash, and never told. */
+async function beginAs(client: PoolClient, key: ActingKey): Promise<void> {
+  await lockAccountAs(client, key, 'inference');
   await client.query(
     `update invoices set state = 'failed', reusable = false, next_check_at = null
      where account_id = $1 and state = 'creating' and payment_hash is null and created_at < now() - interval '15 seconds'`,
-    [accountId],
+    [key.accountId],
   );
 }
 

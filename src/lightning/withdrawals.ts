@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { validate as isUuid } from 'uuid';
+import { lockAccountAs, type ActingKey } from '../accounts/acting-key.ts';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { msat, type Msat } from '../ledger/amount.ts';
@@ -20,8 +21,7 @@ const SETTLED_SECONDS = 60;
 const NOT_FOUND_COUNTS = 2;
 
 export interface NewWithdrawal {
-  accountId: string;
-  keyId: string;
+  owner: ActingKey;
   request: PaymentRequest;
   feeLimitMsat: Msat;
   idempotencyKey: string;
@@ -44,12 +44,13 @@ export class Withdrawals {
   /**
    * The row for a withdrawal, with its amount and fee limit held: a new one, or the one of the same idempotency key (`replayed`). Throws
    * GatewayError `idempotency_conflict` for the same key with another body, `invalid_request` for an invoice that is not to be paid,
-   * `insufficient_balance`, `rate_limit_exceeded` while too many of the account's are pending, and `invalid_api_key` for a key that is gone.
+   * `insufficient_balance`, `rate_limit_exceeded` while too many of the account's are pending, and as `lockAccountAs` does.
    */
   async reserve(wanted: NewWithdrawal): Promise<{ withdrawal: Withdrawal; replayed: boolean }> {
-    const { accountId, idempotencyKey, bodySha256 } = wanted;
+    const { owner, idempotencyKey, bodySha256 } = wanted;
+    const { accountId } = owner;
     return transaction(this.#pool, async (client) => {
-      await lockAccount(client, accountId);
+      await lockAccountAs(client, owner, 'owner');
       await client.query(
         `update withdrawals set idempotency_key = null where account_id = $1 and idempotency_key = $2 and created_at < now() - interval '24 hours'`,
         [accountId, idempotencyKey],
@@ -68,7 +69,7 @@ export class Withdrawals {
     });
   }
 
-  async #insert(client: PoolClient, { accountId, keyId, request, feeLimitMsat, idempotencyKey, bodySha256 }: NewWithdrawal) {
+  async #insert(client: PoolClient, { owner, request, feeLimitMsat, idempotencyKey, bodySha256 }: NewWithdrawal) {
     const { backend, nodeId, network } = this.#wallet;
     const { rows } = await client.query<WithdrawalRow>(
       `insert into withdrawals (id, account_id, key_id, backend, node_id, network, payment_hash, bolt11, amount_msat, fee_limit_msat,
@@ -76,7 +77,7 @@ export class Withdrawals {
        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, clock_timestamp() + interval '15 seconds')
        on conflict (payment_hash) do nothing returning ${WITHDRAWAL_COLUMNS}`,
       [
-        ...[randomUUID(), accountId, keyId, backend, nodeId, network, request.paymentHash, request.bolt11, request.amountMsat],
+        ...[randomUUID(), owner.accountId, owner.id, backend, nodeId, network, request.paymentHash, request.bolt11, request.amountMsat],
         ...[feeLimitMsat, idempotencyKey, bodySha256, request.expiresAt],
       ],
     );
@@ -223,20 +224,18 @@ function heldFor({ amountMsat, feeLimitMsat }: Withdrawal): Msat {
   return msat(amountMsat + feeLimitMsat);
 }
 
-/** What is refused under the account's lock: a key that was revoked a moment ago, one withdrawal too many, an invoice that is not to be paid. */
-async function refuse(client: PoolClient, { accountId, keyId, request }: NewWithdrawal): Promise<void> {
-  const { rows } = await client.query<{ permitted: boolean; pending: bigint; ours: boolean; lasts: boolean; too_long: boolean }>(
+/** What is refused under the account's lock: one withdrawal too many, an invoice that is not to be paid. */
+async function refuse(client: PoolClient, { owner, request }: NewWithdrawal): Promise<void> {
+  const { rows } = await client.query<{ pending: bigint; ours: boolean; lasts: boolean; too_long: boolean }>(
     `select
-       exists (select from api_keys where id = $2 and account_id = $1 and role = 'owner' and revoked_at is null
-         and (expires_at is null or expires_at > clock_timestamp())) as permitted,
        (select count(*) from withdrawals where account_id = $1 and state in ('creating', 'sent')) as pending,
-       exists (select from invoices where payment_hash = $3) as ours,
-       $4::timestamptz >= clock_timestamp() + make_interval(secs => $5) as lasts,
-       $4::timestamptz > clock_timestamp() + make_interval(secs => $6) as too_long`,
-    [accountId, keyId, request.paymentHash, request.expiresAt, LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS],
+       exists (select from invoices where payment_hash = $2) as ours,
+       $3::timestamptz >= clock_timestamp() + make_interval(secs => $4) as lasts,
+       $3::timestamptz > clock_timestamp() + make_interval(secs => $5) as too_long`,
+    [owner.accountId, request.paymentHash, request.expiresAt, LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS],
   );
   const [found] = rows;
-  if (!found?.permitted) throw new GatewayError('invalid_api_key');
+  if (!found) throw new Error('no verdict on a withdrawal');
   if (found.ours) throw refusedRequest("The invoice is this gateway's own.");
   if (!found.lasts) throw refusedRequest('The invoice has expired or is about to. Ask for another one.');
   if (found.too_long) throw refusedRequest('The invoice can be paid for more than a day. Ask for one that expires within 24 hours.');

@@ -57,7 +57,7 @@ describe('two gateways on one database', () => {
   it('tell each other of a revoked key: the other’s cached copy dies with it', async () => {
     const { key, secret } = await one.apiKeys.createAccount(SETTINGS);
     expect(await other.accepts(secret)).toBe(true);
-    await one.apiKeys.revoke(key.accountId, key.id);
+    await one.apiKeys.revoke(key, key.id);
     expect(await one.accepts(secret)).toBe(false);
     await until(async () => !(await other.accepts(secret)));
   });
@@ -65,10 +65,10 @@ describe('two gateways on one database', () => {
   it('tell each other of a rotated and of a changed key', async () => {
     const { key, secret } = await one.apiKeys.createAccount(SETTINGS);
     expect(await other.accepts(secret)).toBe(true);
-    const rotated = await one.apiKeys.rotate(key.accountId, key.id);
+    const rotated = await one.apiKeys.rotate(key, key.id);
     await until(async () => !(await other.accepts(secret)));
     expect(await other.accepts(rotated.secret)).toBe(true);
-    await one.apiKeys.change(key.accountId, key.id, { rateLimitRpm: 5 });
+    await one.apiKeys.change(rotated.key, key.id, { rateLimitRpm: 5 });
     await until(async () => (await other.authenticator.authenticate(rotated.secret, address)).rateLimitRpm === 5);
   });
 
@@ -78,7 +78,7 @@ describe('two gateways on one database', () => {
     await database.pool.query(
       `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pura-gateway listener'`,
     );
-    await one.apiKeys.revoke(key.accountId, key.id);
+    await one.apiKeys.revoke(key, key.id);
     await until(async () => !(await other.accepts(secret)));
     await until(() => one.notifications.connected && other.notifications.connected);
     expect(await other.accepts(secret)).toBe(false);

@@ -110,7 +110,7 @@ describe('KeyAuthenticator', () => {
     const { secret, key } = await issue();
     const { authenticator, notifications } = gateway();
     await authenticator.authenticate(secret, HOME);
-    await elsewhere().revoke(key.accountId, key.id);
+    await elsewhere().revoke(key, key.id);
     notifications.announce(key.id);
     await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
   });
@@ -119,7 +119,7 @@ describe('KeyAuthenticator', () => {
     const { secret, key } = await issue();
     const { authenticator } = gateway();
     await authenticator.authenticate(secret, HOME);
-    await elsewhere().revoke(key.accountId, key.id);
+    await elsewhere().revoke(key, key.id);
     clock = 5_000;
     await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
   });
@@ -129,11 +129,11 @@ describe('KeyAuthenticator', () => {
     const { authenticator, notifications } = gateway();
     await authenticator.authenticate(secret, HOME);
     notifications.connected = false;
-    await elsewhere().revoke(key.accountId, key.id);
+    await elsewhere().revoke(key, key.id);
     await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
     const other = await issue();
     await authenticator.authenticate(other.secret, HOME);
-    await elsewhere().revoke(other.key.accountId, other.key.id);
+    await elsewhere().revoke(other.key, other.key.id);
     notifications.reconnect();
     await expect(authenticator.authenticate(other.secret, HOME)).rejects.toEqual(refused);
   });
@@ -150,7 +150,7 @@ describe('KeyAuthenticator', () => {
 
   it('refuses an expired key, cached or not', async () => {
     const { secret, key } = await issue();
-    await elsewhere().change(key.accountId, key.id, { expiresAt: new Date(Date.now() - 1) });
+    await elsewhere().change(key, key.id, { expiresAt: new Date(Date.now() - 1) });
     const { authenticator } = gateway();
     await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
     await expect(authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
@@ -162,7 +162,7 @@ describe('KeyAuthenticator', () => {
     const old = await gateway(undefined, [oldRoot]).apiKeys.createAccount(SETTINGS);
     const { authenticator, apiKeys } = gateway(undefined, [newRoot, oldRoot]);
     expect(await authenticator.authenticate(old.secret, HOME)).toMatchObject({ id: old.key.id });
-    const fresh = await apiKeys.create(old.key.accountId, 'inference', SETTINGS);
+    const fresh = await apiKeys.create(old.key, 'inference', SETTINGS);
     expect(await gateway(undefined, [newRoot]).authenticator.authenticate(fresh.secret, HOME)).toMatchObject({ id: fresh.key.id });
     await expect(gateway(undefined, [newRoot]).authenticator.authenticate(old.secret, HOME)).rejects.toEqual(refused);
   });

@@ -5,6 +5,7 @@ import { PNG } from 'pngjs';
 import { request as rawRequest } from 'undici';
 import type { Invoice } from '../../src/lightning/invoice.ts';
 import { findChromium, launchBrowser } from '../support/browser.ts';
+import { ownerOf } from '../support/funded.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 1, hasTouch: true };
@@ -22,7 +23,7 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   key = await gateway.newKey();
-  invoice = (await gateway.server.funding.fund(key.accountId, { amountSat: 1234 })).invoice;
+  invoice = (await gateway.server.funding.fund(await ownerOf(gateway.pool, key), { amountSat: 1234 })).invoice;
 });
 
 const pageUrl = (id = invoice.id) => `${gateway.url}/invoice/${id}`;
@@ -200,7 +201,7 @@ inBrowser('the invoice page, in a browser', () => {
     await page.getByText('Paid ✓', { exact: true }).waitFor({ timeout: 15_000 });
     await context?.close();
 
-    invoice = (await gateway.server.funding.fund(key.accountId, { amountSat: 500 })).invoice;
+    invoice = (await gateway.server.funding.fund(await ownerOf(gateway.pool, key), { amountSat: 500 })).invoice;
     const second = await open({ ...PHONE, javaScriptEnabled: false });
     await second.getByRole('button', { name: 'Pay (simulated)' }).click();
     await second.getByText('500 sats received').waitFor();

@@ -248,7 +248,7 @@ describe('DELETE /api/keys/:id', () => {
     const { secret, keyId, accountId } = await api.newAccount();
     await giveBalance(accountId);
     const last = await api.call('DELETE', `/api/keys/${keyId}`, { key: secret });
-    expect([last.status, last.body['error']?.['code']]).toEqual([403, 'not_permitted']);
+    expect([last.status, last.body['error']?.['code']]).toEqual([409, 'last_owner_key']);
     const second = await api.newKey(secret, { role: 'owner' });
     const both = await Promise.all([keyId, second.keyId].map((id) => api.call('DELETE', `/api/keys/${id}`, { key: secret })));
     expect(both.filter(({ status }) => status === 204)).toHaveLength(1);
@@ -259,7 +259,7 @@ describe('DELETE /api/keys/:id', () => {
     const second = await api.newKey(secret, { role: 'owner' });
     await api.pool.query('update api_keys set expires_at = now() - interval $$1 s$$ where id = $1', [second.keyId]);
     await giveBalance(accountId);
-    expect((await api.call('DELETE', `/api/keys/${keyId}`, { key: secret })).status).toBe(403);
+    expect((await api.call('DELETE', `/api/keys/${keyId}`, { key: secret })).status).toBe(409);
   });
 
   it('may end the last key of an account that has nothing', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { foreignInvoice } from '../support/foreign-invoice.ts';
+import { ownerOf } from '../support/funded.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 
 const PATH = '/api/wallet/withdraw';
@@ -111,7 +112,7 @@ describe('POST /api/wallet/withdraw', () => {
   });
 
   it("refuses an invoice of the gateway's own node", async () => {
-    const { invoice } = await gateway.server.funding.fund(owner.accountId, { amountSat: 100 });
+    const { invoice } = await gateway.server.funding.fund(await ownerOf(gateway.pool, owner), { amountSat: 100 });
     expect(await withdraw({ paymentRequest: invoice.bolt11 })).toMatchObject({ status: 400, body: { error: { param: 'paymentRequest' } } });
   });
 

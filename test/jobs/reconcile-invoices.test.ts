@@ -1,15 +1,17 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { ActingKey } from '../../src/accounts/acting-key.ts';
 import { createNotifications } from '../../src/db/notify.ts';
 import { reconcileInvoices } from '../../src/jobs/reconcile-invoices.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { addAccount, depositsOf, openFunding, TEST_ROOT } from '../support/funded.ts';
+import { addOwner, depositsOf, openFunding, TEST_ROOT } from '../support/funded.ts';
 import { FakeWallet } from '../support/fake-wallet.ts';
 import { until } from '../support/until.ts';
 
 const log = createLog('silent');
 let database: TestDatabase;
+let owner: ActingKey;
 let account: string;
 const closing: (() => Promise<void>)[] = [];
 
@@ -20,7 +22,8 @@ afterAll(async () => {
   await database.drop();
 });
 beforeEach(async () => {
-  account = await addAccount(database.pool);
+  owner = await addOwner(database.pool);
+  account = owner.accountId;
 });
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -51,7 +54,7 @@ describe('the invoice watcher', () => {
   it('credits a payment within a second, without any client action, when the payer uses another gateway', async () => {
     const [first, second] = [await startGateway(), await startGateway()];
     await watching();
-    const { invoice } = await first.funding.fund(account, { amountSat: 500 });
+    const { invoice } = await first.funding.fund(owner, { amountSat: 500 });
     const told = new Promise<number>((resolve) => first.funding.subscribe(invoice.id, () => resolve(performance.now())));
     const paidAt = performance.now();
     await second.wallet.pay(invoice.bolt11);
@@ -61,7 +64,7 @@ describe('the invoice watcher', () => {
 
   it('credits on its start what was paid while no gateway ran', async () => {
     const { funding, wallet, watcher } = await startGateway();
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     await watcher.stop();
     await wallet.pay(invoice.bolt11);
     expect(await depositsOf(database.pool, account)).toMatchObject({ deposits: [] });
@@ -74,7 +77,7 @@ describe('the invoice watcher', () => {
     await watching();
     await first.watcher.stop();
     await watching();
-    const { invoice } = await second.funding.fund(account, { amountSat: 500 });
+    const { invoice } = await second.funding.fund(owner, { amountSat: 500 });
     await second.wallet.pay(invoice.bolt11);
     await until(async () => (await depositsOf(database.pool, account)).deposits.length > 0);
   });
@@ -86,7 +89,7 @@ describe('the invoice watcher', () => {
     const watcher = reconcileInvoices({ funding, wallet, connectionString: database.connectionString, log });
     closing.push(() => watcher.stop());
     await watching();
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     wallet.settle(invoice.paymentHash, { silently: true });
     await database.pool.query(`update invoices set next_check_at = now() where id = $1`, [invoice.id]);
     await until(async () => (await depositsOf(database.pool, account)).deposits.length > 0);

@@ -193,6 +193,7 @@ describe('an admission', () => {
     ['changed', `version = version + 1`, 'key_changed'],
   ])('is refused to a key that was %s after it was read', async (_, change, verdict) => {
     const payer = await addPayer(database.pool, { balanceMsat: 100n, freeLimit: 1 });
+    await addKey(database.pool, payer.accountId);
     await database.pool.query(`update api_keys set ${change} where id = $1`, [payer.keyId]);
     expect(await ledger.holds.admit(admission(payer))).toMatchObject({ verdict });
     expect(await accountOf(database.pool, payer.accountId)).toMatchObject({ held_msat: 0n, free_used: 0 });

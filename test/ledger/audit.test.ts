@@ -118,6 +118,16 @@ describe('the audit', () => {
     ['a refund of more than was charged', [7], transfer('refund', 'revenue', 'wallet', CHARGED)],
     ['a refund without a charge', [7], transfer('refund', 'revenue', 'wallet', 'gen_random_uuid()')],
     ['a hold that nobody settled', [8], `update holds set created_at = now() - interval '3601 seconds' where state = 'pending'`],
+    ['a balance whose owner keys are revoked', [12], 'update api_keys set revoked_at = now()'],
+    ['a balance whose owner keys have expired', [12], `update api_keys set expires_at = now() - interval '1 s'`],
+    ['a balance with an inference key only', [12], `update api_keys set role = 'inference'`],
+    [
+      'an open invoice that nobody could spend the payment of',
+      [12],
+      `with account as (insert into accounts (id, answer_salt) values (gen_random_uuid(), '') returning id)
+       insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, expires_at)
+       select gen_random_uuid(), id, 'simulated', 'node', 'simulated', 'hash', 'lnbcrt1', 1, 'open', now() + interval '1 h' from account`,
+    ],
   ])('finds %s', async (_, invariants, sabotage) => {
     await database.pool.query(sabotage);
     expect(await brokenInvariants(database.pool)).toEqual(invariants);
@@ -127,7 +137,10 @@ describe('the audit', () => {
 describe('a mistake in very many rows', () => {
   it('is told by its first hundred', async () => {
     await database.pool.query(
-      `insert into accounts (id, posted_msat, answer_salt) select gen_random_uuid(), 1, '' from generate_series(1, 150)`,
+      `with account as (
+         insert into accounts (id, posted_msat, answer_salt) select gen_random_uuid(), 1, '' from generate_series(1, 150) returning id)
+       insert into api_keys (id, account_id, secret_hash, secret_id, prefix, role, daily_budget_pico_usd)
+       select id, id, id::text::bytea, '0', '', 'owner', 0 from account`,
     );
     expect((await auditOf(database.pool)).map(({ expected, found }) => `${found} for ${expected}`)).toEqual(Array(100).fill('1 for 0'));
   });

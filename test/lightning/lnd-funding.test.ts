@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { ActingKey } from '../../src/accounts/acting-key.ts';
 import { reconcileInvoices } from '../../src/jobs/reconcile-invoices.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
 import { auditNode } from '../../src/lightning/audit-node.ts';
@@ -6,19 +7,21 @@ import { createLndWallet } from '../../src/lightning/lnd.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { FakeLnd } from '../support/fake-lnd.ts';
-import { addAccount, depositsOf, openFunding } from '../support/funded.ts';
+import { addOwner, depositsOf, openFunding } from '../support/funded.ts';
 import { until } from '../support/until.ts';
 
 const log = createLog('silent');
 let database: TestDatabase;
 let lnd: FakeLnd;
+let owner: ActingKey;
 let account: string;
 const closing: (() => Promise<void> | void)[] = [];
 
 beforeEach(async () => {
   database = await createTestDatabase({ max: 20 });
   lnd = await new FakeLnd().start();
-  account = await addAccount(database.pool);
+  owner = await addOwner(database.pool);
+  account = owner.accountId;
 });
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -50,7 +53,7 @@ const audit = async (wallet: Parameters<typeof auditNode>[1]) => [
 describe('a payment that LND settles', () => {
   it('is one deposit for a hundred events on two gateways at once, and their lookups', async () => {
     const [first, second] = [await startGateway(), await startGateway({ watching: false })];
-    const { invoice } = await first.funding.fund(account, { amountSat: 500 });
+    const { invoice } = await first.funding.fund(owner, { amountSat: 500 });
     lnd.settle(invoice.paymentHash, { silently: true });
     const state = await second.wallet.lookupInvoice(invoice.paymentHash);
     if (!state) throw new Error('the node forgot its invoice');
@@ -68,7 +71,7 @@ describe('a payment that LND settles', () => {
 
   it('stays paid when the node tells of the open invoice after it', async () => {
     const { funding, wallet } = await startGateway();
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     lnd.settle(invoice.paymentHash, { receivedMsat: 600_000n });
     await until(async () => (await deposits()).length > 0);
     const stored = lnd.invoices.get(invoice.paymentHash.toString('hex'));
@@ -82,7 +85,7 @@ describe('a payment that LND settles', () => {
 
   it('is credited when it settled while the node could not be reached, by the next subscription', async () => {
     const { funding, wallet } = await startGateway();
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     lnd.stop();
     lnd.settle(invoice.paymentHash, { silently: true });
     await lnd.start();
@@ -92,7 +95,7 @@ describe('a payment that LND settles', () => {
 
   it('is credited though nothing ever tells of it, and a node that freezes first only delays that', async () => {
     const { funding, wallet } = await startGateway();
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     lnd.frozen = true;
     lnd.settle(invoice.paymentHash, { silently: true });
     await until(() => lnd.subscribers === 0);
@@ -105,7 +108,7 @@ describe('a payment that LND settles', () => {
 describe('the audit of the node', () => {
   it('finds a payment without its deposit, and a deposit without its payment', async () => {
     const { funding, wallet } = await startGateway({ watching: false });
-    const [missed, invented] = [await funding.fund(account, { amountSat: 500 }), await funding.fund(account, { amountSat: 600 })];
+    const [missed, invented] = [await funding.fund(owner, { amountSat: 500 }), await funding.fund(owner, { amountSat: 600 })];
     lnd.settle(missed.invoice.paymentHash, { silently: true });
     lnd.settle(invented.invoice.paymentHash, { silently: true });
     await funding.settled(invented.invoice.paymentHash);

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { ActingKey } from '../../src/accounts/acting-key.ts';
 import type { Nip47Transaction } from '@getalby/sdk/nwc';
 import bolt11 from 'bolt11';
 import type { Logger } from 'pino';
@@ -15,7 +16,7 @@ import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import type { SettlementListener, Wallet } from '../../src/lightning/wallet.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { addAccount, depositsOf, openFunding, TEST_ROOT } from '../support/funded.ts';
+import { addOwner, depositsOf, openFunding, TEST_ROOT } from '../support/funded.ts';
 import { startNostrRelay, type NostrRelay } from '../support/nostr-relay.ts';
 import { RECEIVE_ONLY, startNwcService, type NwcService, type NwcServiceOptions } from '../support/nwc-wallet-service.ts';
 import { until } from '../support/until.ts';
@@ -28,6 +29,7 @@ let database: TestDatabase;
 let notifications: Notifications;
 let node: SimulatedWallet;
 let relay: NostrRelay;
+let owner: ActingKey;
 let account: string;
 /** What the gateways of a test did about each settlement that their wallet told them of; settles once they have acted on it. */
 let heard: Promise<unknown>[];
@@ -44,7 +46,8 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   relay = await startNostrRelay();
-  account = await addAccount(database.pool);
+  owner = await addOwner(database.pool);
+  account = owner.accountId;
   heard = [];
 });
 afterEach(async () => {
@@ -120,7 +123,7 @@ describe('a wallet over Nostr Wallet Connect', () => {
     expect(wallet).toMatchObject({ backend: 'nwc', network: 'regtest', nodeId: service.walletPubkey, takesPreimage: false });
     expect(await wallet.status()).toEqual({ ready: true });
     const funding = await startGateway(wallet);
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     expect(bolt11.decode(invoice.bolt11)).toMatchObject({ millisatoshis: '500000', payeeNodeKey: node.nodeId });
     const paidAt = performance.now();
     await service.pay(invoice.bolt11, { amountMsat: 700_000n });
@@ -133,11 +136,11 @@ describe('a wallet over Nostr Wallet Connect', () => {
     await relay.faults({ twice: [NOTIFICATION] });
     const service = await startService();
     const funding = await startGateway(await connect(service));
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     await service.pay(invoice.bolt11, { notifications: 10 });
     await credited([500_000n]);
     await makeDue();
-    const { invoice: next } = await funding.fund(account, { amountSat: 600 });
+    const { invoice: next } = await funding.fund(owner, { amountSat: 600 });
     await service.pay(next.bolt11);
     await credited([500_000n, 600_000n]);
   });
@@ -146,7 +149,7 @@ describe('a wallet over Nostr Wallet Connect', () => {
     await relay.faults({ drop: [NOTIFICATION] });
     const service = await startService();
     const funding = await startGateway(await connect(service));
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     await service.pay(invoice.bolt11);
     await makeDue();
     await credited([500_000n]);
@@ -156,10 +159,10 @@ describe('a wallet over Nostr Wallet Connect', () => {
     const service = await startService();
     const wallet = await connect(service);
     const funding = await startGateway(wallet);
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     await relay.kill();
     await service.pay(invoice.bolt11);
-    await expect(funding.fund(account, { amountSat: 600 })).rejects.toMatchObject(unavailable);
+    await expect(funding.fund(owner, { amountSat: 600 })).rejects.toMatchObject(unavailable);
     await expect(wallet.lookupInvoice(invoice.paymentHash)).rejects.toMatchObject(unavailable);
     await relay.start();
     await credited([500_000n]);
@@ -169,10 +172,10 @@ describe('a wallet over Nostr Wallet Connect', () => {
   it('is credited once the wallet is back where that was offline after the payment', async () => {
     const service = await startService();
     const funding = await startGateway(await connect(service));
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     service.disconnect();
     await service.pay(invoice.bolt11);
-    await expect(funding.fund(account, { amountSat: 600 })).rejects.toMatchObject(unavailable);
+    await expect(funding.fund(owner, { amountSat: 600 })).rejects.toMatchObject(unavailable);
     await service.connect();
     await credited([500_000n]);
   });
@@ -202,7 +205,7 @@ describe('a wallet over Nostr Wallet Connect', () => {
   ])('is credited once where the wallet tells %s', async (_what, tells) => {
     const service = await startService({ tells });
     const funding = await startGateway(await connect(service));
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     await service.pay(invoice.bolt11, { notifications: 2 });
     await credited([500_000n]);
     expect((await funding.status(account, invoice.id)).status).toBe('paid');
@@ -221,7 +224,7 @@ describe('a wallet over Nostr Wallet Connect', () => {
     const service = await startService({ tells });
     const wallet = await connect(service);
     const funding = await startGateway(wallet);
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     await service.pay(invoice.bolt11, { notifications: 0 });
     const read = await wallet.lookupInvoice(invoice.paymentHash).catch((error: GatewayError) => (error.cause as Error).message);
     expect(read).toBe(complaint);
@@ -239,7 +242,7 @@ describe('a wallet over Nostr Wallet Connect', () => {
   it('is not credited on the word of a notification', async () => {
     const service = await startService();
     const funding = await startGateway(await connect(service));
-    const { invoice } = await funding.fund(account, { amountSat: 500 });
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
     const claims = { type: 'incoming', state: 'settled', settled_at: 1, amount: 1e9, payment_hash: invoice.paymentHash.toString('hex') };
     await service.notify(claims);
     await notCredited(funding, invoice);
@@ -254,9 +257,9 @@ describe('an invoice of such a wallet', () => {
     const funding = await startGateway(await connect(service));
     const topUp = { amountSat: 500, idempotencyKey: 'k', bodySha256: Buffer.alloc(32) };
     service.mute = true;
-    await expect(funding.fund(account, topUp)).rejects.toMatchObject(unavailable);
+    await expect(funding.fund(owner, topUp)).rejects.toMatchObject(unavailable);
     service.mute = false;
-    const { invoice } = await funding.fund(account, topUp);
+    const { invoice } = await funding.fund(owner, topUp);
     expect(service.invoices).toHaveLength(2);
     expect(invoice.bolt11).toBe(service.invoices[1]);
     const { rows } = await database.pool.query(`select state from invoices where account_id = $1 order by created_at`, [account]);

@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import type { ActingKey } from '../../src/accounts/acting-key.ts';
 import { createNotifications } from '../../src/db/notify.ts';
 import type { Pool } from '../../src/db/postgres.ts';
 import { Funding, type FundingOptions } from '../../src/funding.ts';
@@ -14,6 +15,31 @@ export async function addAccount(pool: Pool): Promise<string> {
   const id = randomUUID();
   await pool.query(`insert into accounts (id, answer_salt) values ($1, $2)`, [id, randomBytes(16)]);
   return id;
+}
+
+/** An account with an owner key and nothing else: who acts for it. */
+export async function addOwner(pool: Pool): Promise<ActingKey> {
+  return addOwnerKey(pool, await addAccount(pool));
+}
+
+/** An owner key of an account, which nobody has the secret of. */
+export async function addOwnerKey(pool: Pool, accountId: string): Promise<ActingKey> {
+  const key = { id: randomUUID(), accountId, prefix: 'pura_owner' };
+  await pool.query(
+    `insert into api_keys (id, account_id, secret_hash, secret_id, prefix, role, daily_budget_pico_usd) values ($1, $2, $3, '0', $4, 'owner', 0)`,
+    [key.id, accountId, randomBytes(32), key.prefix],
+  );
+  return key;
+}
+
+/** An owner key that an account has, by which a test can act. */
+export async function ownerOf(pool: Pool, { accountId }: { accountId: string }): Promise<ActingKey> {
+  const { rows } = await pool.query<ActingKey>(
+    `select id, account_id as "accountId", prefix from api_keys where account_id = $1 and role = 'owner' and revoked_at is null limit 1`,
+    [accountId],
+  );
+  if (!rows[0]) throw new Error('the account has no owner key');
+  return rows[0];
 }
 
 /** The invoice path of one gateway process over a test's database. `close` ends what it opened. */

@@ -14,7 +14,7 @@ import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import { createLog } from '../../src/log.ts';
 import { cleanUpAfterDeath } from './clean-up-after-death.ts';
 import type { TestDatabase } from './database.ts';
-import { openFunding, TEST_ROOT } from './funded.ts';
+import { openFunding, ownerOf, TEST_ROOT } from './funded.ts';
 import type { TestKey } from './gateway.ts';
 import { until } from './until.ts';
 
@@ -208,7 +208,7 @@ export async function fundAccount({ pool, connectionString }: SharedDatabase, { 
   const wallet = new SimulatedWallet({ pool, notifications, root: TEST_ROOT });
   const { funding, close } = openFunding({ pool, connectionString, drop: () => Promise.resolve() }, wallet);
   try {
-    const { invoice } = await funding.fund(accountId, { amountSat: sats });
+    const { invoice } = await funding.fund(await ownerOf(pool, { accountId }), { amountSat: sats });
     await wallet.pay(invoice.bolt11);
     await until(async () => (await funding.status(accountId, invoice.id)).status === 'paid');
   } finally {

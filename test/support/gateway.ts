@@ -6,7 +6,7 @@ import { createLog, type Logger } from '../../src/log.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { startServer, type RunningServer } from '../../src/start-server.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
-import { TEST_ROOT } from './funded.ts';
+import { ownerOf, TEST_ROOT } from './funded.ts';
 import { until } from './until.ts';
 
 export interface GatewayOptions {
@@ -97,7 +97,7 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
       return server.wallet.pay(paymentRequest);
     },
     async fund({ accountId }, sats) {
-      const { invoice } = await server.funding.fund(accountId, { amountSat: sats });
+      const { invoice } = await server.funding.fund(await ownerOf(database.pool, { accountId }), { amountSat: sats });
       await gateway.pay(invoice.bolt11);
       await until(async () => (await server.funding.status(accountId, invoice.id)).status === 'paid');
     },

@@ -1,0 +1,39 @@
+import type { Pool, PoolClient } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import type { ApiKey, KeyRole } from './api-key.ts';
+
+/** By whose hand an account is written to: the key as its request showed it. The prefix tells a secret from the one that replaced it. */
+export type ActingKey = Pick<ApiKey, 'id' | 'accountId' | 'prefix'>;
+
+/**
+ * Takes the account's lock in the caller's transaction and decides anew whether the key may act: what was known when its request began
+ * may be minutes old, for the body may have taken that long. To be called before anything of the account is read or written. Throws
+ * GatewayError `invalid_api_key` for a key that was revoked, has expired or was given another secret meanwhile, and `not_permitted`
+ * for one that is no owner's where `needs` says so. A key that was changed otherwise goes on. Waits a second at most, as requests do.
+ */
+export async function lockAccountAs(client: PoolClient, key: ActingKey, needs: KeyRole): Promise<void> {
+  await client.query("set local lock_timeout = '1s'");
+  await client.query('select from accounts where id = $1 for no key update', [key.accountId]);
+  // A statement of its own, for it must see what was committed while the lock was waited for. The row is locked as well: a gateway of the
+  // version before changes keys without the account's lock.
+  const { rows } = await client.query<{ role: KeyRole }>(`${LIVE_ROW} for share`, [key.id, key.accountId, key.prefix]);
+  const [row] = rows;
+  if (!row) throw new GatewayError('invalid_api_key');
+  if (needs === 'owner') requireOwner(row);
+}
+
+/** Throws `invalid_api_key` unless the key lives with the secret that it showed: for what is told to it and changes nothing. */
+export async function requireLive(pool: Pool, key: ActingKey): Promise<void> {
+  const { rowCount } = await pool.query(LIVE_ROW, [key.id, key.accountId, key.prefix]);
+  if (rowCount === 0) throw new GatewayError('invalid_api_key');
+}
+
+/** Throws `not_permitted` for a key that may not see and change the whole account. */
+export function requireOwner({ role }: { role: KeyRole }): void {
+  if (role !== 'owner') throw new GatewayError('not_permitted', { message: 'This needs an owner key of the account.' });
+}
+
+/** What makes a row of `api_keys` a live key, by the database's clock. */
+export const LIVE_KEY = 'revoked_at is null and (expires_at is null or expires_at > clock_timestamp())';
+
+const LIVE_ROW = `select role from api_keys where id = $1 and account_id = $2 and prefix = $3 and ${LIVE_KEY}`;
