@@ -1,8 +1,11 @@
 import type { Logger } from '../log.ts';
 import { DeadlineError, withDeadline } from './deadline.ts';
-import { lightningUnavailable } from './lnd-failure.ts';
+import { isLndsAnswer, lightningUnavailable } from './lnd-failure.ts';
 
-/** A connection that has swallowed calls for so long is given up, at most once in that time: gRPC alone waits for the kernel, a quarter of an hour. */
+/**
+ * A connection over which nothing of LND's has come for so long, though it was asked, is given up, at most once in that time: gRPC alone
+ * waits a quarter of an hour for the kernel where calls are swallowed, and up to two minutes before it tries again where LND was away.
+ */
 const DEAD_MS = 30_000;
 
 export interface LndConnectionOptions<Clients> {
@@ -10,54 +13,74 @@ export interface LndConnectionOptions<Clients> {
   /** How long a call may take. */
   deadlineMs: number;
   log: Logger;
+  /** A clock that only goes forward, in milliseconds. */
+  now?: (() => number) | undefined;
+}
+
+interface Connection<Clients> {
+  readonly clients: Clients;
+  readonly underWay: Set<Promise<unknown>>;
+  /** Since when LND has said nothing over it though it was asked; undefined where it has answered since. */
+  silentSince: number | undefined;
 }
 
 /** The gRPC clients of one LND, with a limit to what a call may take; made anew when their connection is dead. */
 export class LndConnection<Clients extends object> {
   readonly #options: LndConnectionOptions<Clients>;
-  #clients: Clients;
-  #silentSince: number | undefined;
-  readonly #underWay = new Set<Promise<unknown>>();
+  #current: Connection<Clients>;
 
   constructor(options: LndConnectionOptions<Clients>) {
     this.#options = options;
-    this.#clients = options.connect();
+    this.#current = this.#open();
   }
 
   get lnd(): Clients {
-    return this.#clients;
+    return this.#current.clients;
   }
 
-  /** Rejects with GatewayError `lightning_unavailable` where LND fails or does not answer in time. */
+  /**
+   * What LND answers. `method` resolves to undefined where it did not wait any longer and LND had said nothing. Rejects with GatewayError
+   * `lightning_unavailable` where LND fails or does not answer in time.
+   */
   async call<T>(method: (lnd: Clients) => Promise<T>): Promise<T> {
-    const running = method(this.#clients);
-    this.#underWay.add(running);
-    const ended = (): void => void this.#underWay.delete(running);
+    const connection = this.#current;
+    const running = method(connection.clients);
+    connection.underWay.add(running);
+    const ended = (): void => void connection.underWay.delete(running);
     running.then(ended, ended);
     try {
       const answer = await withDeadline(running, this.#options.deadlineMs);
-      this.#silentSince = undefined;
+      if (answer !== undefined) connection.silentSince = undefined;
       return answer;
     } catch (error) {
-      if (error instanceof DeadlineError) this.#silent();
-      else this.#silentSince = undefined;
+      if (!(error instanceof DeadlineError) && isLndsAnswer(error)) connection.silentSince = undefined;
+      else this.#silent(connection);
       throw lightningUnavailable(error);
     }
   }
 
-  /** Closes the clients once no call is under way: `lightning` may follow an answer up with another call, and throw into nobody's hands. */
+  /** Closes the clients once no call is under way. */
   close(): void {
-    const clients = Object.values(this.#clients as Record<string, { close?(): void }>);
-    void Promise.allSettled(this.#underWay).then(() => clients.forEach((client) => client.close?.()));
+    closeWhenDone(this.#current);
   }
 
-  /** The old clients are left to their late answers; their connection ends when it has been idle for long. */
-  #silent(): void {
-    const now = performance.now();
-    this.#silentSince ??= now;
-    if (now - this.#silentSince < DEAD_MS) return;
-    this.#silentSince = now;
-    this.#clients = this.#options.connect();
-    this.#options.log.warn('connecting to LND afresh: it does not answer');
+  #open(): Connection<Clients> {
+    return { clients: this.#options.connect(), underWay: new Set(), silentSince: undefined };
   }
+
+  /** The old clients are left to their late answers: what these tell is no news of the connection that took their place. */
+  #silent(connection: Connection<Clients>): void {
+    const { now = () => performance.now(), log } = this.#options;
+    connection.silentSince ??= now();
+    if (connection !== this.#current || now() - connection.silentSince < DEAD_MS) return;
+    this.#current = this.#open();
+    closeWhenDone(connection);
+    log.warn('connecting to LND afresh: it does not answer');
+  }
+}
+
+/** Not before: `lightning` may follow an answer up with another call, and throw into nobody's hands. Streams go on to their end. */
+function closeWhenDone({ clients, underWay }: Connection<object>): void {
+  const closing = Object.values(clients as Record<string, { close?(): void }>);
+  void Promise.allSettled(underWay).then(() => closing.forEach((client) => client.close?.()));
 }

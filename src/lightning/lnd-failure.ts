@@ -9,9 +9,12 @@ export interface LndFailure {
 }
 
 /** gRPC's status codes. */
+const CANCELLED = 1;
+const DEADLINE_EXCEEDED = 4;
 const NOT_FOUND = 5;
 const ALREADY_EXISTS = 6;
 const PERMISSION_DENIED = 7;
+const INTERNAL = 13;
 const UNAVAILABLE = 14;
 const UNAUTHENTICATED = 16;
 
@@ -37,10 +40,23 @@ const NAMES: Readonly<Record<string, LndFailure['kind']>> = {
   InvoiceWithGivenHashAlreadyExists: 'exists',
 };
 
+/** An error of `lightning`. */
+type LibraryError = [unknown, unknown, { err?: { code?: number; details?: string } }?];
+/** Codes that gRPC itself, or what stands between, gives to a call that did not get to LND, or whose answer did not get here. */
+const NOT_LNDS: readonly number[] = [CANCELLED, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE];
+
+/** Whether an error is LND's own answer, which tells that the connection works. */
+export function isLndsAnswer(error: unknown): boolean {
+  const { kind } = lndFailure(error);
+  if (kind !== 'other') return kind !== 'unreachable';
+  const code = Array.isArray(error) ? (error as LibraryError)[2]?.err?.code : undefined;
+  return code !== undefined && !NOT_LNDS.includes(code);
+}
+
 /** Reads an error of `lightning`, which throws arrays: a number like an HTTP status, a name, and mostly `{err}` of gRPC. */
 export function lndFailure(error: unknown): LndFailure {
   if (!Array.isArray(error)) return { kind: 'other', detail: error instanceof Error ? error.message : String(error) };
-  const [status, name, more] = error as [unknown, unknown, { err?: { code?: number; details?: string } }?];
+  const [status, name, more] = error as LibraryError;
   const { code, details = '' } = more?.err ?? {};
   const kind =
     NAMES[String(name)] ?? WORDS.find(([words]) => words.test(details))?.[1] ?? (code === undefined ? undefined : CODES[code]) ?? 'other';

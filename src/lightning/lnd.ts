@@ -31,6 +31,8 @@ export interface LndWalletOptions {
   pays?: boolean;
   /** How long a call may take. */
   deadlineMs?: number;
+  /** A clock that only goes forward, in milliseconds, by which a connection is found dead. */
+  now?: (() => number) | undefined;
   /** Pause between two checks that a subscription's connection still lives. */
   probeMs?: number;
   /** How long to wait at the start for an LND that was never met. */
@@ -54,9 +56,9 @@ const DEADLINE_MS = 5_000;
  * are served without it; where there was none, waits for it a while and rejects then. Rejects where its network is none of Bitcoin's.
  */
 export async function createLndWallet(options: LndWalletOptions): Promise<Wallet> {
-  const { log, pool, startMs = 10_000, deadlineMs = DEADLINE_MS } = options;
+  const { log, pool, startMs = 10_000, deadlineMs = DEADLINE_MS, now } = options;
   warnOfPowers(options.macaroon, log, options.pays ? PAYING_CALLS : undefined);
-  const connection = new LndConnection({ connect: () => connect(options), deadlineMs, log });
+  const connection = new LndConnection({ connect: () => connect(options), deadlineMs, log, now });
   const nodes = new KnownNodes(pool);
   const known = await nodes.recall(options.macaroon);
   const deadline = performance.now() + (known ? 0 : startMs);
