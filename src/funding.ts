@@ -11,6 +11,8 @@ import { InvoiceCreation } from './lightning/invoice-creation.ts';
 import { InvoiceLookups } from './lightning/invoice-lookups.ts';
 import { InvoiceSchedule } from './lightning/invoice-schedule.ts';
 import { Invoices } from './lightning/invoices.ts';
+import { receivedOrphan } from './lightning/compare-received.ts';
+import { noteOrphan } from './lightning/orphans.ts';
 import type { InvoiceState, Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 
@@ -174,9 +176,13 @@ export class Funding {
     else await this.#schedule.checked(row.id, state?.status ?? 'unknown');
   }
 
-  /** A hint that a payment has settled: its invoice is looked up now, or as soon as the node answers. */
+  /**
+   * A hint that a payment has settled: its invoice is looked up now, or as soon as the node answers. Rejects where the ledger does not
+   * know the invoice and whether that is an orphan could not be noted: the hint must come again then.
+   */
   async settled(paymentHash: Buffer): Promise<void> {
     const row = await this.#invoices.findByHash(paymentHash);
+    if (!row) await this.#noteOrphan(paymentHash);
     if (!row || row.state === 'paid') return;
     try {
       const state = await this.#lookups.forWatcher(paymentHash);
@@ -185,6 +191,16 @@ export class Funding {
       this.#options.log.warn({ err: error, invoiceId: row.id }, 'a settled invoice could not be credited yet');
       await this.#schedule.makeDue(paymentHash);
     }
+  }
+
+  /** Keeps what the node received under our name for an invoice that the ledger does not know. Others' invoices on the node are theirs. */
+  async #noteOrphan(paymentHash: Buffer): Promise<void> {
+    const { pool, wallet, log } = this.#options;
+    const state = await this.#lookups.forWatcher(paymentHash);
+    const orphan = state && receivedOrphan(state);
+    if (!orphan || !(await noteOrphan(pool, wallet.nodeId, orphan))) return;
+    const told = { nodeId: wallet.nodeId, paymentHash: paymentHash.toString('hex'), receivedMsat: String(orphan.amountMsat) };
+    log.error(told, 'the node received a payment under our name that the ledger does not know: see `npm run reconcile`');
   }
 
   /** Checks up to `limit` invoices whose time has come; calls `onProgress` after each. Gives how many there were. */

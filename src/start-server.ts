@@ -19,6 +19,7 @@ import { createHttpServer, stopListening } from './http/http-server.ts';
 import { Payers } from './http/payers.ts';
 import { PaymentOffers } from './http/payment-offers.ts';
 import { auditJob } from './jobs/audit-ledger.ts';
+import { nodeAuditJob } from './jobs/audit-node.ts';
 import { every } from './jobs/every.ts';
 import { forgetAnswers } from './jobs/forget-answers.ts';
 import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
@@ -215,6 +216,7 @@ function startJobs(
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
     every(RATE_MS, 'BTC/USD rate', async (signal) => exchangeRate.refresh?.(signal), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
+    nodeAuditJob({ pool, wallet, log, connectionString, intervalMs: HOUR_MS }),
     auditJob({ pool, log, connectionString, intervalMs: HOUR_MS, oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * leaseSeconds }),
   ];
 }

@@ -44,7 +44,7 @@ export class InvoiceCreation {
       const make = () =>
         this.#wallet.createInvoice({
           amountMsat: msatFromSats(row.amount_sat),
-          description: `Pura top-up: ${row.amount_sat} sats`,
+          description: this.#invoices.description(row),
           expirySeconds: this.#expirySeconds,
           preimage: this.#invoices.preimage(row),
         });

@@ -7,6 +7,7 @@ import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { Msat } from '../ledger/amount.ts';
 import { INVOICE_COLUMNS, invoicePreimage, paymentHashOf, type InvoiceRow } from './invoice.ts';
+import { describeInvoice } from './invoice-seal.ts';
 import type { NewInvoice, Wallet } from './wallet.ts';
 
 const MOST_OPEN = 5;
@@ -125,6 +126,13 @@ export class Invoices {
   /** The preimage of a row, the same one each time that the node is asked. */
   preimage(row: Pick<InvoiceRow, 'id' | 'payment_hash'>): Buffer {
     return invoicePreimage(this.#options.roots, row.id, row.payment_hash);
+  }
+
+  /** What the node is to write into the invoice of a row: for its payer, and for the case that the row is lost. */
+  description({ id, account_id: accountId, payer_key_id: payerKeyId, amount_sat: amountSat }: InvoiceRow): string {
+    const owner = payerKeyId === null ? accountId && { accountId } : { payerKeyId };
+    if (!owner) throw new Error(`invoice ${id} belongs to nobody and to no key`);
+    return describeInvoice(this.#options.roots, { invoiceId: id, owner, amountSat });
   }
 
   /** Stores what the node made. Gives the row as it is now, which another process may have opened first. */

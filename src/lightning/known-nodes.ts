@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Pool } from '../db/postgres.ts';
+import { auditedPlaces } from './audited-places.ts';
 import type { Network } from './wallet.ts';
 
 /** Who a Lightning node is. */
@@ -24,6 +25,8 @@ export class KnownNodes {
        on conflict (node_id) do update set credentials_sha256 = excluded.credentials_sha256, seen_at = clock_timestamp()`,
       [nodeId, network, sha256(credentials)],
     );
+    // From here on, what it pays is a withdrawal of ours or to be told of.
+    await auditedPlaces(this.#pool, nodeId);
   }
 
   /** The node that answered to these credentials last, or undefined where none ever did. */

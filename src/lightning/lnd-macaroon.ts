@@ -1,4 +1,5 @@
 import type { Logger } from '../log.ts';
+import { READING_CALLS } from './lnd-books.ts';
 
 /**
  * What LND's macaroons permit, read from the macaroon itself: that needs no permission, where asking LND would need one that the
@@ -30,16 +31,22 @@ export interface MacaroonPowers {
 
 /**
  * Compares what a macaroon permits (`uri:/lnrpc.Lightning/AddInvoice`, `offchain:write` …) with what the gateway needs. `alsoNeeded`
- * are more calls that it makes, and the coarser permission that each is part of. Caveats, which can only take away, are not looked at. Undefined for bytes that are not a macaroon of LND's.
+ * are more calls that it makes, and the coarser permission that each is part of; reading the node's lists is optional. Caveats, which can only take away, are not looked at. Undefined for bytes that are not a macaroon of LND's.
  */
 export function macaroonPowers(macaroon: Buffer, alsoNeeded: ReadonlyMap<string, string> = new Map()): MacaroonPowers | undefined {
   const permitted = permissionsOf(macaroon);
   if (!permitted) return undefined;
   const needed = new Map([...NEEDED, ...alsoNeeded]);
   return {
-    excess: permitted.filter((permission) => !needed.has(permission)),
+    excess: permitted.filter((permission) => !needed.has(permission) && !READING_CALLS.has(permission)),
     missing: [...needed].filter(([call, part]) => !permitted.includes(call) && !permitted.includes(part)).map(([call]) => call),
   };
+}
+
+/** Whether a macaroon permits a call of those that the gateway can do without; true where that cannot be read. */
+export function permits(macaroon: Buffer, call: string): boolean {
+  const permitted = permissionsOf(macaroon);
+  return !permitted || permitted.includes(call) || permitted.includes(READING_CALLS.get(call) ?? '');
 }
 
 /** Tells the operator of a macaroon that permits more than the gateway needs, or less. */

@@ -9,10 +9,12 @@ import { GatewayError } from '../errors.ts';
 import { msat, type Msat } from '../ledger/amount.ts';
 import type { Logger } from '../log.ts';
 import { KnownNodes, type NodeIdentity } from './known-nodes.ts';
+import { INVOICE_LIST, lndBooks, PAYMENT_LIST } from './lnd-books.ts';
 import { LndConnection } from './lnd-connection.ts';
 import { anotherNode, lightningUnavailable, lndFailure, reasonOf } from './lnd-failure.ts';
 import { LndPayments, PAYING_CALLS } from './lnd-payments.ts';
-import { warnOfPowers } from './lnd-macaroon.ts';
+import { permits, warnOfPowers } from './lnd-macaroon.ts';
+import type { NodeBooks } from './node-books.ts';
 import { SettlementCursor } from './settlement-cursor.ts';
 import type { InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from './wallet.ts';
 
@@ -48,6 +50,11 @@ const NETWORKS: Readonly<Record<string, Network>> = {
   '06226e46111a0b59caaf126043eb5bbf28c34f3a5e332a1fc7b2b73cf188910f': 'regtest',
 };
 const SIGNET = { bech32: 'tbs', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
+/** What is told where the macaroon permits none of it. */
+const LISTS: ReadonlyMap<string, string> = new Map([
+  [INVOICE_LIST, "the node's invoices: a payment that the database has lost, as after a restore, is found only while it comes"],
+  [PAYMENT_LIST, "the node's payments: after a restore nothing keeps withdrawals that were made since the backup from being made again"],
+]);
 const START_RETRY_MS = 500;
 const DEADLINE_MS = 5_000;
 
@@ -58,6 +65,9 @@ const DEADLINE_MS = 5_000;
 export async function createLndWallet(options: LndWalletOptions): Promise<Wallet> {
   const { log, pool, startMs = 10_000, deadlineMs = DEADLINE_MS, now } = options;
   warnOfPowers(options.macaroon, log, options.pays ? PAYING_CALLS : undefined);
+  for (const [call, what] of options.pays ? [...LISTS] : [...LISTS].slice(0, 1)) {
+    if (!permits(options.macaroon, call)) log.warn({ call }, `LND_MACAROON does not permit to read ${what}`);
+  }
   const connection = new LndConnection({ connect: () => connect(options), deadlineMs, log, now });
   const nodes = new KnownNodes(pool);
   const known = await nodes.recall(options.macaroon);
@@ -87,6 +97,7 @@ class LndWallet implements Wallet {
   readonly nodeId: string;
   readonly network: Network;
   readonly payments: LndPayments;
+  readonly books: NodeBooks;
   readonly #connection: LndConnection<AuthenticatedLnd>;
   readonly #nodes: KnownNodes;
   readonly #privateHints: boolean;
@@ -96,7 +107,7 @@ class LndWallet implements Wallet {
     identity: NodeIdentity,
     connection: LndConnection<AuthenticatedLnd>,
     nodes: KnownNodes,
-    { privateHints = false, probeMs = 5_000 }: LndWalletOptions,
+    { macaroon, privateHints = false, probeMs = 5_000 }: LndWalletOptions,
   ) {
     this.nodeId = identity.nodeId;
     this.network = identity.network;
@@ -104,7 +115,9 @@ class LndWallet implements Wallet {
     this.#nodes = nodes;
     this.#privateHints = privateHints;
     this.#probeMs = probeMs;
-    this.payments = new LndPayments({ connection, confirmNode: () => this.#info() });
+    const confirmNode = (): Promise<unknown> => this.#info();
+    this.payments = new LndPayments({ connection, confirmNode });
+    this.books = lndBooks({ connection, confirmNode, permits: (call) => permits(macaroon, call) });
   }
 
   async createInvoice(request: { amountMsat: Msat; description: string; expirySeconds: number; preimage: Buffer }): Promise<NewInvoice> {
@@ -222,10 +235,18 @@ function identityOf({ public_key, chains }: GetWalletInfoResult): NodeIdentity {
 }
 
 function stateOf(invoice: GetInvoiceResult | SubscribeToInvoicesInvoiceUpdatedEvent): InvoiceState {
-  const paymentHash = Buffer.from(invoice.id, 'hex');
+  const { id, description, request } = invoice;
+  const paymentHash = Buffer.from(id, 'hex');
   if (invoice.is_confirmed) {
     const settledAt = invoice.confirmed_at === undefined ? undefined : new Date(invoice.confirmed_at);
-    return { paymentHash, status: 'settled', receivedMsat: msat(BigInt(invoice.received_mtokens)), ...(settledAt && { settledAt }) };
+    const text = { description, ...(request !== undefined && { bolt11: request }) };
+    return {
+      paymentHash,
+      status: 'settled',
+      receivedMsat: msat(BigInt(invoice.received_mtokens)),
+      ...(settledAt && { settledAt }),
+      ...text,
+    };
   }
   return { paymentHash, status: 'is_canceled' in invoice && invoice.is_canceled ? 'canceled' : 'open' };
 }

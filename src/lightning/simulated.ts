@@ -6,6 +6,7 @@ import { isConnectionLost, type Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { msat, type Msat } from '../ledger/amount.ts';
 import { deriveKey } from '../secrets.ts';
+import { SimulatedBooks } from './simulated-books.ts';
 import { SimulatedPayments } from './simulated-payments.ts';
 import type { InvoiceState, NewInvoice, SettlementListener, Wallet } from './wallet.ts';
 
@@ -48,6 +49,7 @@ export class SimulatedWallet implements Wallet {
   readonly takesPreimage = true;
   readonly nodeId: string;
   readonly payments = new SimulatedPayments((sql, values) => this.#query(sql, values));
+  readonly books = new SimulatedBooks((sql, values) => this.#query(sql, values), descriptionOf);
   readonly #pool: Pool;
   readonly #notifications: Notifications;
   readonly #nodeKey: Buffer;
@@ -169,9 +171,18 @@ function stateOf(row: SimulatedInvoiceRow): InvoiceState {
   return {
     paymentHash: row.payment_hash,
     status: row.state,
-    ...(row.received_msat !== null && { receivedMsat: msat(row.received_msat) }),
+    ...(row.received_msat !== null && {
+      receivedMsat: msat(row.received_msat),
+      bolt11: row.bolt11,
+      description: descriptionOf(row.bolt11),
+    }),
     ...(row.settled_at !== null && { settledAt: row.settled_at }),
   };
+}
+
+/** Of an invoice that this node made, and so can be read. */
+function descriptionOf(paymentRequest: string): string {
+  return bolt11.decode(paymentRequest, REGTEST).tagsObject.description ?? '';
 }
 
 function paymentHashOf(paymentRequest: string): Buffer {

@@ -1,4 +1,5 @@
 import type { Msat } from '../ledger/amount.ts';
+import type { NodeBooks } from './node-books.ts';
 
 /** The networks a deposit can come from. A database never mixes them. */
 export type Network = 'mainnet' | 'testnet' | 'signet' | 'regtest' | 'simulated';
@@ -10,6 +11,9 @@ export interface InvoiceState {
   /** What the node really received; present and above 0 exactly when settled. */
   receivedMsat?: Msat;
   settledAt?: Date;
+  /** Of a settled one: what its maker wrote into it, and its text, where the node tells. */
+  description?: string;
+  bolt11?: string;
 }
 
 export interface NewInvoice {
@@ -77,6 +81,8 @@ export interface Wallet {
   readonly takesPreimage: boolean;
   /** Absent where it can only receive. */
   readonly payments?: Payments;
+  /** The node's own lists, as far as it lets the gateway read them. */
+  readonly books?: NodeBooks;
   /**
    * Creates an invoice. With `preimage` given, asking again for the same preimage never makes a second invoice:
    * the first one is returned.

@@ -33,6 +33,17 @@ interface RpcInvoice {
   state: 'OPEN' | 'SETTLED' | 'CANCELED' | 'ACCEPTED';
 }
 
+/** LND's message of a payment, likewise. */
+export interface RpcPayment {
+  payment_hash: string;
+  payment_index: string;
+  status: 'IN_FLIGHT' | 'SUCCEEDED' | 'FAILED';
+  value_msat: string;
+  fee_msat: string;
+  payment_request: string;
+  creation_time_ns: string;
+}
+
 interface Subscription {
   call: grpc.ServerWritableStream<{ add_index: string; settle_index: string }, Partial<RpcInvoice>>;
   settledAfter: number;
@@ -48,6 +59,10 @@ export const STARTING = 'the RPC server is in the process of starting up, but no
  */
 export class FakeLnd {
   readonly invoices = new Map<string, RpcInvoice>();
+  /** What it paid, by whomever it was asked. */
+  readonly payments: RpcPayment[] = [];
+  /** Entries in an answer that lists, whatever the caller would take. */
+  page = 500;
   readonly macaroons: string[] = [];
   /** What each subscription asked to be told from, oldest first. */
   readonly subscribedAfter: number[] = [];
@@ -75,6 +90,8 @@ export class FakeLnd {
       getInfo: this.#unary('getInfo', () => this.#info()),
       addInvoice: this.#unary('addInvoice', (request) => this.#add(request as unknown as RpcInvoice)),
       lookupInvoice: this.#unary('lookupInvoice', ({ r_hash }) => this.#lookUp(r_hash as Buffer)),
+      listInvoices: this.#unary('listInvoices', ({ index_offset }) => this.#listInvoices(Number(index_offset))),
+      listPayments: this.#unary('listPayments', (request) => this.#listPayments(request)),
       subscribeInvoices: (call: Subscription['call']) => this.#subscribe(call),
     });
     const credentials = grpc.ServerCredentials.createSsl(null, [{ private_key: TEST_TLS.key, cert_chain: TEST_TLS.cert }]);
@@ -114,6 +131,7 @@ export class FakeLnd {
   swap(): void {
     this.#key = randomBytes(32);
     this.invoices.clear();
+    this.payments.length = 0;
     this.#settleIndex = 0;
     this.cutSubscriptions();
   }
@@ -131,6 +149,25 @@ export class FakeLnd {
       amt_paid_sat: String(received / 1000n),
     });
     if (!silently) this.tell(paymentHash);
+  }
+
+  /** An invoice that somebody makes on the node without the gateway; gives its payment hash. */
+  addInvoice(memo: string, amountMsat: bigint): Buffer {
+    const { r_hash } = this.#add({ r_preimage: randomBytes(32), memo, value_msat: String(amountMsat), expiry: '3600' } as RpcInvoice);
+    return r_hash;
+  }
+
+  /** A payment that it makes, to the invoice of somebody else. Changes what it has of that payment, where it has any. */
+  pay({ bolt11: text = '', ...payment }: Partial<RpcPayment> & { bolt11?: string }): void {
+    const hash = payment.payment_hash ?? bolt11.decode(text).tagsObject.payment_hash ?? '';
+    const known = this.payments.find(({ payment_hash }) => payment_hash === hash);
+    const millisatoshis = text === '' ? '1000' : (bolt11.decode(text).millisatoshis ?? '0');
+    const made: RpcPayment = known ?? {
+      ...{ payment_hash: hash, payment_index: String(this.payments.length * 2 + 1), status: 'SUCCEEDED', value_msat: millisatoshis },
+      ...{ fee_msat: '0', payment_request: text, creation_time_ns: String(BigInt(Date.now()) * 1_000_000n) },
+    };
+    Object.assign(made, payment);
+    if (!known) this.payments.push(made);
   }
 
   cancel(paymentHash: Buffer): void {
@@ -194,7 +231,19 @@ export class FakeLnd {
     };
   }
 
-  #add({ r_preimage, memo, value_msat, expiry, private: hints }: RpcInvoice): object {
+  /** The index offset is exclusive; answers are short, however many the caller would take. */
+  #listInvoices(after: number): object {
+    const later = [...this.invoices.values()].filter(({ add_index }) => Number(add_index) > after).slice(0, this.page);
+    return { invoices: later, first_index_offset: later[0]?.add_index ?? '0', last_index_offset: later.at(-1)?.add_index ?? '0' };
+  }
+
+  #listPayments({ index_offset, include_incomplete }: Record<string, unknown>): object {
+    const told = this.payments.filter(({ status }) => include_incomplete === true || status === 'SUCCEEDED');
+    const later = told.filter(({ payment_index }) => Number(payment_index) > Number(index_offset)).slice(0, this.page);
+    return { payments: later, first_index_offset: later[0]?.payment_index ?? '0', last_index_offset: later.at(-1)?.payment_index ?? '0' };
+  }
+
+  #add({ r_preimage, memo, value_msat, expiry, private: hints }: RpcInvoice): { r_hash: Buffer; payment_request: string } {
     const r_hash = createHash('sha256').update(r_preimage).digest();
     const known = this.invoices.has(r_hash.toString('hex'));
     if (known) throw Object.assign(new Error(), { code: grpc.status.UNKNOWN, details: 'invoice with payment hash already exists' });
@@ -221,7 +270,7 @@ export class FakeLnd {
     this.invoices.set(r_hash.toString('hex'), invoice);
     // Every subscription is told of what is added: the event that makes `lightning` forget its place.
     for (const { call } of this.#subscriptions) call.write(invoice);
-    return { r_hash, payment_request, add_index: invoice.add_index, payment_addr: randomBytes(32) };
+    return Object.assign({ r_hash, payment_request }, { add_index: invoice.add_index, payment_addr: randomBytes(32) });
   }
 
   #lookUp(r_hash: Buffer): object {

@@ -1,0 +1,43 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { underAdvisoryLock } from '../db/advisory-lock.ts';
+import type { Pool } from '../db/postgres.ts';
+import { compareBooks, type AuditedWallet } from '../lightning/audit-node.ts';
+import type { Logger } from '../log.ts';
+
+export interface NodeAuditJobOptions {
+  pool: Pool;
+  wallet: AuditedWallet;
+  log: Logger;
+  connectionString: string;
+  intervalMs: number;
+}
+
+/** After a comparison that failed, as it does while the node is away. */
+const RETRY_MS = 60_000;
+
+/**
+ * Compares the node's books with the ledger again and again, at once after the start and each time what has come since all was final, in
+ * one of the gateways that share a database. A violation is an error in the log, told anew each time until it is dealt with.
+ */
+export function nodeAuditJob({ pool, wallet, log, connectionString, intervalMs }: NodeAuditJobOptions): { stop(): Promise<void> } {
+  const stopped = new AbortController();
+  const compare = async (): Promise<number> => {
+    try {
+      const { violations } = await compareBooks(pool, wallet, { full: false });
+      for (const violation of violations) log.error({ violation }, "the ledger and the node's books differ: see `npm run reconcile`");
+      return intervalMs;
+    } catch (error) {
+      log.warn({ err: error }, "the node's books could not be compared with the ledger");
+      return Math.min(RETRY_MS, intervalMs);
+    }
+  };
+  const running = underAdvisoryLock({ connectionString, name: 'node audit', log, signal: stopped.signal }, async (signal) => {
+    while (!signal.aborted) await delay(await compare(), undefined, { signal }).catch(() => {});
+  });
+  return {
+    stop: async () => {
+      stopped.abort();
+      await running;
+    },
+  };
+}

@@ -1,0 +1,49 @@
+import type { Pool } from '../db/postgres.ts';
+
+/** How far a node's books and the ledger were compared, each in its own count. */
+export interface AuditedPlaces {
+  /** When this database first had to do with the node. */
+  readonly metAt: Date;
+  readonly invoiceIndex: bigint;
+  readonly paymentIndex: bigint;
+  readonly transferId: bigint;
+}
+
+type Place = 'invoice_index' | 'payment_index' | 'transfer_id';
+
+/** The places of a node; from its beginning where it is new. */
+export async function auditedPlaces(pool: Pool, nodeId: string): Promise<AuditedPlaces> {
+  const { rows } = await pool.query<{ met_at: Date } & Record<Place, bigint>>(
+    `with met as (insert into node_audits (node_id) values ($1) on conflict do nothing returning *)
+     select * from met union all select * from node_audits where node_id = $1`,
+    [nodeId],
+  );
+  const [row] = rows;
+  // Another process added it between the two looks of the statement.
+  if (!row) return auditedPlaces(pool, nodeId);
+  return { metAt: row.met_at, invoiceIndex: row.invoice_index, paymentIndex: row.payment_index, transferId: row.transfer_id };
+}
+
+/** Moves a place of a node, forward only. */
+export async function auditedUpTo(pool: Pool, nodeId: string, place: Place, index: bigint): Promise<void> {
+  await pool.query(`update node_audits set ${place} = $2 where node_id = $1 and ${place} < $2`, [nodeId, index]);
+}
+
+/** Follows a list entry by entry: the place moves over those that need not be looked at again, up to the first that does. */
+export class Progress {
+  #reached: bigint;
+  #stopped = false;
+
+  constructor(from: bigint) {
+    this.#reached = from;
+  }
+
+  get reached(): bigint {
+    return this.#reached;
+  }
+
+  passed(index: bigint, isDone: boolean): void {
+    if (!isDone) this.#stopped = true;
+    if (!this.#stopped && index > this.#reached) this.#reached = index;
+  }
+}
