@@ -23,9 +23,10 @@ import {
   type Head,
   type Timing,
 } from './answer.ts';
-import type { Answered, Dispatched } from './dispatch.ts';
+import type { Answered, Attempt, Dispatched } from './dispatch.ts';
 import type { Exchange } from './exchange.ts';
 import { billedUsage, outcomeOf } from './outcome.ts';
+import { refusalBody } from './provider-reason.ts';
 import type { Recorder } from './record.ts';
 import type { Replay } from './stored-answer.ts';
 import { billOf, NOTHING_BILLED, settle, type Bill, type Settled } from './settle.ts';
@@ -93,18 +94,27 @@ export function replay(res: ServerResponse, head: Head, { answer, requestId, ...
 }
 
 /** No candidate answered: nothing is charged, and the free slot goes back. */
-async function fail(deps: ConcludeDeps, exchange: Exchange, attempts: string[]): Promise<void> {
+async function fail(deps: ConcludeDeps, exchange: Exchange, attempts: Attempt[]): Promise<void> {
   await settle(deps, held(exchange), null, { maybeSwept: exchange.cancellation.reason === 'lease_lost' });
   deps.rateLimit.refundTokens(exchange.ticket);
   const { reason } = exchange.cancellation;
   if (reason === 'client_gone') return record(deps, exchange, 'client_gone', 499, null, NOTHING_BILLED);
   record(deps, exchange, 'upstream_error', 503, null, NOTHING_BILLED);
   if (reason !== undefined) throw new GatewayError('overloaded', { retryAfter: 1, cause: `given up: ${reason}` });
-  throw new GatewayError('upstream_error', {
-    message: `No provider could answer this request (${attempts.join('; ')}).`,
-    retryAfter: 1,
-    headers: { ...exchange.ticket.headers },
-    cause: attempts.join('; '),
+  throw allFailed(attempts, exchange.ticket.headers);
+}
+
+/** Names each attempt, to the client with the provider's own words. The wait is the shortest that a provider asks for. */
+function allFailed(attempts: readonly Attempt[], headers: Readonly<Record<string, string>>): GatewayError {
+  const waits = attempts.map(({ retryAfterSeconds }) => retryAfterSeconds).filter((wait) => wait !== null);
+  const isOperators = attempts.length > 0 && attempts.every(({ operatorsFault }) => operatorsFault);
+  const retryAfter = waits.length > 0 ? Math.min(...waits) : 1;
+  const told = attempts.map(({ providerId, reason, words }) => `${providerId}: ${reason}${words === null ? '' : `: ${words}`}`);
+  return new GatewayError('upstream_error', {
+    message: `No provider could answer this request (${told.join('; ')}).`,
+    ...(waits.length > 0 || !isOperators ? { retryAfter } : {}),
+    headers: { ...headers, ...(isOperators && { 'x-should-retry': 'false' }) },
+    cause: attempts.map(({ providerId, reason }) => `${providerId}: ${reason}`).join('; '),
   });
 }
 
@@ -114,8 +124,7 @@ async function passRefusal(deps: ConcludeDeps, exchange: Exchange, { deployment,
   deps.rateLimit.refundTokens(exchange.ticket);
   record(deps, exchange, 'refused', answer.status, deployment, NOTHING_BILLED, answer);
   const verdict = settled.state === 'settled' ? settled.verdict : exchange.hold;
-  const ours = new GatewayError('invalid_request', { message: `The provider refused the request (HTTP ${answer.status}).` });
-  const payload = isErrorObject(body) ? body : Buffer.from(JSON.stringify(ours));
+  const payload = refusalBody(answer.status, body);
   const head = [
     ...exchange.head,
     ...providerHead(deployment, answer, exchange.requestId, exchange.choice.explored),
@@ -239,15 +248,6 @@ function timingOf({ startedAt }: Exchange, firstByteAt: number | null): Timing {
 
 function correctTokens({ rateLimit }: ConcludeDeps, { ticket }: Exchange, bill: Bill | null): void {
   rateLimit.correct(ticket, bill ? bill.usage.promptTokens + bill.usage.completionTokens : 0);
-}
-
-function isErrorObject(body: Buffer): boolean {
-  try {
-    const parsed = JSON.parse(body.toString('utf8')) as { error?: unknown } | null;
-    return typeof parsed === 'object' && parsed !== null && 'error' in parsed;
-  } catch {
-    return false;
-  }
 }
 
 function record(

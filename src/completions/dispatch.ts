@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Lease } from '../ledger/lease.ts';
 import { Abort } from '../providers/abort.ts';
+import { decodedAnswer } from '../providers/decoded-answer.ts';
 import { ProviderError } from '../providers/provider-error.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import { usageFromWire } from '../pricing/usage.ts';
@@ -9,6 +10,7 @@ import type { Deployment } from '../routing/deployment.ts';
 import type { Observation, ProviderHealth } from '../routing/health.ts';
 import type { Cancellation } from './cancellation.ts';
 import { parseExactJson, type ExactJson } from './exact-json.ts';
+import { providerFailure, type ProviderFailure } from './provider-failure.ts';
 import { collectBody, relayStream, type StreamEnd } from './relay.ts';
 import type { ChatRequest } from './request.ts';
 import { countOutputTokens } from './tokens.ts';
@@ -44,25 +46,30 @@ type AnswerBody = Record<string, unknown>;
 export type Answered =
   | (Leg & { kind: 'json'; answer: UpstreamAnswer; body: AnswerBody; verbatim: AnswerBody; usage: Usage | null; firstByteAt: number })
   | (Leg & { kind: 'stream'; answer: UpstreamAnswer; end: StreamEnd })
-  | (Leg & { kind: 'refused'; answer: UpstreamAnswer; body: Buffer })
+  | (Leg & { kind: 'refused'; answer: UpstreamAnswer; body: string })
   | (Leg & { kind: 'client_gone' });
 
 /** How a dispatch ended. `failed`: no candidate gave an answer, and nothing was delivered. */
-export type Dispatched = Answered | { kind: 'failed'; attempts: string[] };
+export type Dispatched = Answered | { kind: 'failed'; attempts: Attempt[] };
 
-type Failed = { kind: 'failed'; reason: string };
+/** A candidate's failure. */
+export type Attempt = ProviderFailure & { providerId: string };
+
+type Failed = { kind: 'failed'; failure: ProviderFailure };
 
 /** The statuses by which a provider says that the request itself is at fault: no other candidate would take it either. */
 const REQUEST_AT_FAULT = new Set([400, 413, 422, 451]);
 const JSON_TYPE = /^application\/(?:[\w.+-]+\+)?json\b/i;
 const SSE_TYPE = /^text\/event-stream\b/i;
+/** Types that say nothing: the body itself decides. */
+const ANY_TYPE = /^(?:$|(?:application|binary)\/octet-stream\b|text\/plain\b)/i;
 
 /**
  * Sends the request to one candidate after the other until one answers. The next one is tried only while nothing has
  * been delivered, and never when the provider found the request itself at fault. Never rejects for a provider's failure.
  */
 export async function dispatch(d: Dispatch): Promise<Dispatched> {
-  const attempts: string[] = [];
+  const attempts: Attempt[] = [];
   for (const deployment of d.candidates) {
     if (d.cancellation.reason || !d.lease.held()) break;
     const leg: Leg = { deployment, dispatchedAt: performance.now() };
@@ -71,7 +78,7 @@ export async function dispatch(d: Dispatch): Promise<Dispatched> {
     if (!d.cancellation.reason) d.health.observe(deployment.provider.id, observationOf(result, leg));
     if (result.kind !== 'failed') return result;
     if (d.cancellation.reason === 'client_gone') return { ...leg, kind: 'client_gone' };
-    attempts.push(`${deployment.provider.id}: ${result.reason}`);
+    attempts.push({ providerId: deployment.provider.id, ...result.failure });
   }
   return { kind: 'failed', attempts };
 }
@@ -96,16 +103,18 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
   try {
     const body = request.serialise(deployment, d.outputTokens, d.accountHash);
     const upstream = { path: '/chat/completions', body, stream: request.stream, clientRequestId: d.clientRequestId };
-    const answer = await deployment.provider.complete(upstream, abort);
-    if (answer.status < 200 || answer.status > 299) return await refusalOf(leg, answer);
+    const received = await deployment.provider.complete(upstream, abort);
+    if (received.status < 200 || received.status > 299) return await refusalOf(leg, received, abort);
+    const answer = decodedAnswer(received, abort);
     if (!request.stream) return await readJson(leg, answer);
-    if (!SSE_TYPE.test(String(answer.headers['content-type'] ?? '')))
-      throw new ProviderError('protocol', 'the answer is not an event stream');
+    if (!SSE_TYPE.test(typeOf(answer))) throw new ProviderError('protocol', 'the answer is not an event stream');
     const streamed = await stream(d, leg, answer, abort, () => clearTimeout(silence));
-    return silent && streamed.kind === 'failed' ? { kind: 'failed', reason: 'timeout' } : streamed;
+    return silent && streamed.kind === 'failed' ? failed('timeout') : streamed;
   } catch (error) {
     if (!(error instanceof ProviderError)) throw error;
-    return { kind: 'failed', reason: silent ? 'timeout' : error.kind };
+    // What was not read of its answer is not wanted.
+    abort.abort();
+    return failed(silent ? 'timeout' : error.kind);
   } finally {
     clearTimeout(silence);
     d.cancellation.onAbort = undefined;
@@ -128,21 +137,41 @@ async function stream(d: Dispatch, leg: Leg, answer: UpstreamAnswer, abort: Abor
     keep: d.keep,
   });
   if (!end.started && end.reason !== 'client_gone' && end.reason !== 'lease_lost') {
-    return { kind: 'failed', reason: end.reason === 'provider_error' ? 'error event' : 'empty answer' };
+    return failed(end.reason === 'provider_error' ? 'error event' : 'empty answer');
   }
   return { ...leg, kind: 'stream', answer, end };
 }
 
 /** A 4xx about the request goes to the client; anything else is the provider's failure. */
-async function refusalOf(leg: Leg, answer: UpstreamAnswer): Promise<Answered | Failed> {
-  const body = await collectBody(answer);
+async function refusalOf(leg: Leg, answer: UpstreamAnswer, abort: Abort): Promise<Answered | Failed> {
+  const body = await errorText(leg.deployment, answer, abort);
   if (REQUEST_AT_FAULT.has(answer.status)) return { ...leg, kind: 'refused', answer, body };
-  return { kind: 'failed', reason: `HTTP ${answer.status}` };
+  return { kind: 'failed', failure: providerFailure(answer, body) };
+}
+
+/** The body of an error. The status counts also where the body breaks off or cannot be decoded. */
+async function errorText({ provider }: Deployment, answer: UpstreamAnswer, abort: Abort): Promise<string> {
+  try {
+    const text = (await collectBody(decodedAnswer(answer, abort))).toString('utf8');
+    return provider.censor?.(text) ?? text;
+  } catch (error) {
+    if (!(error instanceof ProviderError) || error.kind === 'aborted') throw error;
+    abort.abort();
+    return '';
+  }
+}
+
+function failed(reason: string): Failed {
+  return { kind: 'failed', failure: { reason, words: null, operatorsFault: false, retryAfterSeconds: null } };
+}
+
+function typeOf({ headers }: UpstreamAnswer): string {
+  return String(headers['content-type'] ?? '').trim();
 }
 
 async function readJson(leg: Leg, answer: UpstreamAnswer): Promise<Answered | Failed> {
   const firstByteAt = performance.now();
-  if (!JSON_TYPE.test(String(answer.headers['content-type'] ?? ''))) throw new ProviderError('protocol', 'the answer is not JSON');
+  if (!JSON_TYPE.test(typeOf(answer)) && !ANY_TYPE.test(typeOf(answer))) throw new ProviderError('protocol', 'the answer is not JSON');
   const bytes = await collectBody(answer);
   let parsed: ExactJson;
   try {

@@ -25,6 +25,8 @@ const BODY_TIMEOUT_MS = 120_000;
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
 /** Arrived before anybody reads: beyond this the connection is paused. */
 const MAX_UNREAD_BYTES = 64 * 1024;
+/** A shorter credential is a placeholder for servers that want none, and may be any word. */
+const SHORTEST_SECRET = 8;
 /** Idle connections are kept shorter than common servers keep theirs, so that none dies under a new request. */
 const KEEP_ALIVE_MS = 4_000;
 
@@ -46,6 +48,7 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
     maxResponseSize: -1,
     allowH2: false,
   });
+  const { apiKey = '' } = options;
   const authorization = options.apiKey === undefined ? [] : ['authorization', `Bearer ${options.apiKey}`];
 
   return {
@@ -69,6 +72,7 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
         pool.dispatch({ method: 'POST', path: basePath + path, headers, body }, exchange);
       });
     },
+    censor: (text) => (apiKey.length < SHORTEST_SECRET ? text : text.replaceAll(apiKey, '…')),
     close: () => pool.destroy(),
   };
 }

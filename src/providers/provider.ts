@@ -53,6 +53,8 @@ export interface Provider {
    * @param abort ends the exchange at any time, also while the body flows. The provider is the one that it tells.
    */
   complete(request: UpstreamRequest, abort: Abort): Promise<UpstreamAnswer>;
+  /** Takes the provider's credential out of a text that came from it. */
+  censor?(text: string): string;
   /** Closes idle connections. */
   close(): Promise<void>;
 }

@@ -1,8 +1,17 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { createServer, type AddressInfo } from 'node:net';
 import { chat, errorOf, ownPromptTokens } from '../support/chat.ts';
 import { readStream } from '../support/chat-stream.ts';
-import { completion, contentEvent, startFakeProvider, type FakeProvider, type FakeScript } from '../support/fake-provider.ts';
+import {
+  completion,
+  contentEvent,
+  finishEvent,
+  startFakeProvider,
+  usageEvent,
+  type FakeProvider,
+  type FakeScript,
+} from '../support/fake-provider.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { accountOf, settledHold } from '../support/ledger.ts';
 
@@ -129,6 +138,105 @@ describe('a provider that fails before the first byte', () => {
   });
 });
 
+describe('what a provider says of its failure', () => {
+  const failing = async (script: FakeScript, spareScript?: FakeScript): Promise<Response> => {
+    upstream.script(script);
+    if (spareScript) spare.script(spareScript);
+    const model = spareScript ? { model: 'auto', routing: { excludeProviders: ['gone'] } } : { model: 'pureai/fake' };
+    return gateway.post('/v1/chat/completions', chat(model), key);
+  };
+
+  it('is told where waiting helps, without addresses or credentials', async () => {
+    const answer = await failing((exchange) => exchange.error(500, `Out of memory at http://10.0.0.1:8000 with ${CANARY}`));
+    expect((await errorOf(answer)).message).toBe('No provider could answer this request (fake: HTTP 500: Out of memory at … with …).');
+    expect([answer.headers.get('retry-after'), answer.headers.get('x-should-retry')]).toEqual(['1', null]);
+  });
+
+  it('names the wait: the shortest of all', async () => {
+    const limited =
+      (seconds: string): FakeScript =>
+      (exchange) =>
+        exchange.error(429, 'Slow down.', { 'retry-after': seconds });
+    const answer = await failing(limited('40'), limited('20'));
+    expect((await errorOf(answer)).message).toContain('fake: HTTP 429: Slow down.; spare: HTTP 429: Slow down.');
+    expect(answer.headers.get('retry-after')).toBe('20');
+    expect((await failing((exchange) => exchange.reset(), limited('30'))).headers.get('retry-after')).toBe('30');
+  });
+
+  it.each([401, 402, 403, 404])('is not to be waited for where only the operator can help: HTTP %i of every candidate', async (status) => {
+    const answer = await failing(
+      (exchange) => exchange.error(status, CANARY),
+      (exchange) => exchange.error(403, CANARY),
+    );
+    expect([answer.status, answer.headers.get('x-should-retry'), answer.headers.get('retry-after')]).toEqual([503, 'false', null]);
+    expect((await errorOf(answer)).message).toContain(`(fake: HTTP ${status}; spare: HTTP 403)`);
+    const mixed = await failing(
+      (exchange) => exchange.error(status),
+      (exchange) => exchange.error(500),
+    );
+    expect([mixed.headers.get('x-should-retry'), mixed.headers.get('retry-after')]).toEqual([null, '1']);
+  });
+});
+
+describe('an answer in a coding that nobody asked for', () => {
+  const CODINGS: [coding: string, encode: (bytes: Buffer) => Buffer][] = [
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['deflate', deflateSync],
+    ['zstd', zstdCompressSync],
+  ];
+  const headers = (coding: string, type: string) => ({ headers: { 'content-encoding': coding, 'content-type': type } });
+
+  it.each(CODINGS)('is decoded: %s', async (coding, encode) => {
+    const json = encode(Buffer.from(JSON.stringify(completion({ content: 'hi' }))));
+    upstream.script((exchange) => exchange.raw(json, headers(coding, 'application/json')));
+    const answer = await gateway.post('/v1/chat/completions', chat(), key);
+    expect(answer.headers.get('content-encoding')).toBeNull();
+    expect(await answer.json()).toMatchObject({ choices: [{ message: { content: 'hi' } }] });
+
+    const events = [contentEvent('first '), contentEvent('second'), finishEvent(), usageEvent(), 'data: [DONE]\n\n'];
+    upstream.script((exchange) => exchange.raw(encode(Buffer.from(events.join(''))), headers(coding, 'text/event-stream')));
+    const stream = await readStream(await gateway.post('/v1/chat/completions', chat({ stream: true }), key));
+    expect(stream).toMatchObject({ content: 'first second', done: true });
+
+    const detail = encode(Buffer.from(JSON.stringify({ detail: 'Too long.' })));
+    upstream.script((exchange) => exchange.raw(detail, { status: 400, ...headers(coding, 'application/json') }));
+    const refusal = await gateway.post('/v1/chat/completions', chat(), key);
+    expect([refusal.status, (await errorOf(refusal)).message]).toEqual([400, 'Too long.']);
+  });
+
+  it.each([
+    ['compress', Buffer.from('{}')],
+    ['gzip', Buffer.from('not gzip')],
+    ['gzip', gzipSync(Buffer.from(JSON.stringify(completion()))).subarray(0, 30)],
+  ])('that cannot be read fails before the first byte, and costs nothing: %s', async (coding, bytes) => {
+    for (const stream of [false, true]) {
+      upstream.script((exchange) => exchange.raw(bytes, headers(coding, stream ? 'text/event-stream' : 'application/json')));
+      const answer = await gateway.post('/v1/chat/completions', chat({ stream }), key);
+      expect([answer.status, (await errorOf(answer)).code]).toEqual([503, 'upstream_error']);
+      expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ free_used: 0, held_msat: 0n });
+    }
+    upstream.script((exchange) => exchange.raw(bytes, { status: 400, ...headers(coding, 'application/json') }));
+    expect((await gateway.post('/v1/chat/completions', chat(), key)).status).toBe(400);
+  });
+});
+
+describe('an answer whose type says nothing', () => {
+  it.each([[{}], [{ 'content-type': 'application/octet-stream' }], [{ 'content-type': 'text/plain; charset=utf-8' }]])(
+    'is what its body is: %j',
+    async (headers) => {
+      upstream.script((exchange) => exchange.raw(JSON.stringify(completion({ content: 'hi' })), { headers }));
+      const answer = await gateway.post('/v1/chat/completions', chat(), key);
+      expect(await answer.json()).toMatchObject({ choices: [{ message: { content: 'hi' } }] });
+
+      for (const body of ['Service starting', '{"ok":true}', JSON.stringify({ error: 'x' }), '']) {
+        upstream.script((exchange) => exchange.raw(body, { headers }));
+        expect((await gateway.post('/v1/chat/completions', chat(), key)).status).toBe(503);
+      }
+    },
+  );
+});
+
 describe("a provider's 4xx about the request", () => {
   it.each([400, 413, 422, 451])('%i is passed on with its body, tried nowhere else, and costs nothing', async (status) => {
     const requestsBefore = spare.requests.length;
@@ -148,6 +256,32 @@ describe("a provider's 4xx about the request", () => {
     expect(spare.requests.length).toBe(requestsBefore);
     expect(await settledHold(gateway.pool, key.accountId)).toMatchObject({ state: 'voided' });
     expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ free_used: 0 });
+  });
+
+  it.each<[string, unknown, string]>([
+    ['vLLM’s object', { object: 'error', message: 'maximum context length', type: 'BadRequestError', code: 400 }, 'maximum context length'],
+    ['a detail', { detail: 'maximum context length' }, 'maximum context length'],
+    ['a list', [{ error: { message: 'maximum context length', code: 400 } }], 'maximum context length'],
+    ['an error as text', { error: 'maximum context length' }, 'maximum context length'],
+  ])('of another shape is told in an error object: %s', async (_shape, body, message) => {
+    upstream.script((exchange) => exchange.json(body, { status: 400 }));
+    const answer = await gateway.post('/v1/chat/completions', chat(), key);
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([400, 'application/json']);
+    expect(await errorOf(answer)).toMatchObject({ message, type: expect.any(String), code: expect.anything() });
+  });
+
+  it('never shows our credential', async () => {
+    upstream.script((exchange) => exchange.error(400, `Not with ${CANARY}.`));
+    expect(await (await gateway.post('/v1/chat/completions', chat(), key)).text()).not.toContain(CANARY);
+  });
+
+  it('that breaks off is still what its status says', async () => {
+    upstream.script(async (exchange) => {
+      exchange.startStream({ 'content-type': 'application/json' }, 422);
+      await exchange.send('{"error"');
+      exchange.reset();
+    });
+    expect((await gateway.post('/v1/chat/completions', chat(), key)).status).toBe(422);
   });
 
   it('that is not an error object becomes one of ours', async () => {

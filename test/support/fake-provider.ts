@@ -125,6 +125,11 @@ export class FakeExchange {
     this.#res.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
   }
 
+  /** Answers with bytes as they are, and no header but these. */
+  raw(body: string | Buffer, { status = 200, headers = {} }: { status?: number; headers?: Record<string, string> } = {}): void {
+    this.#res.writeHead(status, headers).end(body);
+  }
+
   /** Answers with an error as OpenAI words it. */
   error(status: number, message = 'The fake provider failed.', headers: Record<string, string> = {}): void {
     this.json({ error: { message, type: 'fake_error', param: null, code: null } }, { status, headers });
@@ -141,8 +146,8 @@ export class FakeExchange {
   }
 
   /** Sends the head of a stream. */
-  startStream(headers: Record<string, string> = {}): void {
-    this.#res.writeHead(200, { 'content-type': 'text/event-stream', ...headers });
+  startStream(headers: Record<string, string> = {}, status = 200): void {
+    this.#res.writeHead(status, { 'content-type': 'text/event-stream', ...headers });
     this.#res.flushHeaders();
   }
 

@@ -1,0 +1,119 @@
+import { GatewayError } from '../errors.ts';
+
+/** What a provider's error body says, whatever its dialect. A member is absent where the body has none. */
+export interface ProviderReason {
+  readonly message: string;
+  readonly type?: string;
+  readonly code?: string | number;
+  readonly param?: string;
+}
+
+/** Longer messages of another dialect are cut. */
+const MOST_CHARACTERS = 500;
+/** Error objects beyond this are taken apart too. */
+const MOST_PASSED_CHARACTERS = 16_384;
+/** Deeper than any dialect puts its message. */
+const MOST_DEPTH = 6;
+/** Where the dialects put their message, or what holds it: OpenAI, vLLM, FastAPI, Ollama, TGI, RFC 9457, Apigee, AWS. */
+const HOLDERS = [
+  'error',
+  'message',
+  'detail',
+  'msg',
+  'errors',
+  'error_message',
+  'error_description',
+  'title',
+  'fault',
+  'faultstring',
+  'Message',
+];
+const TYPES = ['type', 'error_type', 'status', '__type'];
+const CODES = ['code', 'error_code'];
+
+type Members = Record<string, unknown>;
+
+/**
+ * The body of a provider's refusal as the client gets it: an OpenAI error object. One that is such an object stays as it is; of any other
+ * shape (vLLM's object, FastAPI's detail, a list, text, HTML) the message is taken, and what else of an error object it has.
+ */
+export function refusalBody(status: number, text: string): Buffer {
+  if (text.length <= MOST_PASSED_CHARACTERS && isErrorObject(parsed(text))) return Buffer.from(text);
+  const { message, type, code, param } = providerReason(text) ?? {};
+  const error = new GatewayError('invalid_request', { message: message ?? `The provider refused the request (HTTP ${status}).` }).toJSON();
+  const own = { ...(type !== undefined && { type }), ...(code !== undefined && { code }), ...(param !== undefined && { param }) };
+  return Buffer.from(JSON.stringify({ error: { ...error.error, ...own } }));
+}
+
+/** The reason that an error body gives; null where it gives none that could be read. */
+export function providerReason(text: string): ProviderReason | null {
+  const whole = parsed(text);
+  const value = whole === undefined ? parsed(/^data:(.*)$/m.exec(text)?.[1] ?? '') : whole;
+  return value === undefined ? reasonOf(plainText(text)) : reasonIn(value, MOST_DEPTH);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+function isErrorObject(value: unknown): boolean {
+  const error = isMembers(value) ? value['error'] : undefined;
+  return isMembers(error) && typeof error['message'] === 'string' && error['message'] !== '';
+}
+
+function isMembers(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function reasonIn(value: unknown, depthLeft: number): ProviderReason | null {
+  if (typeof value === 'string') return reasonOf(plainText(value));
+  if (depthLeft === 0 || typeof value !== 'object' || value === null) return null;
+  if (Array.isArray(value)) return reasonIn(value[0], depthLeft - 1);
+  for (const holder of HOLDERS) {
+    const inner = reasonIn((value as Members)[holder], depthLeft - 1);
+    if (inner) return withLabels(inner, value as Members);
+  }
+  return null;
+}
+
+/** The labels nearest to the message count. */
+function withLabels(inner: ProviderReason, around: Members): ProviderReason {
+  const type = TYPES.map((name) => around[name]).find((label) => typeof label === 'string' && label !== '');
+  const code = CODES.map((name) => around[name]).find((label) => typeof label === 'string' || typeof label === 'number');
+  const place = placeOf(around['loc']);
+  const param = typeof around['param'] === 'string' ? around['param'] : place;
+  return {
+    ...(typeof type === 'string' && { type: cut(type) }),
+    ...(code !== undefined && { code: typeof code === 'string' ? cut(code) : code }),
+    ...(param !== undefined && { param: cut(param) }),
+    ...inner,
+    ...(place !== undefined && { message: cut(`${place}: ${inner.message}`) }),
+  };
+}
+
+/** The field that FastAPI names: `["body", "messages", 0, "content"]` is `messages.0.content`. */
+function placeOf(loc: unknown): string | undefined {
+  if (!Array.isArray(loc)) return undefined;
+  const path = loc.filter((step, index) => (typeof step === 'string' || typeof step === 'number') && !(index === 0 && step === 'body'));
+  return path.length > 0 ? path.join('.') : undefined;
+}
+
+function reasonOf(message: string): ProviderReason | null {
+  return message === '' ? null : { message };
+}
+
+/** Text as one can read it: without the tags of a page, and nothing where it is no text. */
+function plainText(text: string): string {
+  if (/[\0\ufffd]/.test(text)) return '';
+  const isPage = /^\s*<(?:!doctype|html|head|body|\?xml|h1|p|center)\b/i.test(text);
+  const words = isPage ? text.slice(0, MOST_PASSED_CHARACTERS).replace(/<(script|style)\b.*?(?:<\/\1>|$)|<[^>]*(?:>|$)/gis, ' ') : text;
+  return cut(words.slice(0, MOST_PASSED_CHARACTERS).replace(/\s+/g, ' ').trim());
+}
+
+function cut(text: string): string {
+  return text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS - 1).toWellFormed()}…`;
+}
