@@ -214,7 +214,7 @@ function startJobs(
     reconcileInvoices({ funding, wallet, connectionString, log }),
     reconcileWithdrawals({ withdrawing, connectionString, log }),
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
-    every(RATE_MS, 'BTC/USD rate', async (signal) => exchangeRate.refresh?.(signal), log),
+    every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     nodeAuditJob({ pool, wallet, log, connectionString, intervalMs: HOUR_MS }),
     auditJob({ pool, log, connectionString, intervalMs: HOUR_MS, oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * leaseSeconds }),

@@ -142,9 +142,9 @@ async function passRefusal(deps: ConcludeDeps, exchange: Exchange, { deployment,
 /** The client left before anything came: what the model did meanwhile is billed. */
 async function settleAbandoned(deps: ConcludeDeps, exchange: Exchange, dispatched: Of<'client_gone'>): Promise<void> {
   const bill = await billFor(deps, exchange, dispatched);
-  await settle(deps, held(exchange), bill);
+  const settled = await settle(deps, held(exchange), bill);
   correctTokens(deps, exchange, bill);
-  record(deps, exchange, 'client_gone', 499, dispatched.deployment, bill ?? NOTHING_BILLED);
+  record(deps, exchange, settled.state === 'lost' ? 'lease_lost' : 'client_gone', 499, dispatched.deployment, bill ?? NOTHING_BILLED);
 }
 
 /** Settles, then answers: an answer whose charge is not in the ledger is not delivered, and costs nothing. */
@@ -204,7 +204,7 @@ async function finishStream(deps: ConcludeDeps, exchange: Exchange, dispatched: 
   record(
     deps,
     exchange,
-    whole ? 'ok' : end.reason,
+    settled.state === 'lost' ? 'lease_lost' : whole ? 'ok' : end.reason,
     whole ? 200 : end.reason === 'client_gone' ? 499 : 502,
     deployment,
     bill ?? NOTHING_BILLED,
@@ -251,7 +251,7 @@ function correctTokens({ rateLimit }: ConcludeDeps, { ticket }: Exchange, bill: 
 }
 
 function record(
-  { recorder, log }: ConcludeDeps,
+  { recorder, log, config }: ConcludeDeps,
   exchange: Exchange,
   outcome: string,
   status: number,
@@ -281,11 +281,14 @@ function record(
     completionTokens: bill.usage.completionTokens,
     cachedTokens: bill.usage.cachedTokens,
     reasoningTokens: bill.usage.reasoningTokens,
+    cacheWriteTokens: bill.usage.cacheWriteTokens,
     costPicoUsd: bill.costPicoUsd,
     costMsat: bill.costMsat,
     chargedMsat: bill.chargeMsat,
     picoUsdPerMsat: rate,
     priceVersion: deployment?.rateCard.priceVersion ?? null,
+    pricedAs: deployment?.pricedAs ?? null,
+    markupBasisPoints: config.markupBasisPoints,
     latencyMs: timing.latencyMs,
     ttftMs: timing.ttftMs,
     explored: choice.explored,

@@ -24,11 +24,15 @@ export interface UsageRecord {
   completionTokens: number;
   cachedTokens: number;
   reasoningTokens: number;
+  cacheWriteTokens: number;
   costPicoUsd: bigint;
   costMsat: bigint;
   chargedMsat: bigint;
   picoUsdPerMsat: bigint;
   priceVersion: number | null;
+  /** The name of the price in its version, and the markup on it. */
+  pricedAs: string | null;
+  markupBasisPoints: bigint;
   latencyMs: number;
   ttftMs: number | null;
   explored: boolean;
@@ -54,11 +58,14 @@ const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => st
   ['completion_tokens', 'bigint', (r) => r.completionTokens],
   ['cached_tokens', 'bigint', (r) => r.cachedTokens],
   ['reasoning_tokens', 'bigint', (r) => r.reasoningTokens],
+  ['cache_write_tokens', 'bigint', (r) => r.cacheWriteTokens],
   ['cost_pico_usd', 'bigint', (r) => r.costPicoUsd],
   ['cost_msat', 'bigint', (r) => r.costMsat],
   ['charged_msat', 'bigint', (r) => r.chargedMsat],
   ['pico_usd_per_msat', 'bigint', (r) => r.picoUsdPerMsat],
   ['price_version', 'integer', (r) => r.priceVersion],
+  ['priced_as', 'text', (r) => textLiteral(r.pricedAs)],
+  ['markup_basis_points', 'integer', (r) => r.markupBasisPoints],
   ['latency_ms', 'double precision', (r) => r.latencyMs],
   ['ttft_ms', 'double precision', (r) => r.ttftMs],
   ['explored', 'boolean', (r) => r.explored],

@@ -11,8 +11,8 @@ export interface ExchangeRate {
   readonly source: 'fixed' | 'simulated' | 'live';
   /** The rate to use now. Throws GatewayError `exchange_rate_unavailable` where none is young enough. */
   current(): PicoUsdPerMsat;
-  /** Asks the sources again where the last answer is a minute old; there for a live rate only. Rejects where they gave none. */
-  refresh?(signal?: AbortSignal): Promise<void>;
+  /** Notes which rate is in force today; a live one first asks its sources again where their last answer is a minute old. Rejects where they gave none. */
+  refresh(signal?: AbortSignal): Promise<void>;
 }
 
 /** What a bitcoin is worth in simulated mode, in USD. */
@@ -40,14 +40,29 @@ export async function openExchangeRate(
   }: Pick<Config, 'BTC_USD' | 'LIGHTNING_BACKEND' | 'BTC_USD_SOURCES' | 'BTC_USD_MAX_AGE_SECONDS'>,
   { pool, log }: ExchangeRateDeps,
 ): Promise<ExchangeRate> {
-  if (BTC_USD) return { source: 'fixed', current: () => BTC_USD };
-  if (LIGHTNING_BACKEND === 'simulated') {
-    const rate = exchangeRateFromBtcUsd(SIMULATED_BTC_USD);
-    return { source: 'simulated', current: () => rate };
-  }
+  if (BTC_USD) return constantRate('fixed', BTC_USD, pool);
+  if (LIGHTNING_BACKEND === 'simulated') return constantRate('simulated', exchangeRateFromBtcUsd(SIMULATED_BTC_USD), pool);
   const live = new LiveExchangeRate({ pool, log, sources: rateSources(BTC_USD_SOURCES), maxAgeMs: BTC_USD_MAX_AGE_SECONDS * 1000 });
   await live.refresh(AbortSignal.timeout(FIRST_RATE_MS)).catch((error: unknown) => log.warn({ err: error }, 'no BTC/USD rate yet'));
   return live;
+}
+
+async function constantRate(source: 'fixed' | 'simulated', rate: PicoUsdPerMsat, pool: Pool): Promise<ExchangeRate> {
+  const refresh = () => noteRate(pool, rate);
+  await refresh();
+  return { source, current: () => rate, refresh };
+}
+
+/** Keeps each day's lowest and highest rate, by which the audit judges those of holds. */
+async function noteRate(pool: Pool, rate: PicoUsdPerMsat): Promise<void> {
+  await pool.query(
+    `insert into exchange_rate_days as d (day, least_pico_usd_per_msat, most_pico_usd_per_msat)
+     values ((clock_timestamp() at time zone 'utc')::date, $1, $1)
+     on conflict (day) do update set least_pico_usd_per_msat = least(d.least_pico_usd_per_msat, $1),
+       most_pico_usd_per_msat = greatest(d.most_pico_usd_per_msat, $1)
+     where $1 not between d.least_pico_usd_per_msat and d.most_pico_usd_per_msat`,
+    [rate],
+  );
 }
 
 interface LiveExchangeRateOptions {
@@ -99,6 +114,7 @@ class LiveExchangeRate implements ExchangeRate {
     if (agreed === undefined) throw new Error(`the price sources gave no BTC/USD rate: ${prices.length} of ${sources.length} answered`);
 
     const rate = exchangeRateFromBtcUsd(agreed);
+    await noteRate(pool, rate);
     this.#latest = { rate, since: asked };
     await pool.query(
       `insert into exchange_rates (pair, pico_usd_per_msat, sources) values ('BTC/USD', $1, $2)

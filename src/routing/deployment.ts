@@ -9,6 +9,8 @@ export interface Deployment {
   readonly upstreamModel: string;
   readonly provider: Provider;
   readonly rateCard: RateCard;
+  /** The name of the card among its version's prices, for the record. */
+  readonly pricedAs: string;
   readonly tier: Tier;
   readonly contextWindow: number;
   readonly maxOutputTokens: number;

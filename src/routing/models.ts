@@ -100,7 +100,8 @@ export function createModels(config: ModelsConfig, { prices, priceVersion, provi
 
 function createOpenAiDeployment(model: string, provider: Provider, prices: Prices, priceVersion: number): Deployment | undefined {
   const entry = catalogueEntry('openai', model);
-  const rates = prices.get(`openai/${model}`) ?? (entry && prices.get(`openai/${entry.id}`));
+  const pricedAs = [model, entry?.id].map((id) => `openai/${id}`).find((name) => prices.has(name));
+  const rates = pricedAs && prices.get(pricedAs);
   if (!rates) return undefined;
   return {
     ...openAiModel(model),
@@ -108,6 +109,7 @@ function createOpenAiDeployment(model: string, provider: Provider, prices: Price
     upstreamModel: model,
     provider,
     rateCard: { priceVersion, ...rates },
+    pricedAs,
     tier: tierOf(rates),
     contextWindow: entry?.contextWindow ?? 128_000,
     capField: 'max_completion_tokens',
@@ -123,6 +125,7 @@ function createCustomDeployment(entry: DeploymentConfig, provider: Provider, rat
     upstreamModel: entry.model ?? entry.id,
     provider,
     rateCard,
+    pricedAs: `${CUSTOM_PREFIX}${entry.id}`,
     tier: entry.tier,
     contextWindow: entry.contextWindow,
     maxOutputTokens: entry.maxOutputTokens,
@@ -147,6 +150,7 @@ function createDemoDeployments(provider: Provider, prices: Prices, priceVersion:
         upstreamModel: model,
         provider,
         rateCard: { priceVersion, ...rates },
+        pricedAs: `demo/${model}`,
         tier,
         contextWindow: 128_000,
         maxOutputTokens: 16_384,

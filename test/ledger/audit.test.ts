@@ -8,10 +8,15 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { transaction, type Pool } from '../../src/db/postgres.ts';
 import { msat } from '../../src/ledger/amount.ts';
 import { lockAccount, postDeposit } from '../../src/ledger/deposit.ts';
-import { refundCharge } from '../../src/ledger/refund.ts';
+import { costOf } from '../../src/pricing/cost.ts';
+import { randomFrom } from '../support/random.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { cardOf } from '../support/deployment.ts';
+import { addPrices, everythingHappened } from '../support/history.ts';
 import { addPayer, admission, auditOf, openLedger, settlement, type Payer, type TestLedger } from '../support/holds.ts';
 
+/** Another run: `PURA_SEED=7 npm test -- audit`. */
+const SEED = Number(process.env['PURA_SEED'] ?? 11);
 const PROJECT_DIR = fileURLToPath(new URL('../../', import.meta.url));
 const run = promisify(execFile);
 
@@ -19,24 +24,10 @@ let database: TestDatabase;
 let ledger: TestLedger;
 let payer: Payer;
 
-/** A ledger in which everything has happened once, and an account beside it. */
 beforeEach(async () => {
   database = await createTestDatabase();
   ledger = openLedger(database);
-  payer = await addPayer(database.pool, { balanceMsat: 1_000n, freeLimit: 2 });
-  const { holds } = ledger;
-  const settleOne = async (chargeMsat?: bigint) => {
-    const request = admission(payer);
-    await holds.settle(settlement(request, await holds.admit(request), chargeMsat));
-    return request.requestId;
-  };
-  await settleOne(7n);
-  await holds.admit(admission(payer, { stream: true }));
-  await settleOne(5n);
-  await refundCharge(database.pool, payer.accountId, await settleOne(6n));
-  await settleOne();
-  await holds.admit(admission(payer));
-  await addPayer(database.pool, { balanceMsat: 500n });
+  payer = await everythingHappened(database.pool, ledger);
 });
 
 afterEach(async () => {
@@ -52,6 +43,7 @@ async function brokenInvariants(pool: Pool): Promise<number[]> {
 const EDITABLE = 'drop trigger transfers_append_only on transfers;';
 const REFUNDED = `(select request_id from transfers where kind = 'refund')`;
 const CHARGED = `(select request_id from transfers where kind = 'charge' order by id limit 1)`;
+const OTHER_KEY = `(select id from api_keys order by created_at limit 1)`;
 const transfer = (kind: string, debit: string, credit: string, request: string) =>
   `insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat, request_id)
    select 'extra', id, '${kind}', '${debit}', '${credit}', 6, posted_msat ${credit === 'wallet' ? '+' : '-'} 6, ${request}
@@ -73,7 +65,7 @@ describe('the audit', () => {
     ['a transfer that is gone', [1, 7], `${EDITABLE} delete from transfers where request_id = ${CHARGED}`],
     [
       'a transfer of no account',
-      [1],
+      [1, 11],
       `insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat)
        values ('stray', gen_random_uuid(), 'adjustment', 'revenue', 'wallet', 5, 5)`,
     ],
@@ -98,7 +90,7 @@ describe('the audit', () => {
       `update holds set budget_day = budget_day + 1 where state = 'pending' and funding = 'wallet'`,
     ],
     ['a deposit of another amount than was received', [6], 'update invoices set received_msat = received_msat + 1'],
-    ['a deposit whose invoice is unpaid', [6], `update invoices set state = 'open', transfer_id = null, received_msat = null`],
+    ['a deposit whose invoice is unpaid', [6, 11], `update invoices set state = 'open', transfer_id = null, received_msat = null`],
     [
       'a deposit on another account than its invoice',
       [6],
@@ -106,10 +98,10 @@ describe('the audit', () => {
     ],
     ['a deposit of another payment', [6], `update invoices set payment_hash = decode(md5(id::text), 'hex')`],
     ['an invoice that is gone', [6], 'delete from invoices'],
-    ['a charge of another amount than the hold', [7], 'update holds set posted_msat = posted_msat - 1 where posted_msat > 0'],
+    ['a charge of another amount than the hold', [7, 10], 'update holds set posted_msat = posted_msat - 1 where posted_msat > 0'],
     [
       'a charge of a hold that was voided',
-      [5, 7],
+      [5, 7, 10],
       `update holds set state = 'voided', posted_msat = 0, posted_pico_usd = 0 where posted_msat > 0`,
     ],
     ['a second charge of one request', [7], transfer('charge', 'wallet', 'revenue', CHARGED)],
@@ -125,9 +117,87 @@ describe('the audit', () => {
       'an open invoice that nobody could spend the payment of',
       [12],
       `with account as (insert into accounts (id, answer_salt) values (gen_random_uuid(), '') returning id)
-       insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, expires_at)
-       select gen_random_uuid(), id, 'simulated', 'node', 'simulated', 'hash', 'lnbcrt1', 1, 'open', now() + interval '1 h' from account`,
+       insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, expires_at, next_check_at)
+       select gen_random_uuid(), id, 'simulated', 'node', 'simulated', 'hash', 'lnbcrt1', 1, 'open', now() + interval '1 h', now() from account`,
     ],
+    [
+      'a deposit gone with its invoice',
+      [6],
+      `${EDITABLE} delete from invoices where received_msat = 500; delete from transfers where amount_msat = 500; update accounts set posted_msat = 0 where posted_msat = 500`,
+    ],
+    ['a balance of an account that was never funded', [6], 'update accounts set funded_at = null where posted_msat = 500'],
+    ['more free requests than everybody has', [4], 'update accounts set free_limit = 1e9::integer where free_used > 0'],
+    ['free requests of an account born of a payment', [4], 'update accounts set free_limit = 1 where posted_msat = 700'],
+    ["a hold on another account's key", [5, 10], `update holds set key_id = ${OTHER_KEY} where request_id = ${REFUNDED}`],
+    [
+      'money out of nothing, by an adjustment',
+      [1, 11],
+      `insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat)
+         select 'gift', id, 'adjustment', 'write_off', 'wallet', 50000000, posted_msat + 50000000 from accounts where posted_msat = 500;
+       update accounts set posted_msat = posted_msat + 50000000 where posted_msat = 500`,
+    ],
+    [
+      'an adjustment of a write-off that never was',
+      [11],
+      `insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat)
+         select 'write-off:7:' || id, id, 'adjustment', 'wallet', 'write_off', 500, 0 from accounts where posted_msat = 500;
+       update accounts set posted_msat = 0 where posted_msat = 500`,
+    ],
+    ['a write-off of more than its adjustments', [11], 'update write_offs set written_off_msat = written_off_msat + 1'],
+    ['a withdrawal of another fee than was taken', [7], `update withdrawals set fee_msat = fee_msat + 1 where state = 'paid'`],
+    [
+      'a withdrawal that was paid and counts as failed',
+      [7],
+      `update withdrawals set state = 'failed', failure = 'no_route', transfer_id = null, fee_msat = null where state = 'paid'`,
+    ],
+    ['a withdrawal under way for a year', [11], `update withdrawals set expires_at = expires_at - interval '1 year' where state = 'sent'`],
+    ['a withdrawal that nobody asks about', [11], `update withdrawals set next_check_at = 'infinity' where state = 'sent'`],
+    ['an open invoice off the schedule', [11], `update invoices set next_check_at = null where state = 'open'`],
+    ['an invoice whose creation nobody finishes', [11], `update invoices set next_check_at = null where state = 'creating'`],
+    [
+      'an invoice that may be paid late and is not asked about',
+      [11],
+      `update invoices set next_check_at = null where state in ('expired', 'canceled')`,
+    ],
+    [
+      'an open invoice that is asked about next year',
+      [11],
+      `update invoices set next_check_at = now() + interval '1 year' where state = 'open'`,
+    ],
+    ['an Idempotency-Key that runs for ever', [11], `update idempotency set state = 'running', answer = null where state = 'done'`],
+    ['a request that its Idempotency-Key does not know of', [11], `delete from idempotency where state = 'running'`],
+    [
+      'a rate a hundred times as high, of what is held',
+      [10],
+      `update holds set pico_usd_per_msat = pico_usd_per_msat * 100 where state = 'pending'`,
+    ],
+    [
+      'a rate a hundred times as high, of what was charged',
+      [10],
+      `update holds set pico_usd_per_msat = pico_usd_per_msat * 100 where posted_msat > 0`,
+    ],
+    [
+      'a rate a hundred times as high, of free requests',
+      [10],
+      `update holds set pico_usd_per_msat = pico_usd_per_msat * 100 where funding = 'free'`,
+    ],
+    [
+      'a rate that was never in force, all the way',
+      [10],
+      `update exchange_rate_days set least_pico_usd_per_msat = least_pico_usd_per_msat * 100, most_pico_usd_per_msat = most_pico_usd_per_msat * 100`,
+    ],
+    ['a charge that its record does not tell', [10], 'update requests set charged_msat = charged_msat + 1 where charged_msat > 0'],
+    ['a cost that its record does not tell', [10], 'update requests set cost_pico_usd = cost_pico_usd - 1, cost_msat = cost_msat'],
+    ["a record on another account's behalf", [10], `update requests set key_id = ${OTHER_KEY}`],
+    ['a request for one token more than was paid', [10], 'update requests set completion_tokens = completion_tokens + 1'],
+    ['a request whose tokens of the cache were not', [10], 'update requests set cached_tokens = 0'],
+    [
+      'a long prompt at the price of a short one',
+      [10],
+      'update requests set prompt_tokens = prompt_tokens + 100, cached_tokens = cached_tokens + 100, completion_tokens = 0',
+    ],
+    ['a markup that was not taken', [10], 'update requests set markup_basis_points = 5000'],
+    ['a price that its version does not have', [10], `update requests set priced_as = 'fake/unpriced'`],
   ])('finds %s', async (_, invariants, sabotage) => {
     await database.pool.query(sabotage);
     expect(await brokenInvariants(database.pool)).toEqual(invariants);
@@ -147,6 +217,14 @@ describe('a mistake in very many rows', () => {
 });
 
 describe('a mutant of the ledger', () => {
+  /** Changes the one place of the ledger's function that reads so. */
+  async function rewrite(from: string, to: string): Promise<void> {
+    const { rows } = await database.pool.query<{ sql: string }>(`select pg_get_functiondef('ledger_commit'::regproc) as sql`);
+    const [before, after, ...more] = (rows[0]?.sql ?? '').split(from);
+    expect([after === undefined, more]).toEqual([false, []]);
+    await database.pool.query(`${before}${to}${after}`);
+  }
+
   /** Settles twice what may be settled once, in every order of outcomes. */
   async function settleTwice(): Promise<void> {
     for (const [first, second] of [
@@ -168,13 +246,21 @@ describe('a mutant of the ledger', () => {
   it('that resolves a hold without its guard is caught, and the real one is not', async () => {
     await settleTwice();
     expect(await auditOf(database.pool)).toEqual([]);
-    const { rows } = await database.pool.query<{ sql: string }>(`select pg_get_functiondef('ledger_commit'::regproc) as sql`);
-    const guard = `h.account_id = p_accounts[i.account] and h.resolved_at is null`;
-    const [before, after, ...more] = (rows[0]?.sql ?? '').split(guard);
-    expect(more).toEqual([]);
-    await database.pool.query(`${before}h.account_id = p_accounts[i.account]${after}`);
+    await rewrite('h.account_id = p_accounts[i.account] and h.resolved_at is null', 'h.account_id = p_accounts[i.account]');
     await settleTwice();
     expect(await brokenInvariants(database.pool)).toEqual(expect.arrayContaining([2, 5, 7]));
+  });
+
+  it.each([
+    ['charges nothing', 'least(i.charge, h.amount_msat)', '0'],
+    ['charges a msat less', 'least(i.charge, h.amount_msat)', 'greatest(0, least(i.charge, h.amount_msat) - 1)'],
+    ['holds at another rate than it writes down', 'h.held, h.cost, today', 'h.held * 2, h.cost, today'],
+  ])('that %s is caught', async (_what, from, to) => {
+    await rewrite(from, to);
+    const request = admission(payer);
+    const hold = await ledger.holds.admit(request);
+    await ledger.holds.settle(settlement(request, hold, 7n));
+    expect(await brokenInvariants(database.pool)).toContain(10);
   });
 
   it('that credits a deposit without its guards is caught', async () => {
@@ -200,6 +286,56 @@ describe('a mutant of the ledger', () => {
     expect(await auditOf(database.pool)).toEqual([]);
     await Promise.all(Array.from({ length: 5 }, credit));
     expect(await brokenInvariants(database.pool)).toEqual([6]);
+  });
+});
+
+describe("a request's cost, worked out again", () => {
+  const random = randomFrom(SEED);
+  const upTo = (most: number) => Math.floor(random() * (most + 1));
+
+  it(`is that of the bill for any tokens, prices, steps and markup, and not a pico-dollar else (seed ${SEED})`, async () => {
+    const { pool } = database;
+    const { accountId, keyId } = payer;
+    const rates = () => ({ input: upTo(5_000), output: upTo(9_000), cacheRead: upTo(2_000), cacheWrite: upTo(7_000) });
+    const price = () => ({ ...rates(), steps: [10, 200].map((fromTokens) => ({ fromTokens, ...rates() })) });
+    const prices = Object.fromEntries(['a/0', 'a/1', 'a/2'].map((name) => [name, price()]));
+    const version = await addPrices(pool, prices);
+    for (let row = 0; row < 300; row++) {
+      const promptTokens = [upTo(9), 9, 10, 11, 199, 200, 201, upTo(9_000)][row % 8] ?? 0;
+      const cachedTokens = upTo(promptTokens);
+      const usage = {
+        promptTokens,
+        cachedTokens,
+        cacheWriteTokens: upTo(promptTokens - cachedTokens),
+        completionTokens: upTo(500),
+        reasoningTokens: 0,
+      };
+      const markup = [0, 1, 1_250, upTo(100_000)][row % 4] ?? 0;
+      const pricedAs = `a/${row % 3}`;
+      const { totalPicoUsd } = costOf(usage, cardOf(prices[pricedAs] ?? price(), version), BigInt(markup));
+      const held = row % 5 === 0 ? totalPicoUsd - totalPicoUsd / 3n : totalPicoUsd + 1n;
+      const cost = totalPicoUsd < held ? totalPicoUsd : held;
+      const id = randomUUID();
+      await pool.query(
+        `insert into holds (request_id, account_id, key_id, funding, state, amount_msat, amount_pico_usd, posted_pico_usd, budget_day,
+           pico_usd_per_msat, price_version, stream, idempotent, instance_id, lease_until, resolved_at)
+         values ($1, $2, $3, 'byok', 'posted', 0, $4, $5, now(), 1000, $6, false, false, $1, now(), now())`,
+        [id, accountId, keyId, held, cost, version],
+      );
+      await pool.query(
+        `insert into requests (id, account_id, key_id, path, stream, outcome, status, funding, prompt_tokens, completion_tokens, cached_tokens,
+           cache_write_tokens, cost_pico_usd, cost_msat, pico_usd_per_msat, price_version, priced_as, markup_basis_points)
+         values ($1, $2, $3, '/', false, 'ok', 200, 'byok', $4, $5, $6, $7, $8, ($8::bigint + 999) / 1000, 1000, $9, $10, $11)`,
+        [id, accountId, keyId, promptTokens, usage.completionTokens, cachedTokens, usage.cacheWriteTokens, cost, version, pricedAs, markup],
+      );
+    }
+    expect(await auditOf(pool)).toEqual([]);
+    for (const change of ['+ 1', '- 1']) {
+      await pool.query(`update requests set cost_pico_usd = cost_pico_usd ${change} where price_version = $1`, [version]);
+      const found = (await auditOf(pool)).filter(({ rule }) => rule.startsWith("a request's cost"));
+      expect(found).toHaveLength(100);
+      await pool.query(`update requests set cost_pico_usd = cost_pico_usd - (0 ${change}) where price_version = $1`, [version]);
+    }
   });
 });
 

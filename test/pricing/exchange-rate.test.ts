@@ -120,10 +120,10 @@ describe('the exchange rate', () => {
     const rate = await open();
     expect(() => rate.current()).toThrow(unavailable);
     answers = { kraken: says.kraken(100_000) };
-    await expect(rate.refresh?.()).rejects.toThrow('1 of 5');
+    await expect(rate.refresh()).rejects.toThrow('1 of 5');
     expect(() => rate.current()).toThrow(unavailable);
     answers = { kraken: says.kraken(100_000), mempool: says.mempool(100_000) };
-    await rate.refresh?.();
+    await rate.refresh();
     expect(btcUsd(rate)).toBe(100_000);
   });
 
@@ -153,11 +153,11 @@ describe('the exchange rate', () => {
     const first = await open();
     answers = allSay(90_000);
     const second = await open();
-    await first.refresh?.();
+    await first.refresh();
     expect([asked.length, btcUsd(second)]).toEqual([Object.keys(says).length, 100_000]);
     await grownOld('1 minute');
     const third = await open();
-    await second.refresh?.();
+    await second.refresh();
     expect([btcUsd(third), btcUsd(second)]).toEqual([90_000, 90_000]);
     expect(asked).toHaveLength(2 * Object.keys(says).length);
   });

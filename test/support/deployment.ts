@@ -20,6 +20,21 @@ export function rateCard(rates: { input?: bigint; output?: bigint; cacheRead?: b
   };
 }
 
+/** A card with steps, from plain numbers in pico-dollars a token. */
+export function cardOf(prices: Prices & { steps: ({ fromTokens: number } & Prices)[] }, priceVersion: number): RateCard {
+  const rates = ({ input, output, cacheRead, cacheWrite }: Prices) => ({
+    input: picoUsd(BigInt(input)),
+    output: picoUsd(BigInt(output)),
+    cacheRead: picoUsd(BigInt(cacheRead)),
+    cacheWrite: picoUsd(BigInt(cacheWrite)),
+  });
+  const card = rateCard({ input: BigInt(prices.input), output: BigInt(prices.output) });
+  const steps = prices.steps.map((step) => ({ fromTokens: step.fromTokens, ...rates(step) }));
+  return { ...card, ...rates(prices), priceVersion, steps };
+}
+
+type Prices = Record<'input' | 'output' | 'cacheRead' | 'cacheWrite', number>;
+
 /** A deployment to quote, route and serialise for. Its provider is a demo under the id `fake`. */
 export function deployment(overrides: Partial<Deployment> = {}): Deployment {
   return {
@@ -27,6 +42,7 @@ export function deployment(overrides: Partial<Deployment> = {}): Deployment {
     upstreamModel: 'upstream-model',
     provider: { ...createDemo(), id: 'fake' },
     rateCard: rateCard(),
+    pricedAs: 'pureai/fake',
     tier: 'cheap',
     contextWindow: 128_000,
     maxOutputTokens: 16_384,

@@ -1,0 +1,24 @@
+/** What an audit looks at: SQL relations, either whole tables or what came since the last sound audit. */
+export interface AuditScope {
+  /** Transfers, with all columns. */
+  transfers: string;
+  /** Holds, with all columns. */
+  holds: string;
+  /** Paid invoices, with all columns. */
+  paidInvoices: string;
+  /** How old a pending hold may be. */
+  oldestHoldSeconds: number;
+  /** The free requests of an account that has no limit of its own. */
+  freeRequests: number;
+}
+
+/** A rule of the ledger, and the query that finds what breaks it. */
+export interface Invariant {
+  /** Its number in docs/operating.md. */
+  invariant: number;
+  rule: string;
+  /** Gives `subject, expected, found` for every violation. */
+  sql: (scope: AuditScope) => string;
+  /** `whole`: it has to read the whole history. `part`: it stands in for such a one where only what is new is read. */
+  runs?: 'whole' | 'part';
+}

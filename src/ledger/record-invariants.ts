@@ -1,0 +1,105 @@
+import type { Invariant } from './invariant.ts';
+
+const roundedUp = (picoUsd: string) => `div(${picoUsd}::numeric + h.pico_usd_per_msat - 1, h.pico_usd_per_msat)`;
+const rateOf = (field: string) => `(c.rates ->> '${field}')::numeric`;
+
+/**
+ * What a request costs by the prices that its record names: every version's cards, their long-context steps among them. The sum is
+ * that of pricing/cost.ts, worked out by another program on purpose.
+ */
+const PRICED = `
+  with cards as materialized (
+    select v.version, p.key as priced_as, s.from_tokens, s.rates,
+      coalesce(lead(s.from_tokens) over (partition by v.version, p.key order by s.from_tokens), 9223372036854775807) as until_tokens
+    from price_versions v, jsonb_each(v.prices) p, lateral (
+      select 0::bigint as from_tokens, p.value as rates
+      union all select (step ->> 'fromTokens')::bigint, step from jsonb_array_elements(p.value -> 'steps') step) s
+  )`;
+
+/** Rules on what was charged for which request, and on what waits for somebody to go on with it. */
+export const RECORD_INVARIANTS: readonly Invariant[] = [
+  {
+    invariant: 10,
+    rule: 'a hold on a wallet reserves and charges what its cost is at its rate, rounded up',
+    sql: ({ holds }) => `select h.request_id as subject,
+        concat(${roundedUp('h.amount_pico_usd')}, ' held, ', ${roundedUp('h.posted_pico_usd')}, ' charged') as expected,
+        concat(h.amount_msat, ' held, ', h.posted_msat, ' charged') as found
+      from ${holds} h
+      where h.funding = 'wallet' and (h.amount_msat <> ${roundedUp('h.amount_pico_usd')} or h.posted_msat <> ${roundedUp('h.posted_pico_usd')})`,
+  },
+  {
+    invariant: 10,
+    rule: "a request's record tells what its hold charged",
+    sql: ({ holds }) => `select h.request_id as subject,
+        concat_ws(' ', h.account_id, h.key_id, h.funding, h.posted_pico_usd, h.posted_msat, h.pico_usd_per_msat) as expected,
+        concat_ws(' ', r.account_id, r.key_id, r.funding, r.cost_pico_usd, r.charged_msat, r.pico_usd_per_msat) as found
+      from ${holds} h join requests r on r.id = h.request_id
+      where (r.account_id, r.key_id, r.funding, r.pico_usd_per_msat) is distinct from (h.account_id, h.key_id, h.funding, h.pico_usd_per_msat)
+        or (h.state <> 'pending' and r.outcome not in ('lease_lost', 'unsettled')
+          and (r.cost_pico_usd, r.charged_msat) is distinct from (h.posted_pico_usd, h.posted_msat))`,
+  },
+  {
+    invariant: 10,
+    rule: "a request's cost is its tokens at the prices in force, within its hold",
+    sql: ({ holds }) => `${PRICED}
+      select * from (
+        select r.id as subject, r.cost_pico_usd as found, least(h.amount_pico_usd, ceil((
+            (r.prompt_tokens - r.cached_tokens - r.cache_write_tokens) * ${rateOf('input')} + r.cache_write_tokens * ${rateOf('cacheWrite')}
+            + r.cached_tokens * ${rateOf('cacheRead')} + r.completion_tokens * ${rateOf('output')}
+          ) * (10000 + r.markup_basis_points) / 10000)) as expected, r.cost_msat <> ${roundedUp('r.cost_pico_usd')} as misrounded
+        from ${holds} h join requests r on r.id = h.request_id
+        left join cards c on c.version = r.price_version and c.priced_as = r.priced_as
+          and r.prompt_tokens >= c.from_tokens and r.prompt_tokens < c.until_tokens
+        where r.markup_basis_points is not null and r.priced_as is not null) priced
+      where expected <> found or misrounded`,
+  },
+  {
+    invariant: 10,
+    rule: 'the exchange rate of a hold is one that was in force, at most twice or half of it',
+    sql: ({ holds }) => `select h.request_id as subject, concat(d.least, ' to ', d.most) as expected, h.pico_usd_per_msat as found
+      from ${holds} h join lateral (
+        select min(least_pico_usd_per_msat) as least, max(most_pico_usd_per_msat) as most from exchange_rate_days
+        where day between h.budget_day - 1 and h.budget_day + 1) d on h.pico_usd_per_msat not between d.least / 2 and d.most * 2`,
+  },
+  {
+    invariant: 11,
+    rule: 'every adjustment belongs to a write-off',
+    sql: ({ transfers }) => `select t.id as subject, 0 as expected, t.amount_msat as found
+      from ${transfers} t where t.kind = 'adjustment' and not exists (
+        select from write_offs w where t.idempotency_key = 'write-off:' || w.id || ':' || t.account_id and t.credit = 'write_off')`,
+  },
+  {
+    invariant: 11,
+    rule: 'a write-off is the sum of its adjustments',
+    runs: 'whole',
+    sql: () => `select w.id as subject, coalesce(sum(t.amount_msat), 0) as expected, w.written_off_msat as found
+      from write_offs w left join transfers t on t.kind = 'adjustment' and t.idempotency_key = 'write-off:' || w.id || ':' || t.account_id
+      group by w.id, w.written_off_msat having coalesce(sum(t.amount_msat), 0) <> w.written_off_msat`,
+  },
+  {
+    invariant: 11,
+    rule: 'an Idempotency-Key is running while its hold is pending, and no longer',
+    sql: () => `select i.request_id as subject, 'pending' as expected, coalesce(h.state, 'no hold') as found
+      from idempotency i left join holds h on h.request_id = i.request_id and h.account_id = i.account_id and h.idempotent
+      where i.state = 'running' and h.state is distinct from 'pending'
+      union all
+      select h.request_id, 'running', coalesce(i.state, 'no key')
+      from holds h left join idempotency i on i.request_id = h.request_id and i.account_id = h.account_id
+      where h.state = 'pending' and h.idempotent and i.state is distinct from 'running'`,
+  },
+  {
+    invariant: 11,
+    rule: 'an invoice that may still be paid is on the schedule',
+    // The schedule's longest pause is six hours.
+    sql: () => `select id as subject, 'a check within hours' as expected, coalesce(next_check_at::text, 'none') as found
+      from invoices where next_check_at > clock_timestamp() + interval '7 hours' or (next_check_at is null and (
+        state in ('creating', 'open') or (state in ('expired', 'canceled') and expires_at > clock_timestamp() - interval '1 hour')))`,
+  },
+  {
+    invariant: 11,
+    rule: 'no withdrawal is under way a day after its invoice has expired, or off the schedule',
+    sql: () => `select id as subject, 'paid or failed by ' || expires_at + interval '1 day' as expected, concat(state, ', next check ', next_check_at) as found
+      from withdrawals where state in ('creating', 'sent')
+        and (expires_at < clock_timestamp() - interval '1 day' or next_check_at > clock_timestamp() + interval '2 days')`,
+  },
+];
