@@ -14,23 +14,28 @@ interface Layer {
  * themselves, so that none can be forgotten. Call it after all routes are there.
  */
 export function refuseOtherMethods(app: Express): void {
-  for (const [path, methods] of routesOf((app.router as unknown as { stack: Layer[] }).stack)) {
+  for (const [path, methods] of routesOf(app)) {
     if (methods.has('GET')) methods.add('HEAD');
     const Allow = [...methods].join(', ');
-    app.all(path, () => {
+    app.route(path).all(() => {
       throw new GatewayError('method_not_allowed', { headers: { Allow } });
     });
   }
 }
 
-function routesOf(layers: readonly Layer[], routes = new Map<string, Set<string>>()): Map<string, Set<string>> {
+/** The methods of every path that has a route, but for what answers them all. */
+export function routesOf(app: Express): Map<string, Set<string>> {
+  return collect((app.router as unknown as { stack: Layer[] }).stack, new Map());
+}
+
+function collect(layers: readonly Layer[], routes: Map<string, Set<string>>): Map<string, Set<string>> {
   for (const { route, handle, slash } of layers) {
-    for (const path of route ? [route.path].flat() : []) {
+    for (const path of route && !route.methods['_all'] ? [route.path].flat() : []) {
       const methods = routes.get(path) ?? new Set();
       for (const method of Object.keys(route?.methods ?? {})) methods.add(method.toUpperCase());
       routes.set(path, methods);
     }
-    if (!route && slash && handle?.stack) routesOf(handle.stack, routes);
+    if (!route && slash && handle?.stack) collect(handle.stack, routes);
   }
   return routes;
 }
