@@ -15,7 +15,7 @@ import { costBound, quote as quoteFor, type Quote } from './completions/quote.ts
 import type { Recorder } from './completions/record.ts';
 import { parseChatRequest, type ChatRequest } from './completions/request.ts';
 import { billOf } from './completions/settle.ts';
-import { idempotencyKeyOf, lookUpAnswer, type Repeatable } from './completions/stored-answer.ts';
+import { idempotencyKeyOf, lookUpAnswer, type EarlierAnswer, type Repeatable } from './completions/stored-answer.ts';
 import type { Config } from './config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
@@ -26,6 +26,7 @@ import { readWishes, type Wishes } from './http/wishes.ts';
 import type { Payers, Unpaid } from './http/payers.ts';
 import type { PaymentOffers } from './http/payment-offers.ts';
 import type { PicoUsd } from './ledger/amount.ts';
+import type { Deliveries } from './ledger/deliveries.ts';
 import type { Holds } from './ledger/hold.ts';
 import type { Leases } from './ledger/lease.ts';
 import type { Logger } from './log.ts';
@@ -52,6 +53,7 @@ export interface GatewayDeps {
   exchangeRate: ExchangeRate;
   rateLimit: RateLimit;
   holds: Holds;
+  deliveries: Deliveries;
   leases: Leases;
   recorder: Recorder;
 }
@@ -148,11 +150,8 @@ export class Gateway {
 
     for (let attempt = 1; ; attempt++) {
       const earlier = idempotency && (await lookUpAnswer(pool, config.secretKeys, key.accountId, idempotency));
-      if (earlier && 'answer' in earlier) {
-        await requireLive(pool, key);
-        return replay(res, head, earlier);
-      }
       try {
+        if (earlier && 'take' in earlier) return await this.#repeat(res, head, key, earlier);
         const call: Call = { requestId, res, head, path, request, key, rate, startedAt, clientRequestId: wishes.clientRequestId };
         return await this.#serve(req, call, wishes, earlier);
       } catch (error) {
@@ -162,6 +161,15 @@ export class Gateway {
         ({ key } = await authenticate(req));
       }
     }
+  }
+
+  /** A repeat is a request like any other to the rate limits, which are asked before the answer is read. */
+  async #repeat(res: Response, head: Head, key: ApiKey, earlier: EarlierAnswer): Promise<void> {
+    this.#deps.rateLimit.check(key, 0);
+    await requireLive(this.#deps.pool, key);
+    const answer = await earlier.take();
+    if (!answer) throw new RepeatedError();
+    replay(res, head, answer);
   }
 
   /** Route, quote, admit; call and relay; settle. */

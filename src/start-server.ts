@@ -24,8 +24,11 @@ import { every } from './jobs/every.ts';
 import { forgetAnswers } from './jobs/forget-answers.ts';
 import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
 import { reconcileWithdrawals } from './jobs/reconcile-withdrawals.ts';
+import { refundUndelivered } from './jobs/refund-undelivered.ts';
 import { sweepHolds } from './jobs/sweep-holds.ts';
+import { Deliveries } from './ledger/deliveries.ts';
 import { Holds } from './ledger/hold.ts';
+import { Instance } from './ledger/instance.ts';
 import { Leases } from './ledger/lease.ts';
 import { depositNetwork } from './ledger/write-off.ts';
 import { openWallet } from './lightning/open-wallet.ts';
@@ -89,7 +92,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const money = await openMoney(options, base);
   await refuseOtherNetwork(base.pool, money.wallet);
   const { pool, notifications } = base;
-  const { models, holds, leases, recorder, funding, withdrawing, wallet } = money;
+  const { models, holds, deliveries, instance, leases, recorder, funding, withdrawing, wallet } = money;
 
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool, secrets, notifications, log });
@@ -101,8 +104,10 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const gateway = new Gateway({ config, pool, log, payers, authenticate, offers, forgetKey, ...money });
   const app = createApp({ config, log, pool, authenticate, apiKeys, gateway, ...money });
   const server = createHttpServer(app);
+  await instance.beat();
   await listen(server, config);
   leases.start();
+  instance.start();
   const jobs = startJobs(options, base, money);
 
   const { port } = server.address() as AddressInfo;
@@ -118,8 +123,11 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       await atMost(lingerMs, closed);
       await drain(gateway, server, config.SHUTDOWN_GRACE_SECONDS * 1000);
       await Promise.all(jobs.map((job) => job.stop()));
-      await atMost(SETTLE_LIMIT_MS, Promise.all([holds.drained(), recorder.flush(), withdrawing.drained()]));
+      let settled = false;
+      const delivered = Promise.all([holds.drained(), deliveries.drained()]).then(() => (settled = true));
+      await atMost(SETTLE_LIMIT_MS, Promise.all([delivered, recorder.flush(), withdrawing.drained()]));
       await leases.stop();
+      await instance.stop({ settled });
       server.closeAllConnections();
       await closed;
       await authenticator.close();
@@ -171,6 +179,8 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
   const models = createModels(config, { prices, priceVersion: await loadPriceVersion(pool, prices), providers });
   await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
   const wallet = await openWallet(config, { pool, notifications, root, log });
+  const instanceId = uuid();
+  const deliveries = new Deliveries(pool, log);
   return {
     models,
     wallet,
@@ -184,8 +194,10 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
       freeDayPicoUsd: config.FREE_TIER_GLOBAL_DAILY_USD,
       freeStreams: FREE_STREAMS_AT_ONCE,
       leaseSeconds: config.HOLD_LEASE_SECONDS,
-      instanceId: uuid(),
+      instanceId,
     }),
+    deliveries,
+    instance: new Instance(pool, log, instanceId, deliveries),
     funding: new Funding({
       pool,
       wallet,
@@ -209,7 +221,10 @@ function startJobs(
   { holds, funding, withdrawing, wallet, exchangeRate }: Money,
 ): { stop(): Promise<void> }[] {
   const leaseSeconds = config.HOLD_LEASE_SECONDS;
-  const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
+  const sweep = async () => {
+    await sweepHolds({ pool, holds, log, leaseSeconds });
+    await refundUndelivered({ pool, log });
+  };
   return [
     reconcileInvoices({ funding, wallet, connectionString, log }),
     reconcileWithdrawals({ withdrawing, connectionString, log }),

@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http';
 import type { RateLimit } from '../admission/rate-limit.ts';
 import type { Config } from '../config.ts';
-import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { msatFromPicoUsd } from '../ledger/amount.ts';
+import type { Deliveries } from '../ledger/deliveries.ts';
 import type { Holds } from '../ledger/hold.ts';
 import type { Logger } from '../log.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
@@ -33,9 +33,9 @@ import { billOf, NOTHING_BILLED, settle, type Bill, type Settled } from './settl
 
 export interface ConcludeDeps {
   config: Pick<Config, 'markupBasisPoints'>;
-  pool: Pool;
   log: Logger;
   holds: Holds;
+  deliveries: Deliveries;
   rateLimit: RateLimit;
   recorder: Recorder;
 }
@@ -179,6 +179,7 @@ async function answerJson(deps: ConcludeDeps, exchange: Exchange, dispatched: Of
       String(body.length),
     ])
     .end(body);
+  settled.delivery?.done();
 }
 
 /** Settles what was delivered, then ends the stream with the settled figures. */

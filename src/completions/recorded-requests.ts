@@ -124,8 +124,7 @@ const RECORDED = `
     r.reasoning_tokens, coalesce(h.posted_pico_usd, 0) as cost_pico_usd,
     coalesce((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat, 0) as cost_msat, coalesce(h.posted_msat, 0) as charged_msat,
     r.latency_ms, r.ttft_ms, r.explored, r.upstream_request_id, r.client_request_id
-  from requests r left join holds h on h.request_id = r.id
-    and not exists (select from transfers t where t.account_id = $1 and t.request_id = r.id and t.kind = 'refund')
+  from requests r left join holds h on h.request_id = r.id and h.state <> 'refunded'
   where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::bigint is null or (r.created_at, r.id) < (${time('$3')}, $4::uuid))
   order by r.created_at desc, r.id desc limit $5`;
 

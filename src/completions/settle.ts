@@ -1,9 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import type { Pool } from '../db/postgres.ts';
 import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import type { Deliveries, Delivery } from '../ledger/deliveries.ts';
 import type { Holds, HoldVerdict, Settlement } from '../ledger/hold.ts';
 import type { Lease } from '../ledger/lease.ts';
-import { refundCharge } from '../ledger/refund.ts';
 import type { Logger } from '../log.ts';
 import { costOf } from '../pricing/cost.ts';
 import { ZERO_COST, ZERO_USAGE, type Cost, type RateCard, type Usage } from '../pricing/rate-card.ts';
@@ -47,13 +45,12 @@ export interface HeldRequest {
 }
 
 /**
- * How a settlement went. `settled`: in the ledger. `pending`: the database did not answer in time, and the process keeps
+ * How a settlement went. `settled`: in the ledger; a `delivery` is done once the answer has left. `pending`: the database did not answer in time, and the process keeps
  * trying. `lost`: the hold had been swept, or the ledger refused it: nothing may be delivered on it.
  */
-export type Settled = { state: 'settled'; verdict: HoldVerdict } | { state: 'pending' } | { state: 'lost' };
+export type Settled = { state: 'settled'; verdict: HoldVerdict; delivery: Delivery | null } | { state: 'pending' } | { state: 'lost' };
 
 const WAIT_MS = 5_000;
-const REFUND_RETRIES_MS = [500, 1_000, 2_000, 4_000, 8_000, 16_000];
 
 /**
  * Posts a bill, or voids the hold without one. Waits 5 seconds for the database at most.
@@ -63,7 +60,7 @@ const REFUND_RETRIES_MS = [500, 1_000, 2_000, 4_000, 8_000, 16_000];
  * @param maybeSwept the lease was lost, so that finding the hold resolved is no surprise.
  */
 export async function settle(
-  deps: { holds: Holds; pool: Pool; log: Logger },
+  deps: { holds: Holds; deliveries: Deliveries; log: Logger },
   { requestId, accountId, hold, lease }: HeldRequest,
   bill: Bill | null,
   { answer, unlessLate = false, maybeSwept = false }: { answer?: Buffer | undefined; unlessLate?: boolean; maybeSwept?: boolean } = {},
@@ -78,19 +75,29 @@ export async function settle(
     freeDay: hold.funding === 'free' ? hold.budgetDay : null,
     answer,
   };
+  const since = performance.now();
+  const delivery = unlessLate ? deps.deliveries.begin(accountId, requestId) : null;
   let late = false;
   const settled = deps.holds.settle(row).then(
     (verdict): Settled => {
       lease.end();
-      if (late && unlessLate) void giveBack(deps, row, verdict);
+      // By the clock: in a process that was stopped meanwhile, the timer may come after the answer.
+      late ||= performance.now() - since >= WAIT_MS;
+      if (late && delivery) {
+        if (verdict.verdict.endsWith('posted')) delivery.giveBack();
+        else delivery.done();
+        return { state: 'pending' };
+      }
       const wanted = bill === null ? 'voided' : 'posted';
       // `already_…` is our own earlier try, whose answer was lost with its connection.
-      if (verdict.verdict === wanted || verdict.verdict === `already_${wanted}`) return { state: 'settled', verdict };
+      if (verdict.verdict === wanted || verdict.verdict === `already_${wanted}`) return { state: 'settled', verdict, delivery };
+      delivery?.done();
       if (!late && !maybeSwept) deps.log.error({ requestId, verdict: verdict.verdict }, 'a hold was resolved by somebody else');
       return { state: 'lost' };
     },
     (error: unknown): Settled => {
       lease.end();
+      delivery?.done();
       deps.log.error({ requestId, err: error }, 'the ledger refused a settlement: its hold is left to the sweeper');
       return { state: 'lost' };
     },
@@ -104,20 +111,6 @@ export async function settle(
   }
   deps.log.warn({ requestId }, 'a settlement waits for the database');
   return { state: 'pending' };
-}
-
-async function giveBack(deps: { pool: Pool; log: Logger }, { accountId, requestId }: Settlement, verdict: HoldVerdict): Promise<void> {
-  if (!verdict.verdict.endsWith('posted') || verdict.chargedMsat === 0n) return;
-  for (const retryMs of REFUND_RETRIES_MS) {
-    try {
-      await refundCharge(deps.pool, accountId, requestId);
-      return;
-    } catch (error) {
-      deps.log.warn({ requestId, err: error }, 'a refund waits for the database');
-      await delay(retryMs);
-    }
-  }
-  deps.log.error({ requestId }, 'the charge of an answer that was not delivered could not be refunded');
 }
 
 /** What `promise`, which never rejects, resolves to within `limitMs`; else null. */

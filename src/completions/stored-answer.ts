@@ -31,18 +31,19 @@ export interface Repeatable {
 
 const HEADER = 'idempotency-key';
 const LOOKUP = `
-  select a.answer_salt, a.posted_msat - a.held_msat as available_msat, i.state, i.body_sha256, i.answer, i.request_id, h.pico_usd_per_msat, h.posted_pico_usd, h.posted_msat, h.funding
+  select a.answer_salt, a.posted_msat - a.held_msat as available_msat, i.state, i.body_sha256, i.request_id, h.pico_usd_per_msat, h.posted_pico_usd, h.posted_msat, h.funding
   from accounts a
   left join idempotency i on i.account_id = a.id and i.path = $2 and i.key = $3 and (i.expires_at > now() or i.state = 'running')
   left join holds h on h.request_id = i.request_id
   where a.id = $1`;
+/** From then on the answer is delivered, and is not given back: a refund that was faster has deleted it. */
+const TAKE = `update idempotency set replayed = true where request_id = $1 and state = 'done' returning answer`;
 
 interface LookupRow {
   answer_salt: Buffer;
   available_msat: bigint;
   state: 'running' | 'done' | 'interrupted' | null;
   body_sha256: Buffer;
-  answer: Buffer | null;
   request_id: string;
   pico_usd_per_msat: bigint | null;
   posted_pico_usd: bigint | null;
@@ -61,6 +62,15 @@ export interface Replay {
   funding: string;
 }
 
+/** An earlier request with the same key and body has an answer. */
+export interface EarlierAnswer {
+  /**
+   * Reads the answer, which counts as delivered then. Null where it was given back meanwhile: the key is free again.
+   * Throws `idempotency_interrupted` where it cannot be read any more.
+   */
+  take(): Promise<Replay | null>;
+}
+
 /** The request's Idempotency-Key, or null without one. Throws `invalid_request` unless it is 1 to 255 printable characters. */
 export function idempotencyKeyOf(value: string | string[] | undefined, path: string, bodySha256: Buffer): IdempotencyKey | null {
   if (value === undefined) return null;
@@ -71,7 +81,7 @@ export function idempotencyKeyOf(value: string | string[] | undefined, path: str
 }
 
 /**
- * Looks an Idempotency-Key up. Gives the answer to repeat, or the means to keep this request's.
+ * Looks an Idempotency-Key up. Gives the means to read the answer to repeat, or to keep this request's.
  * Throws `idempotency_conflict`, `idempotency_in_progress` or `idempotency_interrupted`.
  */
 export async function lookUpAnswer(
@@ -79,7 +89,7 @@ export async function lookUpAnswer(
   roots: readonly RootSecret[],
   accountId: string,
   idempotency: IdempotencyKey,
-): Promise<Replay | Repeatable> {
+): Promise<EarlierAnswer | Repeatable> {
   const { rows } = await pool.query<LookupRow>({
     name: 'find_answer',
     text: LOOKUP,
@@ -91,26 +101,33 @@ export async function lookUpAnswer(
   if (row.state === null) return { idempotency, seal: (answer) => seal(answer, roots, row.answer_salt, context) };
   if (!row.body_sha256.equals(idempotency.bodySha256)) throw new GatewayError('idempotency_conflict', { param: HEADER });
   if (row.state === 'running') throw new GatewayError('idempotency_in_progress', { param: HEADER, retryAfter: 1 });
-  const costPicoUsd = picoUsd(row.posted_pico_usd ?? 0n);
-  const costMsat = msatFromPicoUsd(costPicoUsd, (row.pico_usd_per_msat ?? 1n) as PicoUsdPerMsat);
-  const answer = row.answer && open(row.answer, roots, row.answer_salt, context);
-  if (!answer) {
-    throw new GatewayError('idempotency_interrupted', {
-      param: HEADER,
-      fields: { request_id: row.request_id, cost_msat: Number(costMsat) },
-    });
-  }
-  const { request_id: requestId, funding } = row;
-  const availableMsat = msat(row.available_msat);
+  if (row.state === 'interrupted') throw interrupted(row);
   return {
-    answer,
-    requestId,
-    costPicoUsd,
-    costMsat,
-    chargedMsat: msat(row.posted_msat ?? 0n),
-    availableMsat,
-    funding: funding ?? 'wallet',
+    async take() {
+      const { rows: taken } = await pool.query<{ answer: Buffer }>({ name: 'take_answer', text: TAKE, values: [row.request_id] });
+      if (!taken[0]) return null;
+      const answer = open(taken[0].answer, roots, row.answer_salt, context);
+      if (!answer) throw interrupted(row);
+      return {
+        answer,
+        requestId: row.request_id,
+        ...costOf(row),
+        chargedMsat: msat(row.posted_msat ?? 0n),
+        availableMsat: msat(row.available_msat),
+        funding: row.funding ?? 'wallet',
+      };
+    },
   };
+}
+
+function costOf(row: LookupRow): Pick<Replay, 'costPicoUsd' | 'costMsat'> {
+  const costPicoUsd = picoUsd(row.posted_pico_usd ?? 0n);
+  return { costPicoUsd, costMsat: msatFromPicoUsd(costPicoUsd, (row.pico_usd_per_msat ?? 1n) as PicoUsdPerMsat) };
+}
+
+function interrupted(row: LookupRow): GatewayError {
+  const fields = { request_id: row.request_id, cost_msat: Number(costOf(row).costMsat) };
+  return new GatewayError('idempotency_interrupted', { param: HEADER, fields });
 }
 
 /** AES-256-GCM; the first byte names the root secret. Undefined where the answer is too large to keep. */

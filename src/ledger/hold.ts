@@ -57,7 +57,17 @@ export type Refusal =
 /** The ledger's answer to a row, with the state of the account and the key after it. */
 export interface HoldVerdict {
   verdict:
-    'admitted' | Refusal | 'posted' | 'voided' | 'already_posted' | 'already_voided' | 'already_pending' | 'unknown_hold' | 'kept' | 'gone';
+    | 'admitted'
+    | Refusal
+    | 'posted'
+    | 'voided'
+    | 'already_posted'
+    | 'already_voided'
+    | 'already_refunded'
+    | 'already_pending'
+    | 'unknown_hold'
+    | 'kept'
+    | 'gone';
   funding: Funding | null;
   /** Granted output tokens. */
   tokens: number;

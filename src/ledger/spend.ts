@@ -65,7 +65,6 @@ const SPEND = `
       sum((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat)::bigint as cost_msat
     from holds h left join requests r on r.id = h.request_id
     where h.account_id = $1 and h.state = 'posted' and h.resolved_at >= now() - make_interval(hours => $3) and ($2::uuid is null or h.key_id = $2)
-      and not exists (select from transfers t where t.account_id = $1 and t.request_id = h.request_id and t.kind = 'refund')
     group by 1, 2
   )
   select * from (select now() - make_interval(hours => $3) as window_start) period left join spend on true`;

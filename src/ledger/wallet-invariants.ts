@@ -135,10 +135,17 @@ export const WALLET_INVARIANTS: readonly Invariant[] = [
     invariant: 7,
     rule: 'every charge and refund is the only one of a posted hold, and gives back no more than was charged',
     sql: ({ transfers }) => `select t.id as subject, coalesce(h.posted_msat, 0) as expected, t.amount_msat as found
-      from ${transfers} t left join holds h on h.request_id = t.request_id and h.account_id = t.account_id and h.state = 'posted'
+      from ${transfers} t left join holds h on h.request_id = t.request_id and h.account_id = t.account_id and h.state in ('posted', 'refunded')
       where t.kind in ('charge', 'refund') and (
         h.request_id is null or t.idempotency_key <> t.kind || ':' || t.request_id
         or (t.kind = 'charge' and h.posted_msat <> t.amount_msat) or (t.kind = 'refund' and h.posted_msat < t.amount_msat))`,
+  },
+  {
+    invariant: 7,
+    rule: 'what a refunded hold was charged was given back',
+    sql: ({ holds }) => `select h.request_id as subject, h.posted_msat as expected, coalesce(t.amount_msat, 0) as found
+      from ${holds} h left join transfers t on t.idempotency_key = 'refund:' || h.request_id and t.account_id = h.account_id
+      where h.state = 'refunded' and h.posted_msat <> coalesce(t.amount_msat, 0)`,
   },
   {
     invariant: 7,
@@ -175,7 +182,7 @@ function budgetCheck(key: string | null, table: string, funding: string): string
       concat(coalesce(h.reserved, 0), ' reserved, ', coalesce(h.spent, 0), ' spent') as expected,
       concat(coalesce(d.reserved_pico_usd, 0), ' reserved, ', coalesce(d.spent_pico_usd, 0), ' spent') as found
     from ${table} d full join (
-      select ${columns}, coalesce(sum(amount_pico_usd) filter (where state = 'pending'), 0) as reserved, sum(posted_pico_usd) as spent
+      select ${columns}, coalesce(sum(amount_pico_usd) filter (where state = 'pending'), 0) as reserved, coalesce(sum(posted_pico_usd) filter (where state = 'posted'), 0) as spent
       from holds where ${funding} group by ${columns}) h on ${on}
     where coalesce(d.reserved_pico_usd, 0) <> coalesce(h.reserved, 0) or coalesce(d.spent_pico_usd, 0) <> coalesce(h.spent, 0)`;
 }

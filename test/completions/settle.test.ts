@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import type { Pool } from '../../src/db/postgres.ts';
-import { billOf, settle, type Bill } from '../../src/completions/settle.ts';
+import { billOf, settle, type Bill, type Settled } from '../../src/completions/settle.ts';
 import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/ledger/amount.ts';
+import type { Deliveries } from '../../src/ledger/deliveries.ts';
 import type { Holds, HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
 import { createLog } from '../../src/log.ts';
 import { ZERO_USAGE, type RateCard } from '../../src/pricing/rate-card.ts';
@@ -57,7 +57,7 @@ describe('billOf', () => {
   });
 });
 
-/** Holds whose settlement the test answers by hand, and a pool that writes statements down. */
+/** Holds whose settlement the test answers by hand, and a delivery that tells what became of it. */
 function bench() {
   let answer: (verdict: Partial<HoldVerdict>) => void = () => {};
   let refuse: (error: Error) => void = () => {};
@@ -71,23 +71,20 @@ function bench() {
       });
     },
   } as unknown as Holds;
-  const statements: string[] = [];
-  let committed = (): void => {};
-  const refunded = new Promise<void>((resolve) => (committed = resolve));
-  const query = async (text: string) => {
-    statements.push(text.trim().split(/\s+/)[0] ?? '');
-    if (text === 'commit') committed();
-    return { rowCount: 1, rows: [] };
+  const fates: string[] = [];
+  const deliveries = {
+    begin: (accountId: string, requestId: string) => {
+      fates.push(`begun ${accountId} ${requestId}`);
+      return { done: () => fates.push('done'), giveBack: () => fates.push('given back') };
+    },
   };
-  const pool = { connect: async () => ({ query, release: () => {} }) };
   const ended = jest.fn();
-  const deps = { holds, pool: pool as unknown as Pool, log: createLog('silent') };
+  const deps = { holds, deliveries: deliveries as unknown as Deliveries, log: createLog('silent') };
   const request = { requestId: 'r', accountId: 'a', hold: hold(), lease: { held: () => true, renewed: () => {}, end: ended } };
   return {
     deps,
     request,
-    statements,
-    refunded,
+    fates,
     ended,
     row: () => row,
     answer: (v: Partial<HoldVerdict>) => answer(v),
@@ -141,24 +138,68 @@ describe('settle', () => {
     expect(ended).toHaveBeenCalledTimes(1);
   });
 
+  it.each(['posted', 'already_posted'] as const)('in time leaves its answer to be delivered (%s)', async (verdict) => {
+    const { deps, request, answer, fates } = bench();
+    const settled = settle(deps, request, bill(10, 5), { unlessLate: true });
+    answer({ verdict });
+    const { state, delivery } = (await settled) as Extract<Settled, { state: 'settled' }>;
+    expect([state, ...fates]).toEqual(['settled', 'begun a r']);
+    delivery?.done();
+    expect(fates).toEqual(['begun a r', 'done']);
+  });
+
+  it.each<[string, HoldVerdict['verdict'] | null]>([
+    ['by somebody else', 'already_voided'],
+    ['by a refusal of the ledger', null],
+  ])('that was lost %s charged nothing that could be given back', async (_name, verdict) => {
+    const { deps, request, answer, refuse, fates } = bench();
+    const settled = settle(deps, request, bill(10, 5), { unlessLate: true });
+    if (verdict) answer({ verdict });
+    else refuse(new Error('check violated'));
+    expect(await settled).toEqual({ state: 'lost' });
+    expect(fates).toEqual(['begun a r', 'done']);
+  });
+
   it('that came too late for its answer releases the hold, and keeps no answer', async () => {
-    const { deps, request, row, answer, statements } = bench();
+    const { deps, request, row, answer, fates } = bench();
     const settled = settle(deps, request, bill(10, 5), { answer: Buffer.from('x'), unlessLate: true });
     await jest.advanceTimersByTimeAsync(5_000);
     expect(await settled).toEqual({ state: 'pending' });
     expect(row()).toMatchObject({ void: true, answer: undefined });
     answer({ verdict: 'voided' });
     await jest.advanceTimersByTimeAsync(0);
-    expect(statements).toEqual([]);
+    expect(fates).toEqual(['begun a r', 'done']);
   });
 
-  it('that had gone through after all, too late for its answer, is given back', async () => {
-    const { deps, request, answer, statements, refunded } = bench();
+  it.each(['posted', 'already_posted'] as const)(
+    'that had gone through after all, too late for its answer, is given back (%s)',
+    async (verdict) => {
+      const { deps, request, answer, fates } = bench();
+      const settled = settle(deps, request, bill(10, 5), { unlessLate: true });
+      await jest.advanceTimersByTimeAsync(5_000);
+      await settled;
+      answer({ verdict, chargedMsat: msat(20n) });
+      await jest.advanceTimersByTimeAsync(0);
+      expect(fates).toEqual(['begun a r', 'given back']);
+    },
+  );
+
+  it('is late by the clock, also where the process was stopped and its timers come last', async () => {
+    const { deps, request, answer, fates } = bench();
     const settled = settle(deps, request, bill(10, 5), { unlessLate: true });
-    await jest.advanceTimersByTimeAsync(5_000);
-    await settled;
-    answer({ verdict: 'already_posted', chargedMsat: msat(20n) });
-    await refunded;
-    expect(statements).toEqual(['begin', 'select', 'with', 'commit']);
+    jest.spyOn(performance, 'now').mockReturnValue(performance.now() + 5_000);
+    answer({ verdict: 'posted', chargedMsat: msat(20n) });
+    expect(await settled).toEqual({ state: 'pending' });
+    expect(fates).toEqual(['begun a r', 'given back']);
+    jest.restoreAllMocks();
+  });
+
+  it.each<['free' | 'wallet', string | null]>([
+    ['free', '2026-01-01'],
+    ['wallet', null],
+  ])('of a %s hold names the free day that has to be locked: %s', (funding, freeDay) => {
+    const { deps, request, row } = bench();
+    void settle(deps, { ...request, hold: hold({ funding }) }, null);
+    expect(row()).toMatchObject({ freeDay });
   });
 });

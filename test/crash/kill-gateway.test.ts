@@ -128,6 +128,28 @@ describe('a gateway killed', () => {
     expect(await audit()).toEqual([]);
   });
 
+  it('after its charge was committed, before the answer was sent, without an Idempotency-Key: the charge is given back', async () => {
+    const key = await fundedKey();
+    const held = upstream.hold();
+    const outcome = outcomeOf(gateway.post('/v1/chat/completions', chat(), key));
+    const exchange = await held;
+
+    await whileLocked(pool, key, async (waiting) => {
+      exchange.json(completion());
+      await until(async () => (await waiting()).length === 1);
+      gateway.signal('SIGSTOP');
+    });
+    expect((await settledHold(pool, key.accountId)).posted_msat).toBeGreaterThan(0n);
+    await killAndRestart();
+
+    expect(await outcome).toBe('cut off');
+    await until(async () => (await accountOf(pool, key.accountId)).posted_msat === DEPOSIT_MSAT, 30_000);
+    expect(await holdsOf(pool, key.accountId)).toMatchObject([{ state: 'refunded' }]);
+    const report = (await (await gateway.get('/api/wallet/balance', key)).json()) as { dailySpendUsd: number };
+    expect(report.dailySpendUsd).toBe(0);
+    expect(await audit()).toEqual([]);
+  });
+
   it('in the middle of a stream: the charge is its last checkpoint, no more than was delivered', async () => {
     const key = await fundedKey();
     const delivered = 'four words were delivered ';

@@ -109,6 +109,12 @@ describe('the audit', () => {
     ['a second refund of one request', [7], transfer('refund', 'revenue', 'wallet', REFUNDED)],
     ['a refund of more than was charged', [7], transfer('refund', 'revenue', 'wallet', CHARGED)],
     ['a refund without a charge', [7], transfer('refund', 'revenue', 'wallet', 'gen_random_uuid()')],
+    ['a refunded charge that was not given back', [1, 7], `${EDITABLE} delete from transfers where kind = 'refund'`],
+    [
+      'a refunded request that still counts as spent',
+      [5],
+      'update budget_days set spent_pico_usd = spent_pico_usd + 6000 where spent_pico_usd > 0',
+    ],
     ['a hold that nobody settled', [8], `update holds set created_at = now() - interval '3601 seconds' where state = 'pending'`],
     ['a balance whose owner keys are revoked', [12], 'update api_keys set revoked_at = now()'],
     ['a balance whose owner keys have expired', [12], `update api_keys set expires_at = now() - interval '1 s'`],

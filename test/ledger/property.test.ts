@@ -94,11 +94,11 @@ async function carryOut(one: Command, payers: readonly Payer[], model: LedgerMod
   } else if (one.kind === 'admit') {
     await admitTogether(one, payers, model);
   } else if (one.kind === 'refund') {
-    const charged = model.pick(one.which, ({ state, chargedMsat }) => state === 'posted' && chargedMsat > 0n);
-    if (!charged) return;
-    const { accountId, requestId } = charged.admission;
+    const posted = model.pick(one.which, ({ state }) => state === 'posted');
+    if (!posted) return;
+    const { accountId, requestId } = posted.admission;
     const refunds = await Promise.all([1, 2].map(() => refundCharge(database.pool, accountId, requestId)));
-    model.refund(charged, refunds.filter(Boolean).length);
+    model.refund(posted, refunds.filter(Boolean).length);
   } else if (one.kind === 'sweep') {
     await abandonAndSweep(one.which, model);
   } else {

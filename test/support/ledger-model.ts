@@ -18,6 +18,7 @@ export interface ModelHold {
   hold: HoldVerdict;
   state: 'pending' | 'posted' | 'voided';
   chargedMsat: bigint;
+  spentPicoUsd: bigint;
   /** What a crash would charge; null where nothing was delivered. */
   checkpointMsat: bigint | null;
   refunded: boolean;
@@ -97,7 +98,7 @@ export class LedgerModel {
       if (admission.stream) account.freeStreams++;
       this.#freeReserved += hold.costPicoUsd;
     }
-    this.#holds.push({ admission, hold, state: 'pending', chargedMsat: 0n, checkpointMsat: null, refunded: false });
+    this.#holds.push({ admission, hold, state: 'pending', chargedMsat: 0n, spentPicoUsd: 0n, checkpointMsat: null, refunded: false });
   }
 
   /** One of the holds that fit, chosen by any number; undefined where there is none. */
@@ -123,6 +124,7 @@ export class LedgerModel {
     held.chargedMsat = smallest(chargeMsat, hold.heldMsat);
     account.posted -= held.chargedMsat;
     account.spent += cost;
+    held.spentPicoUsd = cost;
     if (hold.funding === 'free') this.#freeSpent += cost;
     if (hold.funding === 'free' && admission.stream) account.freeStreams--;
   }
@@ -134,11 +136,17 @@ export class LedgerModel {
     if (held.admission.stream) account.freeStreams--;
   }
 
-  /** A charge was asked back, any number of times at once, of which `refunds` did something. */
+  /** A posted request was asked back, any number of times at once, of which `refunds` did something. */
   refund(held: ModelHold, refunds: number): void {
     if (refunds !== (held.refunded ? 0 : 1)) throw new Error(`${refunds} refunds of a charge`);
-    if (!held.refunded) this.#account(held.admission.accountId).posted += held.chargedMsat;
+    if (held.refunded) return;
     held.refunded = true;
+    const account = this.#account(held.admission.accountId);
+    account.posted += held.chargedMsat;
+    account.spent -= held.spentPicoUsd;
+    if (held.hold.funding !== 'free') return;
+    account.freeUsed--;
+    this.#freeSpent -= held.spentPicoUsd;
   }
 
   /** The accounts as they must be, by id. */

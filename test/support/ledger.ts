@@ -5,7 +5,7 @@ export interface HoldRow {
   request_id: string;
   key_id: string;
   funding: 'free' | 'wallet';
-  state: 'pending' | 'posted' | 'voided';
+  state: 'pending' | 'posted' | 'voided' | 'refunded';
   amount_msat: bigint;
   posted_msat: bigint;
   posted_pico_usd: bigint;

@@ -1,0 +1,90 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Pool } from '../db/postgres.ts';
+import type { Logger } from '../log.ts';
+import { Roster, type Enrolled } from '../roster.ts';
+import { refundCharge } from './refund.ts';
+
+/** An answer that is charged before it leaves. */
+export interface Delivery {
+  /** It left, or nothing was charged for it. */
+  done(): void;
+  /** It did not leave and never will: its charge is given back, however long that takes. */
+  giveBack(): void;
+}
+
+const REFUND_RETRIES_MS = [500, 1_000, 2_000, 4_000, 8_000];
+
+/**
+ * The answers of this process that are charged, or will be, and have not left it yet. How far back the oldest of them goes is told to the
+ * database with every beat (`Instance`): should the process die, another one gives back what was charged since then and not delivered.
+ */
+export class Deliveries {
+  readonly #pool: Pool;
+  readonly #log: Logger;
+  readonly #open = new Roster<OpenDelivery>();
+  #emptied: (() => void)[] = [];
+  #lastBeatMicros = 0n;
+
+  constructor(pool: Pool, log: Logger) {
+    this.#pool = pool;
+    this.#log = log;
+  }
+
+  /** To be called before the settlement is. */
+  begin(accountId: string, requestId: string): Delivery {
+    const delivery: OpenDelivery = {
+      place: -1,
+      sinceMicros: this.#lastBeatMicros,
+      done: () => this.#done(delivery),
+      giveBack: () => void this.#giveBack(accountId, requestId, delivery),
+    };
+    this.#open.add(delivery);
+    return delivery;
+  }
+
+  /**
+   * All that this process charged up to this time of the database's clock was delivered or given back. In microseconds since 1970, 0 before
+   * the first beat: what began after a beat was heard of is charged after it.
+   */
+  confirmedMicros(): bigint {
+    let confirmed = this.#lastBeatMicros;
+    for (const { sinceMicros } of this.#open) if (sinceMicros < confirmed) confirmed = sinceMicros;
+    return confirmed;
+  }
+
+  /** Told the database's time at a beat, once it was heard of. */
+  beat(atMicros: bigint): void {
+    this.#lastBeatMicros = atMicros;
+  }
+
+  /** Resolves once every answer that was charged has left or was given back. */
+  async drained(): Promise<void> {
+    if (this.#open.size > 0) await new Promise<void>((resolve) => this.#emptied.push(resolve));
+  }
+
+  async #giveBack(accountId: string, requestId: string, delivery: OpenDelivery): Promise<void> {
+    for (let attempt = 0; this.#open.has(delivery) && !this.#pool.ended; attempt++) {
+      try {
+        const refunded = await refundCharge(this.#pool, accountId, requestId);
+        this.#log.info({ requestId, refunded }, 'the charge of an answer that was not delivered was given back');
+        this.#done(delivery);
+      } catch (error) {
+        this.#log.warn({ requestId, err: error }, 'a refund waits for the database');
+        await delay(REFUND_RETRIES_MS[Math.min(attempt, REFUND_RETRIES_MS.length - 1)], undefined, { ref: false });
+      }
+    }
+  }
+
+  #done(delivery: OpenDelivery): void {
+    this.#open.delete(delivery);
+    if (this.#open.size > 0) return;
+    const emptied = this.#emptied;
+    this.#emptied = [];
+    for (const resolve of emptied) resolve();
+  }
+}
+
+interface OpenDelivery extends Delivery, Enrolled {
+  /** Of the database's clock: it is charged later than this. */
+  sinceMicros: bigint;
+}

@@ -1,0 +1,53 @@
+import type { Pool } from '../db/postgres.ts';
+import type { Logger } from '../log.ts';
+import type { Deliveries } from './deliveries.ts';
+
+const BEAT_MS = 2_000;
+
+const BEAT = `
+  insert into instances (id, beat_at, confirmed_at)
+  values ($1, clock_timestamp(), case when $2::bigint = 0 then clock_timestamp() else timestamptz 'epoch' + $2 * interval '1 microsecond' end)
+  on conflict (id) do update set beat_at = excluded.beat_at, confirmed_at = greatest(instances.confirmed_at, excluded.confirmed_at)
+  returning (extract(epoch from beat_at) * 1000000)::bigint as beat_micros`;
+
+/** This process among the gateways of its database: its beats say that it lives, and up to when its charges need nobody else. */
+export class Instance {
+  readonly #pool: Pool;
+  readonly #log: Logger;
+  readonly #id: string;
+  readonly #deliveries: Deliveries;
+  #timer: NodeJS.Timeout | undefined;
+  #beating: Promise<void> | undefined;
+
+  constructor(pool: Pool, log: Logger, id: string, deliveries: Deliveries) {
+    this.#pool = pool;
+    this.#log = log;
+    this.#id = id;
+    this.#deliveries = deliveries;
+  }
+
+  /** Beats from now on, until `stop`. The first beat has to be heard of before the first charge. */
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.#beating ??= this.beat()
+        .catch((error: unknown) => this.#log.warn({ err: error }, 'the database did not hear that this gateway lives'))
+        .finally(() => (this.#beating = undefined));
+    }, BEAT_MS);
+  }
+
+  async beat(): Promise<void> {
+    const { rows } = await this.#pool.query<{ beat_micros: bigint }>({
+      name: 'beat',
+      text: BEAT,
+      values: [this.#id, this.#deliveries.confirmedMicros()],
+    });
+    if (rows[0]) this.#deliveries.beat(rows[0].beat_micros);
+  }
+
+  /** @param settled nothing is left for another gateway to look after. */
+  async stop({ settled }: { settled: boolean }): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#beating;
+    if (settled) await this.#pool.query('delete from instances where id = $1', [this.#id]).catch(() => {});
+  }
+}
