@@ -161,13 +161,15 @@ export class Withdrawing {
 
   /** Asks the node what became of a sent withdrawal, and acts on its word. Rejects where it cannot be had. */
   async #check(withdrawal: Withdrawal): Promise<void> {
-    const { id, paymentHash } = withdrawal;
+    const { id, paymentHash, feeLimitMsat } = withdrawal;
     const { wallet, log } = this.#options;
     if (!wallet.payments) throw new GatewayError('lightning_unavailable', { message: 'The wallet cannot tell of payments.' });
     const found = await wallet.payments.lookupPayment(paymentHash);
     if (found?.status === 'paid') {
-      if (await this.#withdrawals.paid(id, found.feeMsat))
-        log.info({ withdrawalId: id, feeMsat: String(found.feeMsat) }, 'a withdrawal was paid');
+      if (!(await this.#withdrawals.paid(id, found.feeMsat))) return;
+      log.info({ withdrawalId: id, feeMsat: String(found.feeMsat) }, 'a withdrawal was paid');
+      if (found.feeMsat > feeLimitMsat)
+        log.warn({ withdrawalId: id, feeMsat: String(found.feeMsat) }, 'a withdrawal cost more than its limit');
     } else if (found?.status === 'failed') await this.#failed(id, 'sent', found.failure);
     else if (found) await this.#withdrawals.postpone(id, { found: true, known: found.known });
     else if (await this.#withdrawals.notFound(withdrawal)) this.#tellOfFailure(id, 'unknown_to_node');

@@ -10,7 +10,7 @@ import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { FakePayments } from './support/fake-payments.ts';
 import { FakeWallet } from './support/fake-wallet.ts';
 import { foreignInvoice } from './support/foreign-invoice.ts';
-import { addOwner, openFunding } from './support/funded.ts';
+import { addOwner, deposit, openFunding } from './support/funded.ts';
 import { accountOf } from './support/ledger.ts';
 
 const SATS = 1_000n;
@@ -36,7 +36,7 @@ beforeEach(async () => {
   withdrawing = open();
   owner = await addOwner(database.pool);
   account = owner.accountId;
-  await fund(owner, BALANCE_SAT);
+  await deposit(database, owner, BALANCE_SAT);
 });
 afterEach(async () => {
   expect(await auditLedger(database.pool, { oldestHoldSeconds: 60 })).toEqual([]);
@@ -55,14 +55,6 @@ function open(options: Partial<WithdrawingOptions> & { nodeId?: string } = {}): 
     status: () => Promise.resolve({ ready }),
   };
   return new Withdrawing({ pool: database.pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1, ...others });
-}
-
-async function fund(by: ActingKey, sats: number): Promise<void> {
-  const wallet = new FakeWallet();
-  const { funding, close } = openFunding(database, wallet);
-  const { invoice } = await funding.fund(by, { amountSat: sats });
-  await funding.credit(wallet.settle(invoice.paymentHash));
-  await close();
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest();
@@ -127,6 +119,20 @@ describe('a withdrawal', () => {
     ]);
   });
 
+  it.each([
+    [0n, 0n],
+    [4_999n, 4_999n],
+    [5_000n, 5_000n],
+    [5_001n, 5_000n],
+    [2_000_000n, 5_000n],
+    [-1n, 0n],
+  ])('of a node that tells of a fee of %d msat costs %d, within its limit, and nothing stays held', async (feeMsat, costs) => {
+    node.outcome = { status: 'paid', feeMsat: msat(feeMsat) };
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice({ amountMsat: 500n * SATS }).paymentRequest));
+    expect(withdrawal).toMatchObject({ state: 'paid', feeMsat: costs });
+    expect(await books()).toEqual({ posted: 500_000n - costs, held: 0n, withdrawn: [500_000n + costs] });
+  });
+
   it('is the same one for the same idempotency key, however parallel the requests and whichever gateway gets them', async () => {
     const { paymentRequest } = foreignInvoice();
     const request = wanted(paymentRequest);
@@ -143,7 +149,7 @@ describe('a withdrawal', () => {
 
   it('is one for one invoice, though 20 requests of two accounts ask for it at once', async () => {
     const theirs = await addOwner(database.pool);
-    await fund(theirs, BALANCE_SAT);
+    await deposit(database, theirs, BALANCE_SAT);
     const { paymentRequest } = foreignInvoice();
     const answers = await Promise.allSettled(
       Array.from({ length: 20 }, (_, index) => withdrawing.withdraw(wanted(paymentRequest, index % 2 ? { owner: theirs } : {}))),

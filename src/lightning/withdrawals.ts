@@ -120,8 +120,8 @@ export class Withdrawals {
   /** Posts what a sent withdrawal paid. Does nothing where it is final already. */
   async paid(id: string, feeMsat: Msat): Promise<boolean> {
     return this.#resolve(id, isSent, async (client, row) => {
-      // A node keeps to the limit that it was given; should one not, what is over it is the house's.
-      const fee = feeMsat < row.feeLimitMsat ? feeMsat : row.feeLimitMsat;
+      // A node keeps to the limit that it was given. Should one not, what is over it is the house's, and the money must not stay held.
+      const fee = feeMsat < 0n ? 0n : feeMsat < row.feeLimitMsat ? feeMsat : row.feeLimitMsat;
       const paidMsat = msat(row.amountMsat + fee);
       const { transferId } = await postWithdrawal(client, { ...row, heldMsat: heldFor(row), paidMsat });
       await client.query(

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import grpc from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import bolt11 from 'bolt11';
+import { FakeRouter } from './fake-lnd-router.ts';
 import { TEST_TLS } from './tls.ts';
 
 const PROTO = fileURLToPath(new URL('../../node_modules/lightning/grpc/protos/lightning.proto', import.meta.url));
@@ -73,6 +74,8 @@ export class FakeLnd {
   frozen = false;
   /** Accepts invoices, and its answers are lost. */
   losesAnswers = false;
+  /** Its payments to others. */
+  readonly router = new FakeRouter(() => this.frozen);
   synced = true;
   network = 'regtest';
   #key = randomBytes(32);
@@ -94,6 +97,7 @@ export class FakeLnd {
       listPayments: this.#unary('listPayments', (request) => this.#listPayments(request)),
       subscribeInvoices: (call: Subscription['call']) => this.#subscribe(call),
     });
+    this.router.addTo(server);
     const credentials = grpc.ServerCredentials.createSsl(null, [{ private_key: TEST_TLS.key, cert_chain: TEST_TLS.cert }]);
     this.#port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(`127.0.0.1:${this.#port}`, credentials, (error, port) => (error ? reject(error) : resolve(port)));

@@ -7,6 +7,7 @@ import { picoUsdFromUsd } from '../../src/ledger/amount.ts';
 import type { Wallet } from '../../src/lightning/wallet.ts';
 import { createLog } from '../../src/log.ts';
 import type { TestDatabase } from './database.ts';
+import { FakeWallet } from './fake-wallet.ts';
 
 export const TEST_ROOT = { id: '0', secret: Buffer.alloc(32, 7) };
 
@@ -40,6 +41,15 @@ export async function ownerOf(pool: Pool, { accountId }: { accountId: string }):
   );
   if (!rows[0]) throw new Error('the account has no owner key');
   return rows[0];
+}
+
+/** Credits an account with so many sats, as a node of no fault does. */
+export async function deposit(database: TestDatabase, by: ActingKey, sats: number): Promise<void> {
+  const wallet = new FakeWallet();
+  const { funding, close } = openFunding(database, wallet);
+  const { invoice } = await funding.fund(by, { amountSat: sats });
+  await funding.credit(wallet.settle(invoice.paymentHash));
+  await close();
 }
 
 /** The invoice path of one gateway process over a test's database. `close` ends what it opened. */
