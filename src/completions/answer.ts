@@ -64,8 +64,12 @@ export function errorEvent(error: { toJSON(): unknown }): string {
  */
 export type Head = string[];
 
-/** Who answered, for every answer that came from a provider. */
-export function providerHead(deployment: Deployment, answer: UpstreamAnswer | null, requestId: string, explored: boolean): Head {
+/** Who answered, for every answer that came from a provider, and what the client's own cap was taken as where that is above the model's. */
+export function providerHead(
+  deployment: Deployment,
+  answer: UpstreamAnswer | null,
+  { requestId, choice, request }: { requestId: string; choice: { explored: boolean }; request: { outputCap: number | null } },
+): Head {
   const passed = answer && deployment.provider.passesHeaders ? passedHead(answer) : [];
   return [
     'X-Pura-Provider',
@@ -75,7 +79,8 @@ export function providerHead(deployment: Deployment, answer: UpstreamAnswer | nu
     'X-Pura-Tier',
     deployment.tier,
     'X-Pura-Explored',
-    explored ? 'true' : 'false',
+    choice.explored ? 'true' : 'false',
+    ...((request.outputCap ?? 0) > deployment.maxOutputTokens ? ['X-Pura-Output-Cap', String(deployment.maxOutputTokens)] : []),
     ...(passed.includes('x-request-id') ? [] : ['x-request-id', requestId]),
     ...passed,
   ];

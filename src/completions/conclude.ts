@@ -65,7 +65,8 @@ export function streamHead(exchange: Exchange, deployment: Deployment, answer: U
 }
 
 /** What of it a repeat gets too: how the account stood at the time is not. */
-function lastingStreamHead({ requestId, choice, hold, rate }: Exchange, deployment: Deployment, answer: UpstreamAnswer): Head {
+function lastingStreamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer): Head {
+  const { hold, rate } = exchange;
   return [
     'Content-Type',
     'text/event-stream; charset=utf-8',
@@ -73,7 +74,7 @@ function lastingStreamHead({ requestId, choice, hold, rate }: Exchange, deployme
     'no-cache, no-transform',
     'X-Accel-Buffering',
     'no',
-    ...providerHead(deployment, answer, requestId, choice.explored),
+    ...providerHead(deployment, answer, exchange),
     ...costHead(hold.costPicoUsd, msatFromPicoUsd(hold.costPicoUsd, rate), 'estimate'),
   ];
 }
@@ -127,7 +128,7 @@ async function passRefusal(deps: ConcludeDeps, exchange: Exchange, { deployment,
   const payload = refusalBody(answer.status, body);
   const head = [
     ...exchange.head,
-    ...providerHead(deployment, answer, exchange.requestId, exchange.choice.explored),
+    ...providerHead(deployment, answer, exchange),
     ...headOf(exchange.ticket.headers),
     ...accountHead(verdict),
     ...costHead(NOTHING_BILLED.costPicoUsd, NOTHING_BILLED.costMsat, 'settled'),
@@ -156,7 +157,7 @@ async function answerJson(deps: ConcludeDeps, exchange: Exchange, dispatched: Of
   const lasting = [
     'Content-Type',
     'application/json; charset=utf-8',
-    ...providerHead(deployment, answer, exchange.requestId, exchange.choice.explored),
+    ...providerHead(deployment, answer, exchange),
     ...costHead(bill.costPicoUsd, bill.costMsat, 'settled'),
     'X-Pura-Charged-Msat',
     bill.chargeMsat.toString(),

@@ -15,6 +15,9 @@ const json = JSON as unknown as {
 /** A number of 16 digits or more, or with an exponent. Any other has the same value as a double. */
 const PERHAPS_CHANGED = /[[:,\s]-?(?:\d[\d.]{15,}|\d[\d.]*[eE])/;
 
+/** Each number in its own words takes some hundred bytes: no answer of a provider's is to make millions of them. */
+const MOST_KEPT = 100_000;
+
 /**
  * Parses JSON so that it can be passed on with its numbers as they were written: integers above 2^53, more decimals than a double has,
  * exponents beyond its range. A text without such numbers, as almost all are, is parsed once. Throws SyntaxError as `JSON.parse` does.
@@ -22,9 +25,9 @@ const PERHAPS_CHANGED = /[[:,\s]-?(?:\d[\d.]{15,}|\d[\d.]*[eE])/;
  */
 export function parseExactJson(text: string, perhapsChanged: boolean = PERHAPS_CHANGED.test(text)): ExactJson {
   const value: unknown = JSON.parse(text);
-  return { value, verbatim: perhapsChanged ? json.parse(text, inItsOwnWords) : value };
-}
-
-function inItsOwnWords(_key: string, value: unknown, { source }: { source?: string }): unknown {
-  return typeof value === 'number' && source !== undefined && source !== String(value) ? json.rawJSON(source) : value;
+  if (!perhapsChanged) return { value, verbatim: value };
+  let left = MOST_KEPT;
+  const inItsOwnWords = (_key: string, one: unknown, { source }: { source?: string }): unknown =>
+    typeof one === 'number' && source !== undefined && source !== String(one) && left-- > 0 ? json.rawJSON(source) : one;
+  return { value, verbatim: json.parse(text, inItsOwnWords) };
 }

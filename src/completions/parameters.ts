@@ -24,7 +24,8 @@ const REFUSED: Parameter = { rule: 'refused', schema: z.unknown() };
 
 const MOST_TOOLS = 1024;
 
-const cap = z.int('must be a whole number').min(1, 'must be at least 1').max(100_000_000);
+/** Some clients ask for the largest number that they know. */
+const cap = z.number().refine(Number.isInteger, 'must be a whole number').min(1, 'must be at least 1');
 const name = z.string().max(512);
 const tool = z.looseObject({ type: z.enum(['function', 'custom'], 'must be function or custom') });
 

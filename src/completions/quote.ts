@@ -10,7 +10,7 @@ export interface Quote {
   readonly basePicoUsd: PicoUsd;
   /** One token of output cap, for all `n` choices, at the dearest rate, with the markup. */
   readonly perTokenPicoUsd: PicoUsd;
-  /** The smallest and the largest cap that may be granted; equal where the client set its own. */
+  /** The smallest and the largest cap that may be granted; equal where the client set its own, which no candidate gives more of than it can. */
   readonly leastTokens: number;
   readonly mostTokens: number;
   /** The most tokens the prompt can be counted as. */
@@ -66,14 +66,13 @@ function combine(
     base = max(base, BigInt(tokens) * input);
     perToken = max(perToken, BigInt(request.n) * output);
     promptTokens = Math.max(promptTokens, tokens);
-    most = Math.max(most, Math.min(deployment.maxOutputTokens, defaultMaxTokens));
+    most = Math.max(most, Math.min(deployment.maxOutputTokens, request.outputCap ?? defaultMaxTokens));
   }
-  const mostTokens = request.outputCap ?? most;
   return {
     basePicoUsd: withMarkup(base, markupBasisPoints),
     perTokenPicoUsd: withMarkup(perToken, markupBasisPoints),
-    leastTokens: request.outputCap ?? Math.min(LEAST_TOKENS, most),
-    mostTokens,
+    leastTokens: request.outputCap === null ? Math.min(LEAST_TOKENS, most) : most,
+    mostTokens: most,
     promptTokens,
   };
 }

@@ -24,9 +24,8 @@ export interface ChatRequest {
   /** Whether the client asked for the usage chunk of a stream. */
   readonly includeUsage: boolean;
   readonly n: number;
-  /** The client's own output cap in tokens, and the field it came in. */
+  /** The client's own output cap in tokens; a model that gives less takes it as the most that it gives. */
   readonly outputCap: number | null;
-  readonly outputCapParam: 'max_tokens' | 'max_completion_tokens';
   readonly routing: Routing;
   readonly messages: readonly ChatMessage[];
   readonly hasTools: boolean;
@@ -39,7 +38,7 @@ export interface ChatRequest {
   promptText(): string;
   /**
    * The body for `deployment`: the validated request with the upstream's model id, exactly one output cap, and usage
-   * asked for on streams. Caps above what the model can take are lowered to it (a client's own never is one).
+   * asked for on streams. Caps above what the model can take are lowered to it.
    * @param accountHash stands for the account wherever a client named its end user.
    */
   serialise(deployment: Deployment, outputTokens: number, accountHash: string): Buffer;
@@ -102,7 +101,7 @@ function readFields({ fields, verbatim, bodyBytes }: ReadBody, { streamDefault, 
     stream: (fields['stream'] as boolean | null | undefined) ?? streamDefault,
     includeUsage: streamOptions?.include_usage === true,
     n: (fields['n'] as number | null | undefined) ?? 1,
-    ...outputCap(fields),
+    outputCap: outputCap(fields),
     routing: readRouting(fields['routing']),
     messages,
     hasTools: [fields['tools'], fields['functions']].some((tools) => Array.isArray(tools) && tools.length > 0),
@@ -144,7 +143,7 @@ function ownFields(fields: Fields, stream: boolean, deployment: Deployment, outp
   return own;
 }
 
-function outputCap(fields: Fields): Pick<ChatRequest, 'outputCap' | 'outputCapParam'> {
+function outputCap(fields: Fields): number | null {
   const older = fields['max_tokens'] as number | null | undefined;
   const newer = fields['max_completion_tokens'] as number | null | undefined;
   if (typeof older === 'number' && typeof newer === 'number' && older !== newer) {
@@ -153,7 +152,7 @@ function outputCap(fields: Fields): Pick<ChatRequest, 'outputCap' | 'outputCapPa
       param: 'max_tokens',
     });
   }
-  return { outputCap: newer ?? older ?? null, outputCapParam: typeof newer === 'number' ? 'max_completion_tokens' : 'max_tokens' };
+  return newer ?? older ?? null;
 }
 
 /** @param value as `PARAMETERS` has checked it. */

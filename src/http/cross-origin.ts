@@ -22,6 +22,7 @@ const EXPOSED = [
   'X-Pura-Balance',
   'X-Pura-Quality',
   'X-Pura-Explored',
+  'X-Pura-Output-Cap',
   'X-Pura-Request-Id',
   'X-Pura-Body-Sha256',
   ...limits,

@@ -74,16 +74,12 @@ function withFallbacks(ranked: readonly Deployment[]): Deployment[] {
 
 /** Why a deployment cannot serve a request, if so. */
 function obstacleTo(request: ChatRequest, deployment: Deployment): GatewayError | null {
-  const { images, outputCap, outputCapParam, routing, unruledParameters } = request;
+  const { images, routing, unruledParameters } = request;
   if (routing.excludeProviders.includes(deployment.provider.id)) {
     return new GatewayError('invalid_request', { message: 'All providers of this model are excluded.', param: 'routing.excludeProviders' });
   }
   const unruled = unruledParameters.find((name) => !deployment.allowParameters.includes(name));
   if (unruled !== undefined) return new GatewayError('unknown_parameter', { message: `${unruled} is not supported.`, param: unruled });
-  if (outputCap !== null && outputCap > deployment.maxOutputTokens) {
-    const message = `${outputCapParam}: ${deployment.model} gives at most ${deployment.maxOutputTokens} tokens`;
-    return new GatewayError('invalid_request', { message, param: outputCapParam });
-  }
   if (images.firstParam !== null && deployment.imageTokens === null) {
     return new GatewayError('invalid_request', { message: `${deployment.model} takes no images.`, param: images.firstParam });
   }

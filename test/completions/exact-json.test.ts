@@ -77,6 +77,13 @@ describe('JSON that is passed on', () => {
     expect(rewritten(text)).toBe(expected);
   });
 
+  it('keeps no more numbers in their own words than memory allows', () => {
+    const text = `[${Array.from({ length: 150_000 }, () => '1e400').join(',')}]`;
+    const written = rewritten(text).slice(1, -1).split(',');
+    expect(written).toHaveLength(150_000);
+    expect(written.filter((number) => number === '1e400')).toHaveLength(100_000);
+  });
+
   it('touches no prototype', () => {
     expect(rewritten('{"__proto__":{"a":1e400},"constructor":1e400}')).toBe('{"__proto__":{"a":1e400},"constructor":1e400}');
     expect(({} as { a?: unknown }).a).toBeUndefined();

@@ -1,14 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { costBound, quote, quoteOne } from '../../src/completions/quote.ts';
+import { costBound, quote, quoteOne, type Quote } from '../../src/completions/quote.ts';
 import { parseChatRequest } from '../../src/completions/request.ts';
 import { costOf } from '../../src/pricing/cost.ts';
 import { ZERO_USAGE } from '../../src/pricing/rate-card.ts';
+import type { Deployment } from '../../src/routing/deployment.ts';
 import { deployment, rateCard } from '../support/deployment.ts';
 
 const settings = { defaultMaxTokens: 4_096, markupBasisPoints: 0n };
 const read = (fields: object = {}) =>
   parseChatRequest(Buffer.from(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], ...fields })), { streamDefault: false });
+
+function quoteNow(request: ReturnType<typeof read>, candidates: Deployment[], markupBasisPoints = 0n): Quote {
+  const quoted = quote(request, candidates, { ...settings, markupBasisPoints });
+  if (quoted instanceof Promise) throw new Error('small requests are quoted at once');
+  return quoted;
+}
 
 describe('a quote', () => {
   it('is the whole prompt at the input rate, and n output rates a token', async () => {
@@ -25,6 +32,9 @@ describe('a quote', () => {
 
   it.each([
     ['the client’s own cap, never lowered', { max_tokens: 9_000 }, 16_384, [9_000, 9_000]],
+    ['a cap of exactly what the model gives', { max_tokens: 16_384 }, 16_384, [16_384, 16_384]],
+    ['what the model gives, where the client asks for more', { max_tokens: 16_385 }, 16_384, [16_384, 16_384]],
+    ['the same, however much more', { max_completion_tokens: Number.MAX_VALUE }, 300, [300, 300]],
     ['a small cap of the client’s', { max_completion_tokens: 1 }, 16_384, [1, 1]],
     ['else at least 256 and at most the default', {}, 16_384, [256, 4_096]],
     ['at most what the model gives', {}, 1_000, [256, 1_000]],
@@ -76,46 +86,52 @@ describe('a quote', () => {
     expect(long.basePicoUsd).toBe(BigInt(long.promptTokens) * 2_000_000n);
   });
 
-  it('covers every bill that its prompt and cap allow, at every candidate', () => {
+  it.each([
+    [-1, 2_000_000n],
+    [0, 2_000_000n],
+    [1, 1_000_000n],
+  ])('takes the rates of a step that begins %i tokens from the prompt’s own count', (distance, inputRate) => {
+    const { promptTokens } = quoteNow(read(), [deployment()]);
+    const step = { ...rateCard({ input: 2_000_000n }), fromTokens: promptTokens + distance };
+    const { basePicoUsd } = quoteNow(read(), [deployment({ rateCard: { ...rateCard(), steps: [step] } })]);
+    expect(basePicoUsd).toBe(BigInt(promptTokens) * inputRate);
+  });
+
+  it('covers every bill that its prompt and cap allow, at every candidate, at and around each threshold', () => {
+    const { promptTokens: ownTokens } = quoteNow(read({ n: 3, max_tokens: 100 }), [deployment()]);
+    const around = (edge: number) => fc.constantFrom(-1, 0, 1).map((distance) => Math.max(1, edge + distance));
     const rate = fc.bigInt({ min: 0n, max: 100_000_000n });
-    const card = fc.record({ input: rate, output: rate, cacheRead: rate, cacheWrite: rate }).chain((rates) =>
-      fc
-        .record({ input: rate, output: rate, cacheRead: rate, cacheWrite: rate, fromTokens: fc.integer({ min: 1, max: 200 }) })
-        .map((step) => ({
-          ...rateCard(rates),
-          steps: [{ ...rateCard(step), fromTokens: step.fromTokens }],
-        })),
-    );
-    const share = fc.double({ min: 0, max: 1, noNaN: true });
+    const rates = fc.record({ input: rate, output: rate, cacheRead: rate, cacheWrite: rate });
+    const step = fc.tuple(rates, fc.oneof(around(ownTokens), fc.integer({ min: 1, max: 200 })));
+    const candidate = fc.record({ rates, step, maxOutputTokens: fc.oneof(around(256), around(300), fc.integer({ min: 1, max: 20_000 })) });
+    const share = fc.oneof(fc.constantFrom(0, 1), fc.double({ min: 0, max: 1, noNaN: true }));
+    const drawn = fc.record({
+      candidates: fc.array(candidate, { minLength: 1, maxLength: 3 }),
+      n: fc.integer({ min: 1, max: 8 }),
+      cap: fc.option(fc.oneof(around(1), around(256), around(300), fc.integer({ min: 1, max: 30_000 })), { nil: null }),
+      markup: fc.oneof(fc.constantFrom(0n, 1n, 9_999n, 10_000n), fc.bigInt({ min: 0n, max: 50_000n })),
+      shares: fc.tuple(share, share, share, share),
+    });
     fc.assert(
-      fc.property(
-        fc.array(card, { minLength: 1, maxLength: 3 }),
-        fc.integer({ min: 1, max: 8 }),
-        fc.bigInt({ min: 0n, max: 50_000n }),
-        share,
-        share,
-        share,
-        share,
-        (cards, n, markup, a, b, c, d) => {
-          const quoted = quote(
-            read({ n }),
-            cards.map((one) => deployment({ rateCard: one })),
-            { ...settings, markupBasisPoints: markup },
-          );
-          if (quoted instanceof Promise) throw new Error('small requests are quoted at once');
-          const granted = quoted.leastTokens + Math.floor(a * (quoted.mostTokens - quoted.leastTokens));
-          const promptTokens = Math.floor(b * quoted.promptTokens);
-          const cachedTokens = Math.floor(c * promptTokens);
-          const usage = {
-            ...ZERO_USAGE,
-            promptTokens,
-            completionTokens: n * granted,
-            cachedTokens,
-            cacheWriteTokens: Math.floor(d * (promptTokens - cachedTokens)),
-          };
-          for (const one of cards) expect(costOf(usage, one, markup).totalPicoUsd <= costBound(quoted, granted)).toBe(true);
-        },
-      ),
+      fc.property(drawn, ({ candidates, n, cap, markup, shares: [a, b, c, d] }) => {
+        const deployments = candidates.map(({ rates: base, step: [dearer, fromTokens], maxOutputTokens }) =>
+          deployment({ rateCard: { ...rateCard(base), steps: [{ ...rateCard(dearer), fromTokens }] }, maxOutputTokens }),
+        );
+        const request = read({ n, max_tokens: cap });
+        const quoted = quoteNow(request, deployments, markup);
+        const granted = quoted.leastTokens + Math.floor(a * (quoted.mostTokens - quoted.leastTokens));
+        const promptTokens = Math.floor(b * quoted.promptTokens);
+        const cachedTokens = Math.floor(c * promptTokens);
+        for (const one of deployments) {
+          const sent = (JSON.parse(request.serialise(one, granted, '').toString()) as { max_tokens: number }).max_tokens;
+          // Each takes the client's own cap, or the most that it can give.
+          expect(sent).toBe(Math.min(cap ?? granted, one.maxOutputTokens));
+          const cacheWriteTokens = Math.floor(d * (promptTokens - cachedTokens));
+          const usage = { ...ZERO_USAGE, promptTokens, completionTokens: n * sent, cachedTokens, cacheWriteTokens };
+          expect(costOf(usage, one.rateCard, markup).totalPicoUsd <= costBound(quoted, granted)).toBe(true);
+        }
+      }),
+      { numRuns: 1_000 },
     );
   });
 });

@@ -144,7 +144,6 @@ describe('a chat request', () => {
       includeUsage: true,
       n: 3,
       outputCap: 50,
-      outputCapParam: 'max_completion_tokens',
       hasTools: true,
     });
     expect(read.bodyBytes).toBeGreaterThan(100);

@@ -71,7 +71,6 @@ const BODIES: [name: string, refusal: Case][] = [
   ['a negative cap', { body: chat({ max_tokens: -1 }), status: 400, code: 'invalid_request', param: 'max_tokens' }],
   ['no choices', { body: chat({ n: 0 }), status: 400, code: 'invalid_request', param: 'n' }],
   ['two caps', { body: chat({ max_tokens: 1, max_completion_tokens: 2 }), status: 400, code: 'invalid_request', param: 'max_tokens' }],
-  ['a cap beyond the model', { body: chat({ max_tokens: 20_000 }), status: 400, code: 'invalid_request', param: 'max_tokens' }],
   ['a wrong routing', { body: chat({ routing: { maxCost: '1' } }), status: 400, code: 'invalid_request', param: 'routing.maxCost' }],
   ['an unknown field', { body: chat({ base_url: 'http://evil' }), status: 400, code: 'unknown_parameter', param: 'base_url' }],
   ['an unknown routing', { body: chat({ routing: { url: 'http://evil' } }), status: 400, code: 'unknown_parameter', param: 'routing.url' }],
@@ -172,7 +171,7 @@ describe('a request with', () => {
 
   it('x-api-key is as good as a Bearer', async () => {
     const fresh = await gateway.newKey();
-    const answer = await gateway.post('/v1/chat/completions', chat({ max_tokens: 20_000 }), null, { 'x-api-key': fresh.secret });
+    const answer = await gateway.post('/v1/chat/completions', chat({ max_tokens: 0 }), null, { 'x-api-key': fresh.secret });
     expect((await errorOf(answer)).param).toBe('max_tokens');
   });
 

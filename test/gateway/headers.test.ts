@@ -85,6 +85,29 @@ describe('the headers of an answer', () => {
     });
   });
 
+  it.each([
+    ['JSON', { max_tokens: 16_385 }, '16384'],
+    ['a stream', { max_completion_tokens: 128_000, stream: true }, '16384'],
+    ['the model’s own maximum', { max_tokens: 16_384 }, null],
+    ['no cap', {}, null],
+  ])('say what a cap above the model’s maximum was taken as: %s', async (_name, members, taken) => {
+    const answer = await gateway.post('/v1/chat/completions', chat(members), await gateway.newKey());
+    await answer.arrayBuffer();
+    expect([answer.status, answer.headers.get('x-pura-output-cap')]).toEqual([200, taken]);
+    expect(upstream.requests.at(-1)?.body['max_tokens']).toBe('max_tokens' in members || 'stream' in members ? 16_384 : 4_096);
+  });
+
+  it('say so in a refusal and in a repeat too', async () => {
+    const owner = await gateway.newKey();
+    const ask = () => gateway.post('/v1/chat/completions', chat({ max_tokens: 99_999 }), owner, { 'idempotency-key': 'capped' });
+    upstream.script((exchange) => exchange.error(400));
+    const answers = [await ask(), await ask(), await ask()];
+    expect(answers.map(({ status, headers }) => [status, headers.get('x-pura-output-cap')])).toEqual(
+      [400, 200, 200].map((status) => [status, '16384']),
+    );
+    expect(answers[2]?.headers.get('idempotency-replayed')).toBe('true');
+  });
+
   it('write a small cost as a plain decimal', async () => {
     const answer = await gateway.post('/v1/chat/completions', chat({ model: 'pureai/tiny' }), key);
     // 15 tokens of 200 pico-dollars and half as much again.

@@ -65,8 +65,6 @@ describe('candidates for an exact model', () => {
     ['one outside the key’s list', { model: 'mid-a' }, { allowedModels: ['cheap-a'] }, 'model_not_allowed', 'model'],
     ['one that takes no images', { model: 'mid-b', messages: LOCAL }, {}, 'invalid_request', URL_PARAM],
     ['one that takes no remote images', { model: 'mid-a', messages: REMOTE }, {}, 'invalid_request', URL_PARAM],
-    ['a cap above its maximum', { model: 'mid-b', max_tokens: 101 }, {}, 'invalid_request', 'max_tokens'],
-    ['the same by the newer name', { model: 'mid-b', max_completion_tokens: 101 }, {}, 'invalid_request', 'max_completion_tokens'],
     ['a field that only others let through', { model: 'mid-a', top_k: 1 }, {}, 'unknown_parameter', 'top_k'],
     [
       'an excluded provider',
@@ -112,8 +110,14 @@ describe('candidates under auto', () => {
     expect(choose({}, { allowedModels: ['mid-b', 'premium'] }).models).toEqual(['mid-b', 'premium']);
     expect(choose({ messages: REMOTE }).models).toEqual(['premium']);
     expect(choose({ messages: LOCAL, routing: { quality: 'high' } }).models).not.toContain('mid-b');
-    expect(choose({ max_tokens: 200, routing: { quality: 'high' } }).models).not.toContain('mid-b');
     expect(choose({ top_k: 3 }).models).toEqual(['premium']);
+  });
+
+  it('are the same whatever the cap: each takes one above its maximum as that', () => {
+    for (const max_tokens of [100, 101, 20_000_000]) {
+      expect(choose({ max_tokens, routing: { quality: 'high' } }).models).toEqual(['mid-a', 'mid-b', 'cheap-a']);
+      expect(choose({ model: 'mid-b', max_completion_tokens: max_tokens }).models).toEqual(['mid-b']);
+    }
   });
 
   it('leave out the slow where speed is asked for; the unknown may be fast', () => {
@@ -128,7 +132,6 @@ describe('candidates under auto', () => {
   it.each<[string, object, Setting, string, string]>([
     ['all providers are excluded', { routing: { excludeProviders: ['alpha', 'beta'] } }, {}, 'invalid_request', 'routing.excludeProviders'],
     ['the key may use none', {}, { allowedModels: ['gone'] }, 'model_not_allowed', 'model'],
-    ['the cap is above every maximum', { max_tokens: 20_000 }, {}, 'invalid_request', 'max_tokens'],
     ['no model takes the images', { messages: REMOTE }, { listed: [cheapA, midA] }, 'invalid_request', URL_PARAM],
   ])('are refused where %s', (_what, fields, setting, code, param) => {
     expect(refusalOf(fields, setting)).toEqual({ code, param });
