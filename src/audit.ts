@@ -1,11 +1,10 @@
-import { ConfigError, loadConfig, withSecretKey } from './config.ts';
-import { createNotifications } from './db/notify.ts';
-import { openDatabase, type OpenDatabase } from './db/open-database.ts';
-import { createPool, type Pool } from './db/postgres.ts';
+import { withWallet } from './command-wallet.ts';
+import { ConfigError, loadConfig } from './config.ts';
+import { openDatabase } from './db/open-database.ts';
+import { createPool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import { auditLedger } from './ledger/audit.ts';
 import { compareBooks, type NodeAudit } from './lightning/audit-node.ts';
-import { openWallet } from './lightning/open-wallet.ts';
 import { createLog } from './log.ts';
 
 /**
@@ -18,7 +17,7 @@ const database = await openDatabase(config, createLog('warn'), { join: true });
 const pool = createPool({ connectionString: database.connectionString, max: 2 });
 try {
   const ledger = await auditLedger(pool, { oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * config.HOLD_LEASE_SECONDS });
-  const node = await askNode(pool, database);
+  const node = await askNode();
   const violations = [...ledger, ...(node?.violations ?? [])];
   for (const { invariant, rule, subject, expected, found } of violations) {
     console.error(`invariant ${invariant}, ${rule}: ${subject} should be ${expected}, is ${found}`);
@@ -34,24 +33,14 @@ try {
 }
 
 /** What the node's books and ours differ in; undefined where it cannot be asked. */
-async function askNode(ledger: Pool, { connectionString, dataDir }: OpenDatabase): Promise<NodeAudit | undefined> {
-  const notifications = createNotifications(connectionString);
+async function askNode(): Promise<NodeAudit | undefined> {
   try {
-    const settings = withSecretKey(config, dataDir);
-    const root = settings.secretKeys.at(-1);
-    if (!root) throw new ConfigError('SECRET_KEY is missing');
-    const wallet = await openWallet(settings, { pool: ledger, notifications, root, log: createLog('silent') });
-    try {
-      return await compareBooks(ledger, wallet, { full: !process.argv.includes('--recent') });
-    } finally {
-      await wallet.close();
-    }
+    const options = { full: !process.argv.includes('--recent') };
+    return await withWallet(config, { pool, database }, (wallet) => compareBooks(pool, wallet, options));
   } catch (error) {
     // What went wrong is told in a sentence; the log would mix with the verdict.
     if (!(error instanceof GatewayError || error instanceof ConfigError)) throw error;
     console.error(`The Lightning node: ${error.cause instanceof Error ? error.cause.message : error.message}`);
     return undefined;
-  } finally {
-    await notifications.close();
   }
 }

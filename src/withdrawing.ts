@@ -3,16 +3,17 @@ import type { ActingKey } from './accounts/acting-key.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import { feeLimit } from './ledger/withdrawal.ts';
+import { comparePaid } from './lightning/compare-paid.ts';
 import { NodeQueue } from './lightning/node-queue.ts';
 import { readPaymentRequest, refusedRequest } from './lightning/payment-request.ts';
 import { NotAskedError, type Payments, type Wallet } from './lightning/wallet.ts';
 import type { Withdrawal } from './lightning/withdrawal.ts';
-import { Withdrawals } from './lightning/withdrawals.ts';
+import { recordAsSent, Withdrawals } from './lightning/withdrawals.ts';
 import type { Logger } from './log.ts';
 
 export interface WithdrawingOptions {
   pool: Pool;
-  wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'payments' | 'status'>;
+  wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'payments' | 'books' | 'status'>;
   log: Logger;
   /** Whether the operator allows withdrawals. Those made before go on to their end all the same. */
   allowed: boolean;
@@ -105,19 +106,21 @@ export class Withdrawing {
   }
 
   /**
-   * Asks the node to pay a withdrawal that nobody has sent, and then what became of it. Rejects while the node is away, with the row as it
-   * was: once it counts as sent, it could be released only long after the node is back.
+   * Asks the node to pay a withdrawal that nobody has sent, and then what became of it. Rejects while the node is away or has paid what
+   * the ledger does not know, with the row as it was: once it counts as sent, it could be released only long after.
    */
   async #send(id: string): Promise<void> {
     const payments = this.#requirePayments();
-    const { ready, reason } = await this.#options.wallet.status();
+    const { ready, reason = 'the ledger lacks what the node has in its books' } = await this.#options.wallet.status();
+    if (ready) await this.#compareBooks();
     const startBy = performance.now() + START_MS;
     const claimed = ready ? await this.#withdrawals.claim(id, TRY_SECONDS) : undefined;
     if (!claimed) {
-      if (!ready && !(await this.#withdrawals.tooLate(id, TRY_SECONDS))) {
+      const withdrawal = await this.#withdrawals.find(id);
+      if (withdrawal?.state !== 'creating') return;
+      if (!(await this.#withdrawals.tooLate(id, TRY_SECONDS)))
         throw new GatewayError('lightning_unavailable', { cause: new Error(reason) });
-      }
-      await this.#failed(id, 'creating', 'not_sent');
+      await this.#giveUp(withdrawal);
       return;
     }
     const { bolt11, feeLimitMsat } = claimed;
@@ -137,6 +140,24 @@ export class Withdrawing {
     await this.#check(claimed);
   }
 
+  /**
+   * Finds what the node paid and the ledger does not know, as after the restore of a backup: what is paid out now may have been paid out
+   * before. Looked for before each claim, for a standby may have taken over a moment ago.
+   */
+  async #compareBooks(): Promise<void> {
+    const { pool, wallet } = this.#options;
+    if (wallet.books?.payments) await comparePaid(pool, wallet, wallet.books.payments, { full: false });
+  }
+
+  /** Ends a withdrawal that was never sent by this ledger's word, once its node says so too. Rejects where that cannot be had. */
+  async #giveUp(withdrawal: Withdrawal): Promise<void> {
+    const { pool, wallet } = this.#options;
+    const found = await wallet.payments?.lookupPayment(withdrawal.paymentHash);
+    if (!found) return this.#failed(withdrawal.id, 'creating', 'not_sent');
+    await recordAsSent(pool, withdrawal.id);
+    return this.#check(withdrawal);
+  }
+
   // ——— Post or release ———
 
   /** Deals with up to `limit` withdrawals whose time has come; gives how many there were. */
@@ -152,7 +173,7 @@ export class Withdrawing {
     try {
       if (state === 'sent') await this.#queue.run(() => this.#check(withdrawal));
       else if (allowed && wallet.payments) await this.#queue.run(() => this.#send(id));
-      else await this.#failed(id, 'creating', 'not_sent');
+      else await this.#giveUp(withdrawal);
     } catch (error) {
       log.warn({ err: error, withdrawalId: id }, 'a withdrawal stays held: its node could not be asked');
       await this.#withdrawals.postpone(id);

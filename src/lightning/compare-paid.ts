@@ -6,6 +6,7 @@ import type { BookedPayment, BookPage } from './node-books.ts';
 import { forgetOrphan, noteOrphan } from './orphans.ts';
 import type { Wallet } from './wallet.ts';
 import type { WithdrawalRow } from './withdrawal.ts';
+import { recordAsSent } from './withdrawals.ts';
 
 type KnownWithdrawal = Pick<WithdrawalRow, 'id' | 'payment_hash' | 'state' | 'amount_msat' | 'fee_msat' | 'fee_limit_msat'>;
 
@@ -85,17 +86,9 @@ async function compareKnown(
 }
 
 async function notePaid(pool: Pool, nodeId: string, payment: BookedPayment): Promise<void> {
-  const { paymentHash, amountMsat, feeMsat, bolt11: text, createdAt: happenedAt } = payment;
-  await noteOrphan(pool, nodeId, { direction: 'paid', paymentHash, amountMsat, feeMsat, bolt11: text, description: null, happenedAt });
-}
-
-/** A node that pays was asked, whatever the row says: it goes on by the node's word, and can be neither sent again nor released. */
-async function recordAsSent(pool: Pool, id: string): Promise<void> {
-  await pool.query(
-    `update withdrawals set state = 'sent', sent_at = clock_timestamp(), deadline_at = clock_timestamp(), next_check_at = clock_timestamp()
-     where id = $1 and state = 'creating'`,
-    [id],
-  );
+  const { paymentHash, amountMsat, feeMsat, status, bolt11: text, createdAt: happenedAt } = payment;
+  const made = { direction: 'paid', paymentHash, amountMsat, feeMsat, pending: status === 'pending', bolt11: text } as const;
+  await noteOrphan(pool, nodeId, { ...made, description: null, happenedAt });
 }
 
 async function knownWithdrawals(pool: Pool, nodeId: string, payments: readonly BookedPayment[]): Promise<Map<string, KnownWithdrawal>> {

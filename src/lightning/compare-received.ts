@@ -78,7 +78,8 @@ async function compareOne(
 export function receivedOrphan({ status, paymentHash, receivedMsat = msat(0n), ...state }: InvoiceState): Orphan | undefined {
   const { description, bolt11 = null, settledAt: happenedAt = null } = state;
   if (status !== 'settled' || receivedMsat === 0n || description === undefined || !isUnderOurName(description)) return undefined;
-  return { direction: 'received', paymentHash, amountMsat: receivedMsat, feeMsat: msat(0n), bolt11, description, happenedAt };
+  const received = { direction: 'received', paymentHash, amountMsat: receivedMsat, feeMsat: msat(0n), pending: false } as const;
+  return { ...received, bolt11, description, happenedAt };
 }
 
 async function knownInvoices(pool: Pool, nodeId: string, states: readonly InvoiceState[]): Promise<Map<string, KnownInvoice>> {

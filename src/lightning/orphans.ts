@@ -8,6 +8,8 @@ export interface Orphan {
   readonly amountMsat: Msat;
   /** What routing cost, where it was paid. */
   readonly feeMsat: Msat;
+  /** Whether the node still tries to pay. */
+  readonly pending: boolean;
   readonly bolt11: string | null;
   readonly description: string | null;
   readonly happenedAt: Date | null;
@@ -21,27 +23,31 @@ interface OrphanRow {
   payment_hash: Buffer;
   amount_msat: bigint;
   fee_msat: bigint;
+  pending: boolean;
   bolt11: string | null;
   description: string | null;
   happened_at: Date | null;
 }
 
-const COLUMNS = `direction, payment_hash, amount_msat, fee_msat, bolt11, description, happened_at`;
+const COLUMNS = `direction, payment_hash, amount_msat, fee_msat, pending, bolt11, description, happened_at`;
 
 /** An SQL condition: the books of the node that `nodeId` names have nothing that the ledger does not know. */
 export const noOrphans = (nodeId: string): string =>
   `not exists (select from orphans where orphans.node_id = ${nodeId} and resolved_at is null)`;
 
-/** Notes an orphan of a node. Gives whether it was not known before. */
+/** Notes an orphan of a node, as it is now. Gives whether it was not known before. */
 export async function noteOrphan(pool: Pool, nodeId: string, orphan: Orphan): Promise<boolean> {
-  const { direction, paymentHash, amountMsat, feeMsat, bolt11, description, happenedAt } = orphan;
-  const { rowCount } = await pool.query(
-    `insert into orphans (node_id, direction, payment_hash, amount_msat, fee_msat, bolt11, description, happened_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing`,
+  const { direction, paymentHash, amountMsat, feeMsat, pending, bolt11, description, happenedAt } = orphan;
+  const { rows } = await pool.query<{ is_new: boolean }>(
+    `insert into orphans as o (node_id, direction, payment_hash, amount_msat, fee_msat, bolt11, description, happened_at, pending)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+     on conflict (node_id, direction, payment_hash) do update set fee_msat = excluded.fee_msat, pending = excluded.pending
+       where o.resolved_at is null and (o.fee_msat, o.pending) is distinct from (excluded.fee_msat, excluded.pending)
+     returning xmax = 0 as is_new`,
     // PostgreSQL's text has no NUL, and a node takes any description.
-    [nodeId, direction, paymentHash, amountMsat, feeMsat, bolt11, description?.replaceAll('\0', '') ?? null, happenedAt],
+    [nodeId, direction, paymentHash, amountMsat, feeMsat, bolt11, description?.replaceAll('\0', '') ?? null, happenedAt, pending],
   );
-  return rowCount === 1;
+  return rows[0]?.is_new ?? false;
 }
 
 /** Forgets a payment that came to nothing in the end. */
@@ -88,6 +94,7 @@ function orphanFromRow(row: OrphanRow): Orphan {
     paymentHash: row.payment_hash,
     amountMsat: msat(row.amount_msat),
     feeMsat: msat(row.fee_msat),
+    pending: row.pending,
     bolt11: row.bolt11,
     description: row.description,
     happenedAt: row.happened_at,

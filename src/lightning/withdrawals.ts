@@ -7,11 +7,14 @@ import { msat, type Msat } from '../ledger/amount.ts';
 import { lockAccount } from '../ledger/deposit.ts';
 import { holdWithdrawal, postWithdrawal, releaseWithdrawal } from '../ledger/withdrawal.ts';
 import { secondsBehind } from './node-clock.ts';
+import { noOrphans } from './orphans.ts';
 import { refusedRequest, type PaymentRequest } from './payment-request.ts';
 import type { Wallet } from './wallet.ts';
 import { withdrawalFromRow, WITHDRAWAL_COLUMNS, type Withdrawal, type WithdrawalRow } from './withdrawal.ts';
 
 const MOST_PENDING = 5;
+/** When to ask again while an operator has something to do. */
+const RECONCILED_SECONDS = 300;
 /** What an invoice must still live: less, and it may expire while a route is looked for. */
 const LEAST_LIFE_SECONDS = 60;
 /** The longest life: what was lost on its way to the node stays held as long. A day, and an hour for clocks that differ. */
@@ -58,7 +61,7 @@ export class Withdrawals {
       const same = await one(client, `account_id = $1 and idempotency_key = $2`, [accountId, idempotencyKey]);
       if (same && !same.idempotency_sha256.equals(bodySha256)) throw new GatewayError('idempotency_conflict', { param: 'idempotency-key' });
       if (same) return { withdrawal: withdrawalFromRow(same), replayed: true };
-      await refuse(client, wanted);
+      await refuse(client, wanted, this.#wallet.nodeId);
       const row = await this.#insert(client, wanted);
       const heldMsat = msat(wanted.request.amountMsat + wanted.feeLimitMsat);
       if (!(await holdWithdrawal(client, accountId, heldMsat))) {
@@ -95,13 +98,14 @@ export class Withdrawals {
 
   /**
    * Moves a row from `creating` to `sent`, so that the caller alone may ask the node, which has `trySeconds` from now. Undefined where
-   * another caller did or the invoice has not as long to live: then it is left as it is.
+   * another caller did, the invoice has not as long to live, or the node's books have what the ledger lacks: then it is left as it is.
    */
   async claim(id: string, trySeconds: number): Promise<Withdrawal | undefined> {
     const { rows } = await this.#pool.query<WithdrawalRow>(
       `update withdrawals set state = 'sent', sent_at = clock_timestamp(), deadline_at = clock_timestamp() + make_interval(secs => $2),
          next_check_at = clock_timestamp() + interval '5 seconds'
        where id = $1 and state = 'creating' and node_id = $3 and expires_at > clock_timestamp() + make_interval(secs => $2)
+         and ${noOrphans('$3')}
        returning ${WITHDRAWAL_COLUMNS}`,
       [id, trySeconds, this.#wallet.nodeId],
     );
@@ -218,6 +222,15 @@ export class Withdrawals {
   }
 }
 
+/** A node that pays a withdrawal was asked to, whatever its row says: it goes on by the node's word, neither sent again nor released. */
+export async function recordAsSent(pool: Pool, id: string): Promise<void> {
+  await pool.query(
+    `update withdrawals set state = 'sent', sent_at = clock_timestamp(), deadline_at = clock_timestamp(), next_check_at = clock_timestamp()
+     where id = $1 and state = 'creating'`,
+    [id],
+  );
+}
+
 const isSent = ({ state }: Withdrawal): boolean => state === 'sent';
 
 function heldFor({ amountMsat, feeLimitMsat }: Withdrawal): Msat {
@@ -225,17 +238,22 @@ function heldFor({ amountMsat, feeLimitMsat }: Withdrawal): Msat {
 }
 
 /** What is refused under the account's lock: one withdrawal too many, an invoice that is not to be paid. */
-async function refuse(client: PoolClient, { owner, request }: NewWithdrawal): Promise<void> {
-  const { rows } = await client.query<{ pending: bigint; ours: boolean; lasts: boolean; too_long: boolean }>(
+async function refuse(client: PoolClient, { owner, request }: NewWithdrawal, nodeId: string): Promise<void> {
+  const { rows } = await client.query<{ pending: bigint; ours: boolean; lasts: boolean; too_long: boolean; agreed: boolean }>(
     `select
        (select count(*) from withdrawals where account_id = $1 and state in ('creating', 'sent')) as pending,
        exists (select from invoices where payment_hash = $2) as ours,
        $3::timestamptz >= clock_timestamp() + make_interval(secs => $4) as lasts,
-       $3::timestamptz > clock_timestamp() + make_interval(secs => $5) as too_long`,
-    [owner.accountId, request.paymentHash, request.expiresAt, LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS],
+       $3::timestamptz > clock_timestamp() + make_interval(secs => $5) as too_long,
+       ${noOrphans('$6')} as agreed`,
+    [owner.accountId, request.paymentHash, request.expiresAt, LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS, nodeId],
   );
   const [found] = rows;
   if (!found) throw new Error('no verdict on a withdrawal');
+  if (!found.agreed) {
+    const message = "Withdrawals wait until the operator has reconciled the ledger with the node's books. Nothing was held.";
+    throw new GatewayError('lightning_unavailable', { message, retryAfter: RECONCILED_SECONDS });
+  }
   if (found.ours) throw refusedRequest("The invoice is this gateway's own.");
   if (!found.lasts) throw refusedRequest('The invoice has expired or is about to. Ask for another one.');
   if (found.too_long) throw refusedRequest('The invoice can be paid for more than a day. Ask for one that expires within 24 hours.');

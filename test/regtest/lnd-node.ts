@@ -9,9 +9,13 @@ import { freePorts, type Processes, type Program } from './processes.ts';
 const run = promisify(execFile);
 
 /** The calls that the gateway makes, as the operator's manual tells to bake a macaroon for them. */
-const LEAST_POWER = ['AddInvoice', 'LookupInvoice', 'SubscribeInvoices', 'GetInfo'].map((call) => `uri:/lnrpc.Lightning/${call}`);
+const LEAST_POWER = ['AddInvoice', 'LookupInvoice', 'SubscribeInvoices', 'GetInfo', 'ListInvoices'].map(
+  (call) => `uri:/lnrpc.Lightning/${call}`,
+);
 /** The same for withdrawals, on top. */
-const PAYING_POWER = ['SendPaymentV2', 'TrackPaymentV2'].map((call) => `uri:/routerrpc.Router/${call}`);
+const PAYING_POWER = ['routerrpc.Router/SendPaymentV2', 'routerrpc.Router/TrackPaymentV2', 'lnrpc.Lightning/ListPayments'].map(
+  (call) => `uri:/${call}`,
+);
 
 export interface LndNodeOptions {
   processes: Processes;
