@@ -18,6 +18,7 @@ import { modelRoutes } from './http/models.ts';
 import { reportHandlers } from './http/reports.ts';
 import { requestId } from './http/request-id.ts';
 import { statusHandlers } from './http/status.ts';
+import type { Turns } from './http/turns.ts';
 import { walletHandlers } from './http/wallet.ts';
 import { walletReportHandlers } from './http/wallet-reports.ts';
 import { withdrawHandlers } from './http/withdraw.ts';
@@ -34,6 +35,11 @@ export interface AppDeps {
   config: Config;
   log: Logger;
   pool: Pool;
+  /** Connections for what takes a while, so that nothing else waits behind it, and the accounts' turns at them. */
+  reportPool: Pool;
+  turns: Turns;
+  /** A connection that tells how the database is, whatever waits for the others. */
+  probePool: Pool;
   authenticate: Authenticate;
   apiKeys: ApiKeys;
   gateway: Pick<Gateway, 'chat'>;
@@ -55,10 +61,10 @@ export function createApp(deps: AppDeps): Express {
       gateway.chat(req, res, path);
   const key = requireKey(authenticate);
   const keys = keyHandlers(deps);
-  const reports = reportHandlers(deps);
-  const walletReports = walletReportHandlers({ ...deps, thousandTokensMsat: () => thousandTokens(deps) });
+  const reports = reportHandlers({ ...deps, pool: deps.reportPool });
+  const walletReports = walletReportHandlers({ ...deps, pool: deps.reportPool, thousandTokensMsat: () => thousandTokens(deps) });
   const models = modelRoutes({ models: deps.models, markupBasisPoints: config.markupBasisPoints });
-  const status = statusHandlers(deps);
+  const status = statusHandlers({ ...deps, pool: deps.probePool });
   const wallet = walletHandlers(deps);
   const withdrawals = withdrawHandlers(deps);
   const simulated = deps.wallet instanceof SimulatedWallet ? deps.wallet : null;
@@ -89,11 +95,11 @@ export function createApp(deps: AppDeps): Express {
   app.get('/api/wallet/status', key, wallet.status);
   app.post('/api/wallet/withdraw', key, withdrawals.withdraw);
   app.get('/api/wallet/withdraw', key, withdrawals.status);
-  app.get('/api/wallet/balance', key, walletReports.balance);
-  app.get('/api/wallet/transactions', key, walletReports.transactions);
-  app.get('/api/report', key, reports.report);
-  app.get('/api/income', key, reports.income);
-  app.get('/api/requests', key, reports.requests);
+  app.get('/api/wallet/balance', key, deps.turns.limit(walletReports.balance));
+  app.get('/api/wallet/transactions', key, deps.turns.limit(walletReports.transactions));
+  app.get('/api/report', key, deps.turns.limit(reports.report));
+  app.get('/api/income', key, deps.turns.limit(reports.income));
+  app.get('/api/requests', key, deps.turns.limit(reports.requests));
 
   app.get('/invoice/:id', invoice.page);
   app.get('/invoice/:id/qr.svg', invoice.svg);

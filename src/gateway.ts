@@ -36,12 +36,16 @@ import { chooseCandidates, type Choice } from './routing/candidates.ts';
 import type { Deployment } from './routing/deployment.ts';
 import type { ProviderHealth } from './routing/health.ts';
 import type { Models } from './routing/models.ts';
+import type { Turns } from './http/turns.ts';
 import { Roster } from './roster.ts';
 import { deriveKey } from './secrets.ts';
 
 export interface GatewayDeps {
   config: Config;
   pool: Pool;
+  /** For stored answers, which are large, and the accounts' turns at it. */
+  reportPool: Pool;
+  turns: Turns;
   log: Logger;
   payers: Payers;
   authenticate: Authenticate;
@@ -165,9 +169,10 @@ export class Gateway {
 
   /** A repeat is a request like any other to the rate limits, which are asked before the answer is read. */
   async #repeat(res: Response, head: Head, key: ApiKey, earlier: EarlierAnswer): Promise<void> {
-    this.#deps.rateLimit.check(key, 0);
-    await requireLive(this.#deps.pool, key);
-    const answer = await earlier.take();
+    const { pool, reportPool, rateLimit, turns } = this.#deps;
+    rateLimit.check(key, 0);
+    await requireLive(pool, key);
+    const answer = await turns.take(key.accountId, () => earlier.take(reportPool));
     if (!answer) throw new RepeatedError();
     replay(res, head, answer);
   }

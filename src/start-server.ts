@@ -18,6 +18,7 @@ import { createAuthenticate } from './http/authenticate.ts';
 import { createHttpServer, stopListening } from './http/http-server.ts';
 import { Payers } from './http/payers.ts';
 import { PaymentOffers } from './http/payment-offers.ts';
+import { Turns } from './http/turns.ts';
 import { auditJob } from './jobs/audit-ledger.ts';
 import { nodeAuditJob } from './jobs/audit-node.ts';
 import { every } from './jobs/every.ts';
@@ -68,6 +69,7 @@ export interface RunningServer {
 
 const FREE_STREAMS_AT_ONCE = 4;
 const LEDGER_CONNECTIONS = 6;
+const REPORT_CONNECTIONS = 4;
 /** Connections that wait for the loop to accept them, up to the system's own limit: a burst of agents is not made to try again. */
 const BACKLOG = 4096;
 const SWEEP_MS = 5_000;
@@ -91,7 +93,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const { config, log } = options;
   const money = await openMoney(options, base);
   await refuseOtherNetwork(base.pool, money.wallet);
-  const { pool, notifications } = base;
+  const { pool, reportPool, probePool, notifications } = base;
   const { models, holds, deliveries, instance, leases, recorder, funding, withdrawing, wallet } = money;
 
   const secrets = createKeySecrets(config.secretKeys);
@@ -101,8 +103,9 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const authenticate = createAuthenticate(payers, offers);
   const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
   const forgetKey = (keyId: string) => authenticator.forget(keyId);
-  const gateway = new Gateway({ config, pool, log, payers, authenticate, offers, forgetKey, ...money });
-  const app = createApp({ config, log, pool, authenticate, apiKeys, gateway, ...money });
+  const turns = new Turns();
+  const gateway = new Gateway({ config, pool, reportPool, turns, log, payers, authenticate, offers, forgetKey, ...money });
+  const app = createApp({ config, log, pool, reportPool, turns, probePool, authenticate, apiKeys, gateway, ...money });
   const server = createHttpServer(app);
   await instance.beat();
   await listen(server, config);
@@ -153,6 +156,12 @@ interface Base {
   pool: Pool;
   /** The ledger's own connections, so that no report can keep money waiting. */
   ledgerPool: Pool;
+  /** One connection for what must never wait behind anything: the renewal of leases, and the beats. */
+  leasePool: Pool;
+  /** For what may take seconds: reports, statements, stored answers. */
+  reportPool: Pool;
+  /** Tells how the database is, whatever waits for the others. */
+  probePool: Pool;
   notifications: Notifications;
 }
 
@@ -161,17 +170,20 @@ function openBase({ connectionString, log }: ServerOptions): Base {
   return {
     pool: createPool({ connectionString, onError }),
     ledgerPool: createPool({ connectionString, min: 1, max: LEDGER_CONNECTIONS, pipeline: true, onError }),
+    leasePool: createPool({ connectionString, min: 1, max: 1, onError }),
+    reportPool: createPool({ connectionString, max: REPORT_CONNECTIONS, onError }),
+    probePool: createPool({ connectionString, max: 1, onError }),
     notifications: createNotifications(connectionString, log),
   };
 }
 
-async function closeBase({ pool, ledgerPool, notifications }: Base): Promise<void> {
+async function closeBase({ notifications, ...pools }: Base): Promise<void> {
   await notifications.close();
-  await Promise.all([pool.end(), ledgerPool.end()]);
+  await Promise.all(Object.values(pools).map((pool) => pool.end()));
 }
 
 /** All that prices, holds, charges and credits. */
-async function openMoney({ config, log, providers = [] }: ServerOptions, { pool, ledgerPool, notifications }: Base) {
+async function openMoney({ config, log, providers = [] }: ServerOptions, { pool, ledgerPool, leasePool, notifications }: Base) {
   // The oldest one: a secret that is added must not make another node of the simulated one.
   const root = config.secretKeys.at(-1);
   if (!root) throw new ConfigError('SECRET_KEY is missing');
@@ -187,7 +199,7 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
     exchangeRate: await openExchangeRate(config, { pool, log }),
     health: createProviderHealth(),
     rateLimit: new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM }),
-    leases: new Leases(pool, log, config.HOLD_LEASE_SECONDS),
+    leases: new Leases(leasePool, log, config.HOLD_LEASE_SECONDS),
     recorder: new Recorder(pool, log),
     holds: new Holds(ledgerPool, {
       freeRequests: config.FREE_TIER_REQUESTS,
@@ -197,7 +209,7 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
       instanceId,
     }),
     deliveries,
-    instance: new Instance(pool, log, instanceId, deliveries),
+    instance: new Instance(leasePool, log, instanceId, deliveries),
     funding: new Funding({
       pool,
       wallet,

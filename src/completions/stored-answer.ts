@@ -67,8 +67,9 @@ export interface EarlierAnswer {
   /**
    * Reads the answer, which counts as delivered then. Null where it was given back meanwhile: the key is free again.
    * Throws `idempotency_interrupted` where it cannot be read any more.
+   * @param pool of connections that may be busy with a large answer.
    */
-  take(): Promise<Replay | null>;
+  take(pool: Pool): Promise<Replay | null>;
 }
 
 /** The request's Idempotency-Key, or null without one. Throws `invalid_request` unless it is 1 to 255 printable characters. */
@@ -103,8 +104,8 @@ export async function lookUpAnswer(
   if (row.state === 'running') throw new GatewayError('idempotency_in_progress', { param: HEADER, retryAfter: 1 });
   if (row.state === 'interrupted') throw interrupted(row);
   return {
-    async take() {
-      const { rows: taken } = await pool.query<{ answer: Buffer }>({ name: 'take_answer', text: TAKE, values: [row.request_id] });
+    async take(answers) {
+      const { rows: taken } = await answers.query<{ answer: Buffer }>({ name: 'take_answer', text: TAKE, values: [row.request_id] });
       if (!taken[0]) return null;
       const answer = open(taken[0].answer, roots, row.answer_salt, context);
       if (!answer) throw interrupted(row);

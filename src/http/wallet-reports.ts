@@ -27,11 +27,10 @@ export function walletReportHandlers({
   return {
     async balance(req, res) {
       const { accountId, key } = await reportScope(req, res, apiKeys);
-      const [account, budget, meanChargeMsat] = await Promise.all([
-        readAccount(pool, accountId, config.FREE_TIER_REQUESTS),
-        readBudgetDay(pool, key.id),
-        readMeanCharge(pool, accountId),
-      ]);
+      // One after the other: a report takes one connection.
+      const account = await readAccount(pool, accountId, config.FREE_TIER_REQUESTS);
+      const budget = await readBudgetDay(pool, key.id);
+      const meanChargeMsat = await readMeanCharge(pool, accountId);
       const availableMsat = msat(account.postedMsat - account.heldMsat);
       res.json({
         balance: satsFromMsat(availableMsat),

@@ -29,7 +29,7 @@ const lookUp = (accountId: string, idempotency = keyOf('k'), roots = [TEST_ROOT]
   lookUpAnswer(database.pool, roots, accountId, idempotency);
 
 /** The answer that a repeat gets. */
-const take = async (...of: Parameters<typeof lookUp>) => ((await lookUp(...of)) as EarlierAnswer).take();
+const take = async (...of: Parameters<typeof lookUp>) => ((await lookUp(...of)) as EarlierAnswer).take(database.pool);
 
 /** Stores an answer under a key as the ledger does: `running` first, then `done`. */
 async function store(

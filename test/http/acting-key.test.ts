@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { randomUUID } from 'node:crypto';
 import { createApp, type AppDeps } from '../../src/app.ts';
 import { routesOf } from '../../src/http/method-not-allowed.ts';
+import { Turns } from '../../src/http/turns.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import { whileLocked } from '../support/account-lock.ts';
 import { challengeOf, preimageOf, settleSilently } from '../support/challenge.ts';
@@ -105,7 +106,7 @@ const cases = keyed.flatMap(([route, write]) =>
 
 describe('the routes that may write', () => {
   it('are all in this table', () => {
-    const deps = { config: testConfig(), wallet: Object.create(SimulatedWallet.prototype) as unknown } as AppDeps;
+    const deps = { config: testConfig(), turns: new Turns(), wallet: Object.create(SimulatedWallet.prototype) as unknown } as AppDeps;
     const mutating = [...routesOf(createApp(deps))].flatMap(([path, methods]) =>
       [...methods].filter((method) => !['GET', 'HEAD'].includes(method)).map((method) => `${method} ${path}`),
     );

@@ -94,7 +94,7 @@ describe('a refund', () => {
     const request = await post(payer, idempotency);
     const found = (await lookUp(payer, idempotency)) as EarlierAnswer;
     expect(await refundOn(0, request)).toBe(true);
-    expect(await found.take()).toBeNull();
+    expect(await found.take(database.pool)).toBeNull();
     expect(await lookUp(payer, idempotency)).toHaveProperty('seal');
   });
 
@@ -105,7 +105,12 @@ describe('a refund', () => {
       const idempotency = await keyFor(payer);
       const request = await post(payer, idempotency);
       const repeats = (await Promise.all([lookUp(payer, idempotency), lookUp(payer, idempotency)])) as [EarlierAnswer, EarlierAnswer];
-      const work = [() => refundOn(0, request), () => repeats[0].take(), () => refundOn(1, request), () => repeats[1].take()];
+      const work = [
+        () => refundOn(0, request),
+        () => repeats[0].take(database.pool),
+        () => refundOn(1, request),
+        () => repeats[1].take(database.pool),
+      ];
       const turned = round % 2 === 0 ? work : work.toReversed();
       const results = await Promise.all(turned.map(async (one) => one()));
       const answers = results.filter((result) => result !== null && typeof result === 'object');

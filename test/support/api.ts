@@ -12,6 +12,7 @@ import { createAuthenticate } from '../../src/http/authenticate.ts';
 import { createHttpServer } from '../../src/http/http-server.ts';
 import { Payers } from '../../src/http/payers.ts';
 import { PaymentOffers } from '../../src/http/payment-offers.ts';
+import { Turns } from '../../src/http/turns.ts';
 import { createLog } from '../../src/log.ts';
 import { openExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { createProviderHealth } from '../../src/routing/health.ts';
@@ -82,6 +83,9 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     config,
     log,
     pool: database.pool,
+    reportPool: deps.pool ?? database.pool,
+    probePool: deps.pool ?? database.pool,
+    turns: new Turns(),
     authenticate: createAuthenticate(payers, offers),
     apiKeys: new ApiKeys({ pool: database.pool, secrets, authenticator, log }),
     gateway: { chat: () => Promise.reject(new Error('no gateway in this test')) },
