@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import path from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { exchangeRateFromBtcUsd, picoUsdFromUsd } from './ledger/amount.ts';
+import { exchangeRateFromBtcUsd, LARGEST_COST, picoUsdFromUsd } from './ledger/amount.ts';
 
 /** A configuration that cannot be used; the message names the variable and never carries its value. */
 export class ConfigError extends Error {
@@ -23,7 +23,8 @@ const decimal = (lowest: number, highest: number) =>
 const usd = z
   .string()
   .regex(/^\d{1,9}(\.\d{1,12})?$/, 'must be an amount in USD')
-  .transform(picoUsdFromUsd);
+  .transform(picoUsdFromUsd)
+  .refine((amount) => amount <= LARGEST_COST, 'must be 1000000 or less');
 const flag = z.enum(['true', 'false', '1', '0', '']).transform((value) => value === 'true' || value === '1');
 const list = z.string().transform((value) =>
   value
@@ -40,13 +41,13 @@ const addressRange = list.refine(
   'must be a list of addresses, CIDR ranges, or loopback, linklocal, uniquelocal',
 );
 
-/** Prices in USD per million tokens. */
-const prices = z.strictObject({
-  input: z.number().min(0),
-  output: z.number().min(0),
-  cacheRead: z.number().min(0).optional(),
-  cacheWrite: z.number().min(0).optional(),
-});
+/** Far above any model's context, output or image. */
+const MOST_TOKENS = 1_000_000_000;
+const tokens = z.int().min(1).max(MOST_TOKENS);
+
+/** USD per million tokens: a dollar a token at most. */
+const price = z.number().min(0).max(1_000_000);
+const prices = z.strictObject({ input: price, output: price, cacheRead: price.optional(), cacheWrite: price.optional() });
 
 /** The operator's YAML file, `GATEWAY_CONFIG`. */
 const gatewayFile = z.strictObject({
@@ -60,10 +61,10 @@ const gatewayFile = z.strictObject({
         model: text.optional(),
         prices,
         tier: z.enum(['cheap', 'mid', 'premium']).default('cheap'),
-        contextWindow: z.int().min(1).default(8192),
-        maxOutputTokens: z.int().min(1).default(4096),
+        contextWindow: tokens.default(8192),
+        maxOutputTokens: tokens.default(4096),
         capField: z.enum(['max_tokens', 'max_completion_tokens']).default('max_tokens'),
-        imageTokens: z.int().min(1).optional(),
+        imageTokens: tokens.optional(),
         remoteImages: z.boolean().default(false),
         allowParameters: z.array(text).default([]),
       }),
@@ -98,8 +99,8 @@ const environment = z.object({
   KEYLESS_INVOICES_PER_IP_PER_HOUR: integer(0).default(60),
   TRUSTED_PROXIES: addressRange.default([]),
   CORS_ORIGINS: list.default(['*']),
-  BODY_LIMIT_MB: decimal(0.001, 1024).default(10),
-  DEFAULT_MAX_TOKENS: integer(1).default(4096),
+  BODY_LIMIT_MB: decimal(0.001, 256).default(10),
+  DEFAULT_MAX_TOKENS: integer(1, MOST_TOKENS).default(4096),
   UPSTREAM_TIMEOUT_SECONDS: decimal(0.1, 86_400).default(120),
   STREAM_MAX_SECONDS: decimal(1, 86_400).default(3600),
   SHUTDOWN_GRACE_SECONDS: decimal(0, 3600).default(30),
@@ -151,6 +152,7 @@ const MIN_SECRET_BYTES = 32;
  * Throws ConfigError that names the variable (never its value) when something is missing or malformed.
  */
 export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  refuseUnknown(env);
   const given = Object.fromEntries(Object.entries(env).filter(([name, value]) => name in environment.shape && value !== ''));
   for (const name of SECRETS) {
     const file = env[`${name}_FILE`];
@@ -163,7 +165,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const { GATEWAY_CONFIG, SECRET_KEY, ...rest } = parsed.data;
   const file = GATEWAY_CONFIG ? readGatewayFile(GATEWAY_CONFIG) : gatewayFile.parse({});
   const LIGHTNING_BACKEND = lightningBackend(rest);
-  refuseUnsafeSimulation({ ...rest, LIGHTNING_BACKEND });
+  refuseUnsafeSimulation({ ...rest, ...file, LIGHTNING_BACKEND });
   return {
     ...rest,
     LIGHTNING_BACKEND,
@@ -242,18 +244,32 @@ function readBinary(name: string, file: string): string {
   return bytes.safeParse(content).success ? content : Buffer.from(content, 'latin1').toString('hex');
 }
 
-function refuseUnsafeSimulation(config: {
-  LIGHTNING_BACKEND: string;
-  ALLOW_SIMULATED: boolean;
-  NODE_ENV?: string | undefined;
-  HOST: string;
-}): void {
+/** The names whose misspelling would make play money of real money. */
+const OURS = /^(LND|NWC|PURA)_/;
+/** What Kubernetes sets for a service that is called like one of ours. */
+const SERVICE_LINK = /_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?$/;
+
+/** Refuses variables that look like ours and are none: the default for what was meant is not what was meant. */
+function refuseUnknown(env: NodeJS.ProcessEnv): void {
+  const known = (name: string) => name in environment.shape || SECRETS.some((secret) => name === `${secret}_FILE`);
+  const linked = (name: string, value = '') => SERVICE_LINK.test(name) || (name.endsWith('_PORT') && /^(tcp|udp):/.test(value));
+  const unknown = Object.keys(env).filter((name) => OURS.test(name) && !known(name) && !linked(name, env[name]));
+  if (unknown.length > 0) throw new ConfigError(`${unknown.join(', ')}: there is no such variable; README.md lists them all`);
+}
+
+type SimulationConfig = Pick<Config, 'LIGHTNING_BACKEND' | 'ALLOW_SIMULATED' | 'NODE_ENV' | 'HOST' | 'OPENAI_API_KEY' | 'deployments'>;
+
+/** Refuses to give away for play money what costs the operator real money, or what others could reach. */
+function refuseUnsafeSimulation(config: SimulationConfig): void {
   if (config.LIGHTNING_BACKEND !== 'simulated' || config.ALLOW_SIMULATED) return;
-  const advice = 'set ALLOW_SIMULATED=true if play money is really what you want';
+  const advice = 'configure a wallet, or set ALLOW_SIMULATED=true if play money is really what you want';
   if (config.NODE_ENV === 'production')
     throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet does not run with NODE_ENV=production; ${advice}`);
   if (!/^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(config.HOST))
     throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet listens on loopback only, not on HOST; ${advice}`);
+  const paid = config.deployments.find(({ apiKey, apiKeyFile }) => apiKey !== undefined || apiKeyFile !== undefined);
+  const costly = config.OPENAI_API_KEY === undefined ? paid && `deployments.${paid.id}` : 'OPENAI_API_KEY';
+  if (costly) throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet's play money would buy what ${costly} pays for; ${advice}`);
 }
 
 function readGatewayFile(file: string): z.infer<typeof gatewayFile> {

@@ -6,6 +6,7 @@ import { transaction, type Pool, type PoolClient } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Msat, PicoUsd } from './ledger/amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
+import { OtherNetwork } from './ledger/network.ts';
 import { invoiceFromRow, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './lightning/invoice.ts';
 import { InvoiceCreation } from './lightning/invoice-creation.ts';
 import { InvoiceLookups } from './lightning/invoice-lookups.ts';
@@ -58,10 +59,12 @@ export class Funding {
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #stopListening: () => void;
   readonly #lookups: InvoiceLookups;
+  readonly #otherNetwork: OtherNetwork;
 
   constructor(options: FundingOptions) {
     const { pool, wallet, roots, invoiceExpirySeconds, notifications } = options;
     this.#options = options;
+    this.#otherNetwork = new OtherNetwork(options.log);
     this.#invoices = new Invoices({ pool, wallet, roots, expirySeconds: invoiceExpirySeconds });
     this.#creation = new InvoiceCreation(this.#invoices, wallet, invoiceExpirySeconds);
     this.#schedule = new InvoiceSchedule(pool, wallet.nodeId);
@@ -81,7 +84,7 @@ export class Funding {
    * a key that may not act any more.
    */
   async fund(key: ActingKey, topUp: TopUp): Promise<{ invoice: Invoice; replayed: boolean }> {
-    const { row, replayed } = await this.#invoices.reserve(key, topUp);
+    const { row, replayed } = await this.#otherNetwork.refuse(() => this.#invoices.reserve(key, topUp));
     return { invoice: await this.#creation.complete(row), replayed };
   }
 
@@ -90,7 +93,8 @@ export class Funding {
    * client named. Throws GatewayError as `fund` does, and `invalid_request` where the shortfall is more than one invoice can be for.
    */
   async offer(key: ActingKey, needed: Needed): Promise<Invoice> {
-    return this.#creation.complete(await this.#invoices.reserveOffer(key, this.#amounts(needed)));
+    const amounts = this.#amounts(needed);
+    return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveOffer(key, amounts)));
   }
 
   /**
@@ -103,7 +107,7 @@ export class Funding {
     const open = earlier && (await this.#invoices.findKeyless(earlier.id, amounts));
     if (open) return invoiceFromRow(open);
     await onNew();
-    return this.#creation.complete(await this.#invoices.reserveKeyless(amounts.amountSat));
+    return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveKeyless(amounts.amountSat)));
   }
 
   #amounts({ shortfallMsat, topupSats }: Needed): { amountSat: number; mostSat: number } {
@@ -230,7 +234,8 @@ export class Funding {
   /**
    * Credits what the node received for an invoice of ours, once, from any state but paid: the deposit, the balance and the invoice change
    * in one transaction, under the account's lock. Any number of callers in any number of processes may report the same payment.
-   * Does nothing for a state that is not settled or a hash that is not ours.
+   * Does nothing for a state that is not settled or a hash that is not ours. Throws GatewayError `lightning_unavailable` where the balances
+   * are of another network.
    */
   async credit(state: InvoiceState): Promise<void> {
     const { receivedMsat, paymentHash, settledAt = null } = state;
@@ -241,17 +246,17 @@ export class Funding {
     // Paid although its creation's answer was lost: the invoice's text is fetched first, for a paid row has one.
     if (known.bolt11 === null) await this.#creation.complete(known);
 
-    const credited = await transaction(this.#options.pool, async (client) => {
+    const deposit = async (client: PoolClient): Promise<boolean> => {
       // The account comes before its invoices in the lock order; a keyless invoice has none that anybody could have locked.
       if (known.account_id !== null) await lockAccount(client, known.account_id);
       const row = await this.#invoices.lock(client, known.id);
       if (!row || row.state === 'paid') return false;
       const accountId = row.account_id ?? (await this.#makePayer(client, row));
-      const deposit = { accountId, invoiceId: row.id, paymentHash, receivedMsat };
-      const { transferId } = await postDeposit(client, deposit);
+      const { transferId } = await postDeposit(client, { accountId, invoiceId: row.id, paymentHash, receivedMsat });
       await this.#invoices.markPaid(client, row.id, { receivedMsat, transferId, settledAt });
       return true;
-    });
+    };
+    const credited = await this.#otherNetwork.refuse(() => transaction(this.#options.pool, deposit));
     if (!credited) return;
     this.#options.log.info({ invoiceId: known.id, receivedMsat: String(receivedMsat) }, 'credited a payment');
     // Pages that miss this look again by themselves.

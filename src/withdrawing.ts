@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { ActingKey } from './accounts/acting-key.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
+import { OtherNetwork } from './ledger/network.ts';
 import { feeLimit } from './ledger/withdrawal.ts';
 import { comparePaid } from './lightning/compare-paid.ts';
 import { NodeQueue } from './lightning/node-queue.ts';
@@ -47,11 +48,13 @@ const ANSWER_MS = 3_000;
 export class Withdrawing {
   readonly #options: WithdrawingOptions;
   readonly #withdrawals: Withdrawals;
+  readonly #otherNetwork: OtherNetwork;
   readonly #queue = new NodeQueue({ atOnce: 4, mostWaiting: 64 });
   readonly #underWay = new Set<Promise<void>>();
 
   constructor(options: WithdrawingOptions) {
     this.#options = options;
+    this.#otherNetwork = new OtherNetwork(options.log);
     this.#withdrawals = new Withdrawals(options.pool, options.wallet);
     if (options.allowed && !options.wallet.payments)
       options.log.warn('WITHDRAWALS is set, but this wallet can only receive: there are none');
@@ -69,7 +72,7 @@ export class Withdrawing {
     const request = readPaymentRequest(wanted.paymentRequest, wallet.network);
     if (request.payee === wallet.nodeId) throw refusedRequest("The invoice is this gateway's own.");
     const feeLimitMsat = feeLimit(request.amountMsat, maxFeePercent, wanted.maxFeeSats);
-    const { withdrawal, replayed } = await this.#withdrawals.reserve({ ...wanted, request, feeLimitMsat });
+    const { withdrawal, replayed } = await this.#otherNetwork.refuse(() => this.#withdrawals.reserve({ ...wanted, request, feeLimitMsat }));
     if (replayed) return { withdrawal, replayed };
     this.#options.log.info({ withdrawalId: withdrawal.id, amountMsat: String(withdrawal.amountMsat) }, 'a withdrawal begins');
     const enough = new AbortController();
@@ -114,7 +117,7 @@ export class Withdrawing {
     const { ready, reason = 'the ledger lacks what the node has in its books' } = await this.#options.wallet.status();
     if (ready) await this.#compareBooks();
     const startBy = performance.now() + START_MS;
-    const claimed = ready ? await this.#withdrawals.claim(id, TRY_SECONDS) : undefined;
+    const claimed = ready ? await this.#otherNetwork.refuse(() => this.#withdrawals.claim(id, TRY_SECONDS)) : undefined;
     if (!claimed) {
       const withdrawal = await this.#withdrawals.find(id);
       if (withdrawal?.state !== 'creating') return;

@@ -1,7 +1,7 @@
 import { loadConfig } from './config.ts';
 import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';
-import { depositNetwork, UnderWayError, writeOff } from './ledger/write-off.ts';
+import { depositNetwork, UnderWayError, writeOff, WrongNetworkError } from './ledger/write-off.ts';
 import { createLog } from './log.ts';
 
 /**
@@ -23,7 +23,7 @@ try {
     console.log(`Wrote off ${writtenOffMsat} msat of ${network} in ${accounts} accounts.`);
   }
 } catch (error) {
-  if (!(error instanceof UnderWayError)) throw error;
+  if (!(error instanceof UnderWayError || error instanceof WrongNetworkError)) throw error;
   console.error(`Nothing was written off: ${error.message}.`);
   process.exitCode = 1;
 } finally {

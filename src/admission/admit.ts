@@ -2,7 +2,7 @@ import type { ApiKey } from '../accounts/api-key.ts';
 import { costBound, type Quote } from '../completions/quote.ts';
 import { NotCarriedOutError, OutcomeUnknownError } from '../db/batch.ts';
 import { GatewayError } from '../errors.ts';
-import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import { LARGEST_COST, msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
 import type { Admission, HoldVerdict, Holds, Refusal } from '../ledger/hold.ts';
 import type { RateLimit, RateLimitTicket } from './rate-limit.ts';
 
@@ -72,6 +72,7 @@ export class RepeatedError extends GatewayError {
  */
 export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Promise<Admitted> {
   const { quote, key } = request;
+  refuseUnpayable(quote);
   const ticket = deps.rateLimit.check(key, quote.promptTokens + quote.mostTokens * request.choices);
   const mostTokens = capByCost(quote, request.maxCostPicoUsd);
   if (mostTokens < quote.leastTokens) {
@@ -121,6 +122,7 @@ export interface PriceRequest extends Pick<AdmissionRequest, 'quote' | 'choices'
  */
 export function priceUnpaid(rateLimit: RateLimit, request: PriceRequest): { shortfallMsat: Msat; headers: Record<string, string> } {
   const { key, quote, choices, rate, maxCostPicoUsd } = request;
+  refuseUnpayable(quote);
   const ticket = key && rateLimit.check(key, quote.promptTokens + quote.mostTokens * choices);
   if (ticket) rateLimit.refundTokens(ticket);
   const headers = { ...ticket?.headers };
@@ -128,10 +130,15 @@ export function priceUnpaid(rateLimit: RateLimit, request: PriceRequest): { shor
   return { shortfallMsat: msatFromPicoUsd(costBound(quote, quote.leastTokens), rate), headers };
 }
 
+function refuseUnpayable(quote: Quote): void {
+  if (costBound(quote, quote.leastTokens) > LARGEST_COST)
+    throw new GatewayError('invalid_request', { message: 'This request could cost more than a million US dollars, which none may.' });
+}
+
 /** The most output tokens that a cost cap leaves; below `leastTokens` when it does not cover the request. */
 export function capByCost(quote: Quote, maxCostPicoUsd: PicoUsd | null): number {
-  if (maxCostPicoUsd === null) return quote.mostTokens;
-  const room = maxCostPicoUsd - quote.basePicoUsd;
+  const most = maxCostPicoUsd !== null && maxCostPicoUsd < LARGEST_COST ? maxCostPicoUsd : LARGEST_COST;
+  const room = most - quote.basePicoUsd;
   if (room < 0n) return -1;
   if (quote.perTokenPicoUsd === 0n) return quote.mostTokens;
   const affordable = room / quote.perTokenPicoUsd;

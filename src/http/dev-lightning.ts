@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { msat } from '../ledger/amount.ts';
 import type { SimulatedWallet } from '../lightning/simulated.ts';
 import { readJson } from './json-body.ts';
-import { refuseOtherSites, type OwnSiteConfig } from './own-site.ts';
+import { refuseForwarded, refuseOtherSites, type OwnSiteConfig } from './own-site.ts';
 
 const MOST_MSAT = 2_000_000_000;
 const payBody = z.strictObject({
@@ -15,6 +15,7 @@ const payBody = z.strictObject({
 /** The handler that pays an invoice of the simulated node with play money, as a payer's wallet would: `{paymentRequest}` → `{preimage}` in hex. */
 export function payWithPlayMoney({ wallet, config }: { wallet: SimulatedWallet; config: OwnSiteConfig }): RequestHandler {
   return async (req, res) => {
+    refuseForwarded(req);
     refuseOtherSites(req, config);
     const { paymentRequest, amountMsat } = await readJson(req, payBody);
     const preimage = await wallet.pay(

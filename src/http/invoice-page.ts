@@ -9,7 +9,7 @@ import type { SimulatedWallet } from '../lightning/simulated.ts';
 import type { ExchangeRate } from '../pricing/exchange-rate.ts';
 import { VIEWS_DIR, type Assets } from './assets.ts';
 import { InvoiceEvents } from './invoice-events.ts';
-import { refuseOtherSites, type OwnSiteConfig } from './own-site.ts';
+import { refuseForwarded, refuseOtherSites, type OwnSiteConfig } from './own-site.ts';
 
 export interface InvoicePageDeps {
   funding: Funding;
@@ -85,6 +85,8 @@ export function invoicePageHandlers(deps: InvoicePageDeps): Record<'page' | 'eve
     /** The page's own "Pay (simulated)": a plain form, so that it works without scripts. */
     async pay(req, res) {
       if (!simulated) throw new GatewayError('not_found');
+      // Whoever serves play money to others on purpose may well do so through a proxy.
+      if (!config.ALLOW_SIMULATED) refuseForwarded(req);
       refuseOtherSites(req, config);
       const invoice = await funding.statusOfPage(idOf(req));
       // Paid meanwhile, or expired: the page says so.

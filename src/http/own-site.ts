@@ -23,6 +23,15 @@ export function refuseOtherSites(req: Request, config: OwnSiteConfig): void {
   }
 }
 
+/** What proxies add to a request, and HTTP/1.0, which some of them speak and no client of today does. */
+const FORWARDED = /^(forwarded|via|x-forwarded(-.+)?|x-real-ip|x-(original|envoy|cluster|client)-.+|true-client-ip|(cf|fastly|fly)-.+)$/;
+
+/** Refuses a request that came through a proxy: its sender may be anybody, although it comes from this machine. Throws GatewayError `not_permitted`. */
+export function refuseForwarded({ headers, httpVersion }: Pick<Request, 'headers' | 'httpVersion'>): void {
+  if (httpVersion === '1.0' || Object.keys(headers).some((name) => FORWARDED.test(name)))
+    throw new GatewayError('not_permitted', { message: 'This does not take requests through a proxy.' });
+}
+
 function isOwnHost(req: Request, { PUBLIC_URL, HOST, ALLOW_SIMULATED }: OwnSiteConfig): boolean {
   const name = req.hostname ?? '';
   if (LOOPBACK.test(name)) return true;

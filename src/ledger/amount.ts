@@ -18,6 +18,9 @@ export const picoUsd = (value: bigint): PicoUsd => value as PicoUsd;
 const PICO_PER_USD = 1_000_000_000_000n;
 const PICO_NUMBER = Number(PICO_PER_USD);
 
+/** A million US dollars: no request, budget or limit is for more, so that sums of them stay far within the database's integers. */
+export const LARGEST_COST = picoUsd(1_000_000n * PICO_PER_USD);
+
 /** Integer division that rounds up, for values of 0 and above: the one place where money is rounded. */
 export function divideRoundingUp(numerator: bigint, denominator: bigint): bigint {
   return (numerator + denominator - 1n) / denominator;

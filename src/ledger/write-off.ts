@@ -6,16 +6,16 @@ export class UnderWayError extends Error {
   override name = 'UnderWayError';
 }
 
+/** The balances are of another network than the one whose balances were to be booked away. */
+export class WrongNetworkError extends Error {
+  override name = 'WrongNetworkError';
+}
+
 /** What a write-off did: how many accounts had a balance, and what they had together. */
 export interface WriteOff {
   accounts: number;
   writtenOffMsat: Msat;
 }
-
-const NETWORK = `
-  select network from invoices
-  where state = 'paid' and credited_at > coalesce((select max(created_at) from write_offs), '-infinity')
-  order by credited_at limit 1`;
 
 const BOOK_AWAY = `
   with locked as (
@@ -31,13 +31,14 @@ const BOOK_AWAY = `
 
 /** The network that the balances came from: that of the first deposit since the last write-off; null where there was none. */
 export async function depositNetwork(pool: Pool): Promise<string | null> {
-  const { rows } = await pool.query<{ network: string }>(NETWORK);
+  const { rows } = await pool.query<{ network: string }>('select network from ledger_network');
   return rows[0]?.network ?? null;
 }
 
 /**
  * Books every balance away, in one transaction, so that deposits can come from another network. The transfers stay in
- * the statements, as adjustments. Throws UnderWayError where something is held: stop the gateways first.
+ * the statements, as adjustments. Throws UnderWayError where something is held, for the gateways are to be stopped first, and
+ * WrongNetworkError where the balances are of another network by now.
  */
 export function writeOff(pool: Pool, network: string): Promise<WriteOff> {
   return transaction(pool, async (client) => {
@@ -47,6 +48,8 @@ export function writeOff(pool: Pool, network: string): Promise<WriteOff> {
       `select from accounts where held_msat > 0 union all select from holds where state = 'pending' limit 1`,
     );
     if (held.length > 0) throw new UnderWayError('requests or withdrawals are under way: stop every gateway and wait for a minute');
+    const { rows: others } = await client.query<{ network: string }>('delete from ledger_network returning network');
+    if (others[0] && others[0].network !== network) throw new WrongNetworkError(`the balances are of ${others[0].network} by now`);
     const { rows: added } = await client.query<{ id: bigint }>(
       'insert into write_offs (network, written_off_msat) values ($1, (select coalesce(sum(posted_msat), 0) from accounts)) returning id',
       [network],

@@ -33,7 +33,13 @@ beforeAll(async () => {
   [upstream, database] = await Promise.all([startFakeProvider(), createTestDatabase()]);
   site = createSite({
     deployments: [upstream.deployment({ apiKey: PROVIDER_KEY })],
-    env: { DATABASE_URL: database.connectionString, LOG_LEVEL: 'trace', HOLD_LEASE_SECONDS: '2', SHUTDOWN_GRACE_SECONDS: '1' },
+    env: {
+      ALLOW_SIMULATED: 'true',
+      DATABASE_URL: database.connectionString,
+      LOG_LEVEL: 'trace',
+      HOLD_LEASE_SECONDS: '2',
+      SHUTDOWN_GRACE_SECONDS: '1',
+    },
   });
   const [doomed, survivor] = await Promise.all([site.start(), site.start()]);
   key = await doomed.newKey({ label: LABEL });

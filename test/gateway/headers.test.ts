@@ -13,7 +13,13 @@ let key: TestKey;
 beforeAll(async () => {
   upstream = await startFakeProvider();
   gateway = await startGateway({
-    env: { FREE_TIER_REQUESTS: '5', OPENAI_API_KEY: 'sk-canary', OPENAI_BASE_URL: upstream.baseUrl, MARKUP_PERCENT: '50' },
+    env: {
+      FREE_TIER_REQUESTS: '5',
+      OPENAI_API_KEY: 'sk-canary',
+      ALLOW_SIMULATED: 'true',
+      OPENAI_BASE_URL: upstream.baseUrl,
+      MARKUP_PERCENT: '50',
+    },
     deployments: [upstream.deployment(), upstream.deployment({ id: 'tiny', prices: { input: 0.0002, output: 0.0002 } })],
   });
   key = await gateway.newKey({ rateLimitRpm: 100, rateLimitTpm: 10_000_000 });

@@ -23,6 +23,7 @@ describe('GET /v1/models', () => {
     await upstream.close();
     const config = {
       OPENAI_API_KEY: 'sk-x',
+      ALLOW_SIMULATED: 'true',
       OPENAI_BASE_URL: upstream.baseUrl,
       DEMO_PROVIDER: true,
       UPSTREAM_TIMEOUT_SECONDS: 1,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Request } from 'express';
 import { GatewayError } from '../../src/errors.ts';
-import { refuseOtherSites, type OwnSiteConfig } from '../../src/http/own-site.ts';
+import { refuseForwarded, refuseOtherSites, type OwnSiteConfig } from '../../src/http/own-site.ts';
 
 const LOCAL: OwnSiteConfig = { HOST: '127.0.0.1', PUBLIC_URL: undefined, ALLOW_SIMULATED: false };
 const NAMED: OwnSiteConfig = { HOST: '127.0.0.1', PUBLIC_URL: 'https://pura.example', ALLOW_SIMULATED: true };
@@ -46,5 +46,49 @@ describe('requests that may move play money', () => {
     ['an origin that is none', { origin: '%' }, false],
   ])('come from %s: %#', (_name, headers, allowed) => {
     expect(passes(LOCAL, 'localhost:8402', headers)).toBe(allowed);
+  });
+});
+
+describe('play money on this machine alone', () => {
+  const refused = (headers: Record<string, string>, httpVersion = '1.1') => {
+    try {
+      refuseForwarded({ headers, httpVersion });
+      return false;
+    } catch (error) {
+      return error instanceof GatewayError && error.code === 'not_permitted';
+    }
+  };
+
+  it.each([
+    ['forwarded', 'for=192.0.2.1'],
+    ['via', '1.1 proxy'],
+    ['x-forwarded', 'for=192.0.2.1'],
+    ['x-forwarded-for', '192.0.2.1'],
+    ['x-forwarded-host', 'pura.example'],
+    ['x-forwarded-proto', 'https'],
+    ['x-real-ip', '192.0.2.1'],
+    ['x-client-ip', '192.0.2.1'],
+    ['x-cluster-client-ip', '192.0.2.1'],
+    ['x-original-host', 'pura.example'],
+    ['x-envoy-external-address', '192.0.2.1'],
+    ['cf-connecting-ip', '192.0.2.1'],
+    ['true-client-ip', '192.0.2.1'],
+  ])('does not move for what a proxy says in %s', (name, value) => {
+    expect(refused({ host: '127.0.0.1:8402', [name]: value })).toBe(true);
+  });
+
+  it('does not move for a proxy that says nothing and speaks HTTP/1.0, as nginx does', () => {
+    expect(refused({ host: '127.0.0.1:8402' }, '1.0')).toBe(true);
+  });
+
+  it('moves for a program on this machine', () => {
+    const headers = {
+      host: '127.0.0.1:8402',
+      'user-agent': 'curl/8',
+      accept: '*/*',
+      'content-type': 'application/json',
+      'x-request-id': '7',
+    };
+    expect(refused(headers)).toBe(false);
   });
 });

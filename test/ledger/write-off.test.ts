@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { depositNetwork, UnderWayError, writeOff } from '../../src/ledger/write-off.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startGateway } from '../support/gateway.ts';
-import { addPayer, admission, auditOf, deposit, openLedger } from '../support/holds.ts';
+import { addPayer, admission, auditOf, deposit, openLedger, type Payer } from '../support/holds.ts';
 
 let database: TestDatabase;
 
@@ -41,10 +41,13 @@ describe('a write-off', () => {
     expect(await auditOf(database.pool)).toEqual([]);
   });
 
-  it('takes nothing while a request is under way', async () => {
+  it.each([
+    ['a request is under way', { balanceMsat: 5_000n }],
+    ['a free request is under way, which holds nothing', { balanceMsat: 5_000n, freeLimit: 1 }],
+  ])('takes nothing while %s', async (_what, settings) => {
     const ledger = openLedger(database);
-    const payer = await addPayer(database.pool, { balanceMsat: 5_000n });
-    await ledger.holds.admit(admission(payer));
+    const payer = await addPayer(database.pool, settings);
+    expect((await ledger.holds.admit(admission(payer))).verdict).toBe('admitted');
     await expect(writeOff(database.pool, 'simulated')).rejects.toBeInstanceOf(UnderWayError);
     expect(await depositNetwork(database.pool)).toBe('simulated');
     expect(await auditOf(database.pool)).toEqual([]);
@@ -52,10 +55,57 @@ describe('a write-off', () => {
   });
 });
 
+describe('the network of the balances', () => {
+  const credit = (network: string) => deposit(database.pool, payer.accountId, 5n, network);
+  let payer: Payer;
+
+  beforeEach(async () => {
+    payer = await addPayer(database.pool);
+  });
+
+  it('is that of the first deposit, of however many at once from however many networks, and no other is credited', async () => {
+    const networks = ['simulated', 'regtest', 'testnet', 'mainnet'];
+    const credits = await Promise.allSettled(Array.from({ length: 24 }, (_, index) => credit(networks[index % 4] ?? '')));
+    const known = await depositNetwork(database.pool);
+    expect(credits.map(({ status }) => status)).toEqual(
+      credits.map((_, index) => (networks[index % 4] === known ? 'fulfilled' : 'rejected')),
+    );
+    const { rows } = await database.pool.query<{ network: string }>('select network from invoices');
+    expect(rows.map(({ network }) => network)).toEqual(Array(6).fill(known));
+    expect(await auditOf(database.pool)).toEqual([]);
+  });
+
+  it('is what a write-off goes by: it books no other away, and takes the network with the balances', async () => {
+    await credit('mainnet');
+    await expect(writeOff(database.pool, 'simulated')).rejects.toThrow(/of mainnet/);
+    expect(await depositNetwork(database.pool)).toBe('mainnet');
+    expect(await writeOff(database.pool, 'mainnet')).toEqual({ accounts: 1, writtenOffMsat: 5n });
+    await credit('regtest');
+    expect(await depositNetwork(database.pool)).toBe('regtest');
+    expect(await auditOf(database.pool)).toEqual([]);
+  });
+
+  it('is not lost while a write-off and deposits are at it at once', async () => {
+    await credit('simulated');
+    const either = ['simulated', 'regtest'];
+    await Promise.allSettled([
+      ...Array.from({ length: 10 }, (_, index) => credit(either[index % 2] ?? '')),
+      writeOff(database.pool, 'simulated'),
+      ...Array.from({ length: 10 }, (_, index) => credit(either[index % 2] ?? '')),
+    ]);
+    const { rows } = await database.pool.query<{ networks: string[] }>(
+      `select array_agg(distinct network) as networks from invoices where credited_at > coalesce((select max(created_at) from write_offs), '-infinity')`,
+    );
+    const known = await depositNetwork(database.pool);
+    expect(rows[0]?.networks ?? []).toEqual(known === null ? [] : [known]);
+    expect(await auditOf(database.pool)).toEqual([]);
+  });
+});
+
 describe('a gateway', () => {
   it('does not start on balances of another network, until they are written off', async () => {
     await addPayer(database.pool, { balanceMsat: 5_000n });
-    await database.pool.query(`update invoices set network = 'regtest'`);
+    await database.pool.query(`update ledger_network set network = 'regtest'`);
     await expect(startGateway({ database })).rejects.toThrow(/came from regtest.*simulated.*npm run write-off/);
     await writeOff(database.pool, 'regtest');
     const gateway = await startGateway({ database });

@@ -8,7 +8,6 @@ import { refundCharge } from '../../src/ledger/refund.ts';
 import { writeOff } from '../../src/ledger/write-off.ts';
 import { Withdrawals } from '../../src/lightning/withdrawals.ts';
 import { createLog } from '../../src/log.ts';
-import { FakeWallet } from './fake-wallet.ts';
 import { foreignInvoice } from './foreign-invoice.ts';
 import { ownerOf } from './funded.ts';
 import { addPayer, admission, deposit, RATE, settlement, type Payer, type TestLedger } from './holds.ts';
@@ -93,7 +92,7 @@ export async function everythingHappened(pool: Pool, { holds }: Pick<TestLedger,
 /** One withdrawal that was paid, one that failed, one that was sent and one that is to be. */
 async function withdraw(pool: Pool, payer: Payer): Promise<void> {
   const owner = await ownerOf(pool, payer);
-  const withdrawals = new Withdrawals(pool, new FakeWallet());
+  const withdrawals = new Withdrawals(pool, { backend: 'lnd', nodeId: '02fake', network: 'simulated' });
   const reserve = async () => {
     const { paymentRequest, paymentHash } = foreignInvoice();
     const request = {
@@ -120,7 +119,7 @@ async function addInvoices(pool: Pool, accountId: string): Promise<void> {
   const add = (state: string, expiresIn: string, checkIn: string | null) =>
     pool.query(
       `insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, expires_at, next_check_at)
-       values (gen_random_uuid(), $1, 'lnd', '02fake', 'regtest', $2, 'lnbcrt1', 1, $3, now() + $4::interval, now() + $5::interval)`,
+       values (gen_random_uuid(), $1, 'lnd', '02fake', 'simulated', $2, 'lnbcrt1', 1, $3, now() + $4::interval, now() + $5::interval)`,
       [accountId, randomBytes(32), state, expiresIn, checkIn],
     );
   await add('open', '1 hour', '5 seconds');

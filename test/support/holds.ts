@@ -72,7 +72,7 @@ export async function addKey(pool: Pool, accountId: string, budgetPicoUsd = 10n 
 }
 
 /** A paid invoice and its deposit, as a settled payment leaves them. */
-export async function deposit(pool: Pool, accountId: string, receivedMsat: bigint): Promise<void> {
+export async function deposit(pool: Pool, accountId: string, receivedMsat: bigint, network = 'simulated'): Promise<void> {
   const invoiceId = randomUUID();
   const paymentHash = randomBytes(32);
   await transaction(pool, async (client) => {
@@ -80,8 +80,8 @@ export async function deposit(pool: Pool, accountId: string, receivedMsat: bigin
     const { transferId } = await postDeposit(client, { accountId, invoiceId, paymentHash, receivedMsat: msat(receivedMsat) });
     await client.query(
       `insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, received_msat, transfer_id, expires_at, credited_at)
-       values ($1, $2, 'simulated', 'node', 'simulated', $3, 'lnbcrt1', 1, 'paid', $4, $5, now(), clock_timestamp())`,
-      [invoiceId, accountId, paymentHash, receivedMsat, transferId],
+       values ($1, $2, 'simulated', 'node', $6, $3, 'lnbcrt1', 1, 'paid', $4, $5, now(), clock_timestamp())`,
+      [invoiceId, accountId, paymentHash, receivedMsat, transferId, network],
     );
   });
 }

@@ -1,0 +1,41 @@
+import { GatewayError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+
+/** The error class of the triggers in migrations/0023. */
+const OTHER_NETWORK = 'PN001';
+const TELL_AGAIN_MS = 60_000;
+
+/**
+ * What the database refuses to offer, credit or pay out, because its balances are of another network than this gateway's wallet. The
+ * operator is told by an error in the log, a client by a GatewayError `lightning_unavailable`.
+ */
+export class OtherNetwork {
+  readonly #log: Logger;
+  #toldAt = -Infinity;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Carries out `work`, which moves money or asks for some. Rejects as that does, or with the refusal. */
+  async refuse<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if ((error as { code?: unknown } | null)?.code !== OTHER_NETWORK) throw error;
+      this.#tell(error as Error);
+      const message = "Payments are off: this gateway's wallet is on another network than the balances.";
+      throw new GatewayError('lightning_unavailable', { message, cause: error });
+    }
+  }
+
+  /** Once a minute: an invoice that cannot be credited is tried again and again. */
+  #tell(error: Error): void {
+    if (performance.now() - this.#toldAt < TELL_AGAIN_MS) return;
+    this.#toldAt = performance.now();
+    this.#log.error(
+      { err: error },
+      'two gateways of different networks share this database: stop one, or book the balances away with `npm run write-off`',
+    );
+  }
+}
