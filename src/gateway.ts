@@ -5,8 +5,9 @@ import type { ApiKey } from './accounts/api-key.ts';
 import { admit, FundsNeededError, KeyChangedError, priceUnpaid, RepeatedError, type Admitted } from './admission/admit.ts';
 import { OpenStreams } from './admission/open-streams.ts';
 import type { RateLimit } from './admission/rate-limit.ts';
-import type { Head } from './completions/answer.ts';
-import { conclude, replay, streamHead } from './completions/conclude.ts';
+import { errorEvent, type Head } from './completions/answer.ts';
+import { ClientStream } from './completions/client-stream.ts';
+import { bareStreamHead, conclude, replay, streamHead } from './completions/conclude.ts';
 import { Cancellation, type AbortReason } from './completions/cancellation.ts';
 import { dispatch, type Dispatch } from './completions/dispatch.ts';
 import { Kept, type Call, type Exchange } from './completions/exchange.ts';
@@ -60,6 +61,8 @@ export interface GatewayDeps {
   deliveries: Deliveries;
   leases: Leases;
   recorder: Recorder;
+  /** After how much silence a stream shows that it is alive; as `ClientStream` has it where left out. */
+  pingAfterMs?: number | undefined;
 }
 
 /** So often a request is looked at whose key is changed, or whose Idempotency-Key is taken, before it is admitted. */
@@ -156,7 +159,7 @@ export class Gateway {
       const earlier = idempotency && (await lookUpAnswer(pool, config.secretKeys, key.accountId, idempotency));
       try {
         if (earlier && 'take' in earlier) return await this.#repeat(res, head, key, earlier);
-        const call: Call = { requestId, res, head, path, request, key, rate, startedAt, clientRequestId: wishes.clientRequestId };
+        const call = { requestId, res, head, path, request, key, rate, startedAt, clientRequestId: wishes.clientRequestId };
         return await this.#serve(req, call, wishes, earlier);
       } catch (error) {
         // The key was changed, or another request was faster with the same Idempotency-Key: look again, but not for ever.
@@ -178,13 +181,21 @@ export class Gateway {
   }
 
   /** Route, quote, admit; call and relay; settle. */
-  async #serve(req: Request, call: Call, wishes: Wishes, repeatable: Repeatable | null): Promise<void> {
-    const { choice, quote, maxCostPicoUsd } = await this.#price(call.request, wishes, call.key);
-    const leave = call.request.stream ? this.#openStreams.enter(call.key.accountId) : undefined;
+  async #serve(req: Request, incoming: Omit<Call, 'client'>, wishes: Wishes, repeatable: Repeatable | null): Promise<void> {
+    const { request, key, res, head } = incoming;
+    const { choice, quote, maxCostPicoUsd } = await this.#price(request, wishes, key);
+    const leave = request.stream ? this.#openStreams.enter(key.accountId) : undefined;
+    const client = request.stream ? new ClientStream(res, bareStreamHead(head), this.#deps.pingAfterMs) : null;
+    const call: Call = { ...incoming, client };
     try {
       const admitted = await this.#admit(req, call, wishes, { choice, quote, maxCostPicoUsd, repeatable });
       await this.#carryOut(this.#open(call, admitted, { choice, quote, repeatable }));
+    } catch (error) {
+      if (!client?.opened || !(error instanceof GatewayError)) throw error;
+      this.#deps.log.warn({ requestId: call.requestId, code: error.code, err: error.cause }, 'a stream failed before it began');
+      client.end(errorEvent(error));
     } finally {
+      client?.close();
       leave?.();
     }
   }
@@ -276,8 +287,9 @@ export class Gateway {
     const timeLimit = setTimeout(() => give('time_limit'), this.#deps.config.STREAM_MAX_SECONDS * 1000);
     call.res.once('close', () => {
       clearTimeout(timeLimit);
-      // A stream's relay sees for itself how its client left: it may still wait for the usage.
-      if (!call.res.writableFinished && !call.res.headersSent) give('client_gone');
+      // Once something was delivered, a stream's relay sees for itself how its client left: it may still wait for the usage.
+      const answering = call.client ? call.client.delivered : call.res.headersSent;
+      if (!call.res.writableFinished && !answering) give('client_gone');
     });
     // It left while its hold was placed: its close will not be heard any more.
     if (call.res.destroyed) {
@@ -288,10 +300,10 @@ export class Gateway {
   }
 
   #dispatchOf(exchange: Exchange): Dispatch {
-    const { requestId, res, request, choice, hold, clientRequestId, lease, cancellation, kept, key, rate } = exchange;
+    const { requestId, client, request, choice, hold, clientRequestId, lease, cancellation, kept, key, rate } = exchange;
     const { config, health, holds } = this.#deps;
     return {
-      res,
+      client,
       request,
       candidates: choice.candidates,
       outputTokens: hold.tokens,
@@ -301,7 +313,7 @@ export class Gateway {
       cancellation,
       firstByteTimeoutMs: config.UPSTREAM_TIMEOUT_SECONDS * 1000,
       health,
-      writeStreamHead: (deployment, answer) => res.writeHead(200, streamHead(exchange, deployment, answer)),
+      streamHead: (deployment, answer) => streamHead(exchange, deployment, answer),
       checkpoint: async (deployment, deliveredTokens) => {
         const since = performance.now();
         const usage = { ...ZERO_USAGE, promptTokens: await promptTokensOf(exchange, deployment), completionTokens: deliveredTokens };

@@ -50,6 +50,8 @@ export interface ServerOptions {
   connectionString: string;
   /** Stand in for the configured providers of the same id. */
   providers?: readonly Provider[];
+  /** After how much silence a stream shows that it is alive, where a test cannot wait as long as a load balancer. */
+  pingAfterMs?: number | undefined;
 }
 
 /** A gateway that serves. */
@@ -90,7 +92,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 async function serve(options: ServerOptions, base: Base): Promise<RunningServer> {
-  const { config, log } = options;
+  const { config, log, pingAfterMs } = options;
   const money = await openMoney(options, base);
   await refuseOtherNetwork(base.pool, money.wallet);
   const { pool, reportPool, probePool, notifications } = base;
@@ -104,7 +106,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
   const forgetKey = (keyId: string) => authenticator.forget(keyId);
   const turns = new Turns();
-  const gateway = new Gateway({ config, pool, reportPool, turns, log, payers, authenticate, offers, forgetKey, ...money });
+  const gateway = new Gateway({ config, pool, reportPool, turns, log, payers, authenticate, offers, forgetKey, pingAfterMs, ...money });
   const app = createApp({ config, log, pool, reportPool, turns, probePool, authenticate, apiKeys, gateway, ...money });
   const server = createHttpServer(app);
   await instance.beat();

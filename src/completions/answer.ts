@@ -1,8 +1,12 @@
+import type { GatewayError } from '../errors.ts';
 import { formatUsd, satsFromMsat, usdNumber, type Msat, type PicoUsd } from '../ledger/amount.ts';
 import type { HoldVerdict } from '../ledger/hold.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import type { WireChunk } from '../providers/sse.ts';
+import type { UsageSeen } from '../providers/sse.ts';
+import { rawUsageOf } from '../providers/wire-chunk.ts';
+import { wireCount } from '../pricing/usage.ts';
 import type { Deployment } from '../routing/deployment.ts';
+import type { ErrorObject } from './provider-reason.ts';
 import type { Bill } from './settle.ts';
 
 export const STREAM_DONE = Buffer.from('data: [DONE]\n\n');
@@ -14,22 +18,29 @@ export interface Timing {
 
 /** The answer's body as the client gets it: the provider's own, its numbers as it wrote them, with what it cost in `usage`. */
 export function jsonBody(body: Record<string, unknown>, deployment: Deployment, bill: Bill, timing: Timing): Buffer {
-  const model = typeof body['model'] === 'string' && body['model'] !== '' ? body['model'] : deployment.model;
-  return Buffer.from(JSON.stringify({ ...body, model, usage: usageWithCost(body['usage'], bill, timing) }));
+  const model = textOr(body['model'], deployment.model);
+  return Buffer.from(JSON.stringify({ ...body, model, usage: usageWithCost(rawUsageOf(body), bill, timing) }));
 }
 
-/** The chunk that tells usage and cost at the end of a stream, for clients that asked for it. */
-export function usageChunk(source: WireChunk | null, requestId: string, deployment: Deployment, bill: Bill, timing: Timing): Buffer {
-  const base = source ?? {
-    id: `chatcmpl-${requestId}`,
+/** The chunk that tells usage and cost at the end of a stream, for clients that asked for it: the provider's own, made whole. */
+export function usageChunk(source: UsageSeen | null, requestId: string, deployment: Deployment, bill: Bill, timing: Timing): Buffer {
+  const { x_groq: _said, usage: _replaced, ...own } = source?.chunk ?? {};
+  const chunk = {
+    ...own,
+    id: textOr(own.id, `chatcmpl-${requestId}`),
     object: 'chat.completion.chunk',
-    created: Math.floor(Date.now() / 1000),
-    model: deployment.model,
+    created: typeof own.created === 'number' ? own.created : Math.floor(Date.now() / 1000),
+    model: textOr(own.model, deployment.model),
+    choices: [],
+    usage: usageWithCost(source?.usage, bill, timing),
   };
-  return Buffer.from(`data: ${JSON.stringify({ ...base, choices: [], usage: usageWithCost(source?.usage, bill, timing) })}\n\n`);
+  return Buffer.from(`data: ${JSON.stringify(chunk)}\n\n`);
 }
 
-/** The settled figures of a stream, as an SSE comment: OpenAI clients pass over it, ours read it. */
+/**
+ * The settled figures of a stream, as an SSE comment: OpenAI clients pass over it, ours read it. It is the first line of the event after it:
+ * by itself, with a blank line, it would be an event without data to many a decoder.
+ */
 export function settledComment(figures: {
   costPicoUsd: PicoUsd;
   costMsat: Msat;
@@ -37,6 +48,8 @@ export function settledComment(figures: {
   funding: string;
   availableMsat: Msat;
   requestId: string;
+  /** Who answered, where the head had gone out before that was known. */
+  served?: { provider: string; model: string } | undefined;
 }): string {
   return `: pura ${JSON.stringify({
     cost_usd: usdNumber(figures.costPicoUsd),
@@ -45,17 +58,18 @@ export function settledComment(figures: {
     funding: figures.funding,
     balance_sats: satsFromMsat(figures.availableMsat),
     request_id: figures.requestId,
-  })}\n\n`;
+    ...figures.served,
+  })}\n`;
 }
 
 /** What a stream says instead while its settlement waits for the database. */
 export function pendingComment(requestId: string): string {
-  return `: pura ${JSON.stringify({ pending: true, request_id: requestId })}\n\n`;
+  return `: pura ${JSON.stringify({ pending: true, request_id: requestId })}\n`;
 }
 
-/** An error after the first byte of a stream. */
-export function errorEvent(error: { toJSON(): unknown }): string {
-  return `data: ${JSON.stringify(error)}\n\n`;
+/** An error in a stream, the last of its events, with the comment that every stream ends with. */
+export function errorEvent(error: ErrorObject | GatewayError, comment = ''): string {
+  return `${comment}data: ${JSON.stringify(error)}\n\n`;
 }
 
 /**
@@ -143,7 +157,8 @@ function usageWithCost(
     ...given,
     prompt_tokens: billed.promptTokens,
     completion_tokens: billed.completionTokens,
-    total_tokens: billed.promptTokens + billed.completionTokens,
+    // Some count more into it than prompt and completion.
+    total_tokens: Math.max(billed.promptTokens + billed.completionTokens, wireCount(given['total_tokens']) ?? 0),
     input_cost_usd: usdNumber(cost.inputPicoUsd),
     output_cost_usd: usdNumber(cost.outputPicoUsd),
     cache_input_cost_usd: usdNumber(cost.cacheInputPicoUsd),
@@ -152,4 +167,8 @@ function usageWithCost(
     latency_ms: Math.round(latencyMs * 10) / 10,
     ttft_ms: ttftMs === null ? null : Math.round(ttftMs * 10) / 10,
   };
+}
+
+function textOr(value: unknown, otherwise: string): string {
+  return typeof value === 'string' && value !== '' ? value : otherwise;
 }

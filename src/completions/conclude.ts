@@ -23,10 +23,11 @@ import {
   type Head,
   type Timing,
 } from './answer.ts';
+import type { StreamHead } from './client-stream.ts';
 import type { Answered, Attempt, Dispatched } from './dispatch.ts';
 import type { Exchange } from './exchange.ts';
 import { billedUsage, outcomeOf } from './outcome.ts';
-import { refusalBody } from './provider-reason.ts';
+import { refusalBody, streamFailure, type ErrorObject } from './provider-reason.ts';
 import type { Recorder } from './record.ts';
 import type { Replay } from './stored-answer.ts';
 import { billOf, NOTHING_BILLED, settle, type Bill, type Settled } from './settle.ts';
@@ -59,21 +60,33 @@ export async function conclude(deps: ConcludeDeps, exchange: Exchange, dispatche
 }
 
 /** The head of a stream: its cost is what was quoted, for it is not known yet. */
-export function streamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer): Head {
+export function streamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer | null): StreamHead {
   const { hold, head, ticket } = exchange;
-  return [...head, ...lastingStreamHead(exchange, deployment, answer), ...headOf(ticket.headers), ...accountHead(hold)];
+  return {
+    head: () => [...head, ...lastingStreamHead(exchange, deployment, answer), ...headOf(ticket.headers), ...accountHead(hold)],
+    model: deployment.model,
+  };
 }
 
+/** The head of a stream of which nothing more is known. */
+export function bareStreamHead(head: Head): StreamHead {
+  return { head: () => [...head, ...EVENT_STREAM], model: null };
+}
+
+const EVENT_STREAM = [
+  'Content-Type',
+  'text/event-stream; charset=utf-8',
+  'Cache-Control',
+  'no-cache, no-transform',
+  'X-Accel-Buffering',
+  'no',
+];
+
 /** What of it a repeat gets too: how the account stood at the time is not. */
-function lastingStreamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer): Head {
+function lastingStreamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer | null): Head {
   const { hold, rate } = exchange;
   return [
-    'Content-Type',
-    'text/event-stream; charset=utf-8',
-    'Cache-Control',
-    'no-cache, no-transform',
-    'X-Accel-Buffering',
-    'no',
+    ...EVENT_STREAM,
     ...providerHead(deployment, answer, exchange),
     ...costHead(hold.costPicoUsd, msatFromPicoUsd(hold.costPicoUsd, rate), 'estimate'),
   ];
@@ -83,26 +96,32 @@ function lastingStreamHead(exchange: Exchange, deployment: Deployment, answer: U
 export function replay(res: ServerResponse, head: Head, { answer, requestId, ...figures }: Replay): void {
   const { status, headers, stream, body } = answer;
   const ending = stream ? Buffer.concat([Buffer.from(settledComment({ ...figures, requestId })), STREAM_DONE]) : Buffer.alloc(0);
-  res
-    .writeHead(status, {
+  // A stream that waited long for its hold, and found the key taken in the end, has its head already.
+  if (!res.headersSent) {
+    res.writeHead(status, {
       ...headersOf(head),
       ...headers,
       'X-Pura-Request-Id': requestId,
       'Idempotency-Replayed': 'true',
       'Content-Length': body.length + ending.length,
-    })
-    .end(Buffer.concat([body, ending]));
+    });
+  }
+  res.end(Buffer.concat([body, ending]));
 }
 
 /** No candidate answered: nothing is charged, and the free slot goes back. */
 async function fail(deps: ConcludeDeps, exchange: Exchange, attempts: Attempt[]): Promise<void> {
-  await settle(deps, held(exchange), null, { maybeSwept: exchange.cancellation.reason === 'lease_lost' });
+  const settled = await settle(deps, held(exchange), null, { maybeSwept: exchange.cancellation.reason === 'lease_lost' });
   deps.rateLimit.refundTokens(exchange.ticket);
   const { reason } = exchange.cancellation;
   if (reason === 'client_gone') return record(deps, exchange, 'client_gone', 499, null, NOTHING_BILLED);
   record(deps, exchange, 'upstream_error', 503, null, NOTHING_BILLED);
-  if (reason !== undefined) throw new GatewayError('overloaded', { retryAfter: 1, cause: `given up: ${reason}` });
-  throw allFailed(attempts, exchange.ticket.headers);
+  const error =
+    reason === undefined
+      ? allFailed(attempts, exchange.ticket.headers)
+      : new GatewayError('overloaded', { retryAfter: 1, cause: `given up: ${reason}` });
+  if (!exchange.client?.opened) throw error;
+  exchange.client.end(errorEvent(error, closingComment(exchange, settled, NOTHING_BILLED)));
 }
 
 /** Names each attempt, to the client with the provider's own words. The wait is the shortest that a provider asks for. */
@@ -126,6 +145,10 @@ async function passRefusal(deps: ConcludeDeps, exchange: Exchange, { deployment,
   record(deps, exchange, 'refused', answer.status, deployment, NOTHING_BILLED, answer);
   const verdict = settled.state === 'settled' ? settled.verdict : exchange.hold;
   const payload = refusalBody(answer.status, body);
+  if (exchange.client?.opened) {
+    exchange.client.end(errorEvent(JSON.parse(payload.toString()) as ErrorObject, closingComment(exchange, settled, NOTHING_BILLED)));
+    return;
+  }
   const head = [
     ...exchange.head,
     ...providerHead(deployment, answer, exchange),
@@ -186,11 +209,11 @@ async function answerJson(deps: ConcludeDeps, exchange: Exchange, dispatched: Of
 /** Settles what was delivered, then ends the stream with the settled figures. */
 async function finishStream(deps: ConcludeDeps, exchange: Exchange, dispatched: Of<'stream'>): Promise<void> {
   const { deployment, answer, end } = dispatched;
-  const { res, request, requestId } = exchange;
+  const { client, request, requestId } = exchange;
   const bill = await billFor(deps, exchange, dispatched);
-  const timing = timingOf(exchange, end.firstByteAt);
+  const timing = timingOf(exchange, end.deliveredAt);
   const whole = end.reason === 'complete';
-  const tail = whole && request.includeUsage && bill ? usageChunk(end.usageChunk, requestId, deployment, bill, timing) : Buffer.alloc(0);
+  const tail = whole && request.includeUsage && bill ? usageChunk(end.usageSeen, requestId, deployment, bill, timing) : Buffer.alloc(0);
   const kept = whole ? exchange.kept?.bytes() : null;
   const stored = kept && {
     status: 200,
@@ -215,20 +238,27 @@ async function finishStream(deps: ConcludeDeps, exchange: Exchange, dispatched: 
   );
   if (end.reason === 'client_gone') return;
   if (end.reason === 'lease_lost' || settled.state === 'lost') {
-    res.destroy();
+    exchange.res.destroy();
     return;
   }
-  if (end.reason === 'broke_off')
-    res.write(errorEvent(new GatewayError('upstream_error', { message: 'The provider broke off its answer.' })));
-  if (tail.length > 0) res.write(tail);
-  res.write(closingComment(exchange, settled, bill ?? NOTHING_BILLED));
-  res.end(whole ? STREAM_DONE : undefined);
+  const comment = closingComment(exchange, settled, bill ?? NOTHING_BILLED, deployment);
+  if (whole) client?.end(Buffer.concat([tail, Buffer.from(comment), STREAM_DONE]));
+  else
+    client?.end(
+      errorEvent(
+        streamFailure(end.failure, (text) => deployment.provider.censor?.(text) ?? text),
+        comment,
+      ),
+    );
 }
 
-function closingComment({ requestId, hold }: Exchange, settled: Settled, bill: Bill): string {
+/** @param deployment who answered, if anybody did: told again where the head had to go out before that was known. */
+function closingComment({ requestId, hold, client }: Exchange, settled: Settled, bill: Bill, deployment?: Deployment): string {
   if (settled.state !== 'settled') return pendingComment(requestId);
   const { chargedMsat, availableMsat } = settled.verdict;
-  return settledComment({ ...bill, chargedMsat, availableMsat, funding: hold.funding ?? 'wallet', requestId });
+  const served =
+    deployment && client?.namedModel !== deployment.model ? { provider: deployment.provider.id, model: deployment.model } : undefined;
+  return settledComment({ ...bill, chargedMsat, availableMsat, funding: hold.funding ?? 'wallet', requestId, served });
 }
 
 function storedHeaders(lasting: Head, { hold }: Exchange): ReturnType<typeof headersOf> {

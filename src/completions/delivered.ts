@@ -1,7 +1,11 @@
 import { parseEvents } from '../providers/sse.ts';
+import { choicesOf, finishReasonOf, member } from '../providers/wire-chunk.ts';
+import { collectWritten, isWorthDelivering, type Written } from '../providers/written.ts';
 
 /** Bytes kept unread before they are parsed: bounds memory, and spares most streams the parsing. */
 const READ_AFTER_BYTES = 256 * 1024;
+/** About what speech and pictures come to: nobody says how many tokens they are but the provider. */
+const BINARY_CHARACTERS_PER_TOKEN = 1024;
 
 export type CountTokens = (text: string) => number | Promise<number>;
 
@@ -13,9 +17,13 @@ export class Delivered {
   readonly #countTokens: CountTokens;
   #unread: Buffer[] = [];
   #unreadBytes = 0;
-  #texts: string[] = [];
+  #written: Written = { texts: [], binaryCharacters: 0 };
   #tokens = 0;
-  #finishReason = false;
+  /** How many of the unread buffers came before the provider's last figures. */
+  #beforeUsage = 0;
+  #wroteAfterUsage = false;
+  readonly #open = new Set<unknown>();
+  readonly #finished = new Set<unknown>();
 
   constructor(countTokens: CountTokens) {
     this.#countTokens = countTokens;
@@ -29,66 +37,83 @@ export class Delivered {
     if (this.#unreadBytes > READ_AFTER_BYTES) this.#read();
   }
 
+  /** Notes that the provider told its figures: they are about what came so far. */
+  usageSeen(): void {
+    this.#beforeUsage = this.#unread.length;
+    this.#wroteAfterUsage = false;
+  }
+
+  /** Whether more was written after the provider told its last figures. */
+  wroteAfterUsage(): boolean {
+    if (this.#unread.length > this.#beforeUsage) this.#read();
+    return this.#wroteAfterUsage;
+  }
+
   /** Output tokens so far. */
   async tokens(): Promise<number> {
     this.#read();
-    const text = this.#texts.join('');
-    this.#texts = [];
-    if (text !== '') this.#tokens += await this.#countTokens(text);
+    const written = this.#written;
+    this.#written = { texts: [], binaryCharacters: 0 };
+    if (isSomething(written)) this.#tokens += await tokensOf(written, this.#countTokens);
     return this.#tokens;
   }
 
   /** Whether some choice was finished: the provider's usage, if any, is about to come. */
   finishing(): boolean {
     this.#read();
-    return this.#finishReason;
+    return this.#finished.size > 0;
+  }
+
+  /** Whether every choice that was begun was finished. */
+  finished(): boolean {
+    this.#read();
+    return this.#finished.size > 0 && this.#open.size === 0;
   }
 
   #read(): void {
-    if (this.#unreadBytes === 0) return;
-    const events = this.#unread.length === 1 ? (this.#unread[0] as Buffer) : Buffer.concat(this.#unread);
+    for (const [index, events] of this.#unread.entries()) {
+      const wrote = this.#readEvents(events);
+      if (wrote && index >= this.#beforeUsage) this.#wroteAfterUsage = true;
+    }
     this.#unread = [];
     this.#unreadBytes = 0;
+    this.#beforeUsage = 0;
+  }
+
+  #readEvents(events: Buffer): boolean {
+    const { texts, binaryCharacters } = this.#written;
+    const before = texts.length;
     for (const chunk of parseEvents(events)) {
-      for (const choice of Array.isArray(chunk['choices']) ? (chunk['choices'] as unknown[]) : []) {
-        collectText(choice, this.#texts);
-        if (typeof (choice as { finish_reason?: unknown } | null)?.finish_reason === 'string') this.#finishReason = true;
+      for (const choice of choicesOf(chunk)) {
+        collectWritten(choice, this.#written);
+        const index = member(choice, 'index') ?? 0;
+        this.#open.add(index);
+        if (finishReasonOf(choice) !== null) this.#finished.add(index);
+        if (this.#finished.has(index)) this.#open.delete(index);
       }
     }
+    return texts.length > before || this.#written.binaryCharacters > binaryCharacters;
   }
+}
+
+/** Whether events hold anything whose handing on counts as delivery: something that a model wrote, or a finish reason. */
+export function isDelivery(events: Buffer): boolean {
+  for (const chunk of parseEvents(events)) if (choicesOf(chunk).some(isWorthDelivering)) return true;
+  return false;
 }
 
 /** Tokens of a whole answer's choices, by the same count. */
-export async function tokensOfChoices(choices: unknown, countTokens: CountTokens): Promise<number> {
-  const texts: string[] = [];
-  for (const choice of Array.isArray(choices) ? choices : []) collectText(choice, texts);
-  return countTokens(texts.join(''));
+export function tokensOfChoices(choices: readonly unknown[], countTokens: CountTokens): Promise<number> {
+  const written: Written = { texts: [], binaryCharacters: 0 };
+  for (const choice of choices) collectWritten(choice, written);
+  return tokensOf(written, countTokens);
 }
 
-const TEXT_FIELDS = ['content', 'reasoning_content', 'reasoning', 'refusal', 'text', 'arguments', 'input', 'name'] as const;
-
-type Fields = Record<string, unknown>;
-
-/** Everything in a choice that a model wrote: content, reasoning, refusals, tool calls. */
-function collectText(choice: unknown, texts: string[]): void {
-  for (const part of [choice, member(choice, 'delta'), member(choice, 'message')]) {
-    collectFields(part, texts);
-    collectFields(member(part, 'function_call'), texts);
-    const calls = member(part, 'tool_calls');
-    for (const call of Array.isArray(calls) ? (calls as unknown[]) : []) {
-      collectFields(member(call, 'function'), texts);
-      collectFields(member(call, 'custom'), texts);
-    }
-  }
+async function tokensOf({ texts, binaryCharacters }: Written, countTokens: CountTokens): Promise<number> {
+  const text = texts.join('');
+  return (text === '' ? 0 : await countTokens(text)) + Math.ceil(binaryCharacters / BINARY_CHARACTERS_PER_TOKEN);
 }
 
-function collectFields(part: unknown, texts: string[]): void {
-  for (const field of TEXT_FIELDS) {
-    const text = member(part, field);
-    if (typeof text === 'string') texts.push(text);
-  }
-}
-
-function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Fields)[name] : undefined;
+function isSomething({ texts, binaryCharacters }: Written): boolean {
+  return texts.length > 0 || binaryCharacters > 0;
 }

@@ -1,23 +1,26 @@
-import type { ServerResponse } from 'node:http';
 import type { Lease } from '../ledger/lease.ts';
 import { Abort } from '../providers/abort.ts';
 import { decodedAnswer } from '../providers/decoded-answer.ts';
 import { ProviderError } from '../providers/provider-error.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import { usageFromWire } from '../pricing/usage.ts';
-import type { Usage } from '../pricing/rate-card.ts';
+import { choicesOf, failureOf, rawUsageOf } from '../providers/wire-chunk.ts';
+import { isWorthDelivering } from '../providers/written.ts';
+import { usageFromWire, type ReportedUsage } from '../pricing/usage.ts';
 import type { Deployment } from '../routing/deployment.ts';
 import type { Observation, ProviderHealth } from '../routing/health.ts';
 import type { Cancellation } from './cancellation.ts';
 import { parseExactJson, type ExactJson } from './exact-json.ts';
+import type { ClientStream, StreamHead } from './client-stream.ts';
+import { collectBody } from './collect-body.ts';
 import { providerFailure, type ProviderFailure } from './provider-failure.ts';
-import { collectBody, relayStream, type StreamEnd } from './relay.ts';
+import { relayStream, type StreamEnd } from './relay.ts';
 import type { ChatRequest } from './request.ts';
 import { countOutputTokens } from './tokens.ts';
 
 /** A request that may be sent: admitted, with the candidates that its hold covers. */
 export interface Dispatch {
-  res: ServerResponse;
+  /** The client's end of a streamed answer; null where it wants JSON. */
+  client: ClientStream | null;
   request: ChatRequest;
   /** In the order of preference. */
   candidates: readonly Deployment[];
@@ -29,7 +32,8 @@ export interface Dispatch {
   cancellation: Cancellation;
   firstByteTimeoutMs: number;
   health: ProviderHealth;
-  writeStreamHead: (deployment: Deployment, answer: UpstreamAnswer) => void;
+  /** What a stream's head says while this candidate is at it; with its answer once that is here. */
+  streamHead: (deployment: Deployment, answer: UpstreamAnswer | null) => StreamHead;
   checkpoint: (deployment: Deployment, deliveredTokens: number) => Promise<boolean>;
   keep?: ((events: Buffer) => void) | undefined;
 }
@@ -44,7 +48,14 @@ type AnswerBody = Record<string, unknown>;
 
 /** A candidate's answer, or the client's leaving while one was at it. */
 export type Answered =
-  | (Leg & { kind: 'json'; answer: UpstreamAnswer; body: AnswerBody; verbatim: AnswerBody; usage: Usage | null; firstByteAt: number })
+  | (Leg & {
+      kind: 'json';
+      answer: UpstreamAnswer;
+      body: AnswerBody;
+      verbatim: AnswerBody;
+      usage: ReportedUsage | null;
+      firstByteAt: number;
+    })
   | (Leg & { kind: 'stream'; answer: UpstreamAnswer; end: StreamEnd })
   | (Leg & { kind: 'refused'; answer: UpstreamAnswer; body: string })
   | (Leg & { kind: 'client_gone' });
@@ -73,6 +84,7 @@ export async function dispatch(d: Dispatch): Promise<Dispatched> {
   for (const deployment of d.candidates) {
     if (d.cancellation.reason || !d.lease.held()) break;
     const leg: Leg = { deployment, dispatchedAt: performance.now() };
+    d.client?.setHead(d.streamHead(deployment, null));
     const result = await attempt(d, leg);
     // What we ended ourselves says nothing about the provider.
     if (!d.cancellation.reason) d.health.observe(deployment.provider.id, observationOf(result, leg));
@@ -83,10 +95,10 @@ export async function dispatch(d: Dispatch): Promise<Dispatched> {
   return { kind: 'failed', attempts };
 }
 
-/** Good is an answer that was not broken off; its latency is that of the first byte. */
+/** Good is an answer that was not broken off; its latency is that of the first word. */
 function observationOf(result: Answered | Failed, { dispatchedAt }: Leg): Observation {
   const brokenOff = result.kind === 'stream' && (result.end.reason === 'broke_off' || result.end.reason === 'provider_error');
-  const firstByteAt = result.kind === 'json' ? result.firstByteAt : result.kind === 'stream' ? result.end.firstByteAt : null;
+  const firstByteAt = result.kind === 'json' ? result.firstByteAt : result.kind === 'stream' ? result.end.deliveredAt : null;
   return { ok: result.kind !== 'failed' && !brokenOff, latencyMs: (firstByteAt ?? performance.now()) - dispatchedAt };
 }
 
@@ -106,9 +118,9 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
     const received = await deployment.provider.complete(upstream, abort);
     if (received.status < 200 || received.status > 299) return await refusalOf(leg, received, abort);
     const answer = decodedAnswer(received, abort);
-    if (!request.stream) return await readJson(leg, answer);
+    if (!d.client) return await readJson(leg, answer);
     if (!SSE_TYPE.test(typeOf(answer))) throw new ProviderError('protocol', 'the answer is not an event stream');
-    const streamed = await stream(d, leg, answer, abort, () => clearTimeout(silence));
+    const streamed = await stream(d, leg, { answer, client: d.client, abort, onDelivery: () => clearTimeout(silence) });
     return silent && streamed.kind === 'failed' ? failed('timeout') : streamed;
   } catch (error) {
     if (!(error instanceof ProviderError)) throw error;
@@ -121,22 +133,23 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
   }
 }
 
-async function stream(d: Dispatch, leg: Leg, answer: UpstreamAnswer, abort: Abort, onFirstByte: () => void): Promise<Answered | Failed> {
-  const { deployment } = leg;
+type Begun = { answer: UpstreamAnswer; client: ClientStream; abort: Abort; onDelivery: () => void };
+
+async function stream(d: Dispatch, leg: Leg, { answer, client, abort, onDelivery }: Begun): Promise<Answered | Failed> {
+  const { deployment, dispatchedAt } = leg;
+  client.setHead(d.streamHead(deployment, answer));
   const end = await relayStream({
     answer,
-    res: d.res,
+    client,
+    dispatchedAt,
     abort: () => abort.abort(),
     lease: d.lease,
-    writeHead: () => {
-      onFirstByte();
-      d.writeStreamHead(deployment, answer);
-    },
+    onDelivery,
     countTokens: (text) => countOutputTokens(text, deployment.tokenizer),
     checkpoint: (deliveredTokens) => d.checkpoint(deployment, deliveredTokens),
     keep: d.keep,
   });
-  if (!end.started && end.reason !== 'client_gone' && end.reason !== 'lease_lost') {
+  if (!end.delivered && end.reason !== 'client_gone' && end.reason !== 'lease_lost') {
     return failed(end.reason === 'provider_error' ? 'error event' : 'empty answer');
   }
   return { ...leg, kind: 'stream', answer, end };
@@ -179,8 +192,14 @@ async function readJson(leg: Leg, answer: UpstreamAnswer): Promise<Answered | Fa
   } catch (error) {
     throw new ProviderError('protocol', 'the answer is not JSON', error);
   }
-  const body = parsed.value as AnswerBody | null;
-  if (typeof body !== 'object' || !Array.isArray(body?.['choices'])) throw new ProviderError('protocol', 'the answer is not a completion');
+  if (!isCompletion(parsed.value)) throw new ProviderError('protocol', 'the answer is not a completion');
+  const body = parsed.value;
   const verbatim = parsed.verbatim as AnswerBody;
-  return { ...leg, kind: 'json', answer, body, verbatim, usage: usageFromWire(body['usage']), firstByteAt };
+  return { ...leg, kind: 'json', answer, body, verbatim, usage: usageFromWire(rawUsageOf(body)), firstByteAt };
+}
+
+/** Whether a JSON answer holds something that a model wrote, or says that it is finished; and tells of no failure. */
+function isCompletion(value: unknown): value is AnswerBody {
+  if (typeof value !== 'object' || value === null || failureOf(value) !== undefined) return false;
+  return choicesOf(value).some(isWorthDelivering);
 }

@@ -7,6 +7,7 @@ import type { Lease } from '../ledger/lease.ts';
 import type { Choice } from '../routing/candidates.ts';
 import type { Head } from './answer.ts';
 import type { Cancellation } from './cancellation.ts';
+import type { ClientStream } from './client-stream.ts';
 import type { Quote } from './quote.ts';
 import type { ChatRequest } from './request.ts';
 import { MAX_STORED_BYTES, type Repeatable } from './stored-answer.ts';
@@ -25,6 +26,8 @@ export interface Call {
   /** On the monotonic clock. */
   startedAt: number;
   clientRequestId: string | undefined;
+  /** The client's end of a streamed answer; null where it wants JSON. */
+  client: ClientStream | null;
 }
 
 /** A request that was admitted: all that is needed to carry it out and to bill it. */

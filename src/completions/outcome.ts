@@ -1,9 +1,11 @@
+import { choicesOf } from '../providers/wire-chunk.ts';
 import type { Deployment } from '../routing/deployment.ts';
 import { tokensOfChoices } from './delivered.ts';
 import type { Answered } from './dispatch.ts';
 import type { Exchange } from './exchange.ts';
 import { countOutputTokens } from './tokens.ts';
 import { ZERO_USAGE, type Usage } from '../pricing/rate-card.ts';
+import type { ReportedUsage } from '../pricing/usage.ts';
 
 /** How one dispatch ended, as far as the bill is concerned. */
 export interface Outcome {
@@ -13,16 +15,16 @@ export interface Outcome {
    */
   end: 'answered' | 'broke_off' | 'client_gone' | 'undelivered';
   /** The provider's own figures, where valid ones came. */
-  usage: Usage | null;
+  usage: ReportedUsage | null;
+  /** Whether they are about the whole answer, and not about its beginning. */
+  usageIsFinal: boolean;
   /** Our count of the prompt, and of what was handed on. */
   promptTokens: () => number | Promise<number>;
   deliveredTokens: () => number | Promise<number>;
-  /** Whether anything was handed on at all. */
-  started: boolean;
-  /** From dispatch to the end, and the model's usual speed: what it may have generated out of sight. */
-  elapsedSeconds: number;
+  /** How long the model was at work out of sight, and its usual speed: what it may have generated meanwhile. */
+  hiddenSeconds: number;
   tokensPerSecond: number;
-  /** The cap that went upstream: it cannot have generated more out of sight. */
+  /** The cap that went upstream, for all choices: more cannot have been generated. */
   outputTokens: number;
   freeModel: boolean;
 }
@@ -30,31 +32,39 @@ export interface Outcome {
 /**
  * What an outcome is billed for: the one place that decides it. Null: nothing, the hold is released.
  *
- * The provider's figures count where they came; an explicit zero does not, where something was delivered and the model
- * has a price. Without figures our own count of prompt and delivered tokens does. A client that left pays for what was
- * delivered to it, and, where it left before the first byte, for what the model will have written meanwhile.
+ * The prompt is what the provider counted; an explicit zero is no count where the model has a price. Without a count our
+ * own takes its place. The output is decided by `billedOutput`.
  */
 export async function billedUsage(outcome: Outcome): Promise<Usage | null> {
-  const { end, usage, started } = outcome;
+  const { end, usage, freeModel, outputTokens } = outcome;
   if (end === 'undelivered') return null;
-  if (usage && (await plausible(usage, outcome))) return usage;
-  if (usage || end !== 'client_gone' || started) return ownCount(outcome);
-  const hidden = Math.min(outcome.outputTokens, Math.ceil(outcome.elapsedSeconds * outcome.tokensPerSecond));
-  return { ...ZERO_USAGE, promptTokens: await outcome.promptTokens(), completionTokens: hidden };
+  const completionTokens = Math.min(outputTokens, await billedOutput(outcome));
+  const reasoningTokens = Math.min(usage?.reasoningTokens ?? 0, completionTokens);
+  if (usage && counts(usage.promptTokens, freeModel)) {
+    const { promptTokens, cachedTokens, cacheWriteTokens } = usage;
+    return { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, reasoningTokens };
+  }
+  return { ...ZERO_USAGE, promptTokens: await outcome.promptTokens(), completionTokens, reasoningTokens };
 }
 
-async function plausible(usage: Usage, { freeModel, started, deliveredTokens }: Outcome): Promise<boolean> {
-  if (freeModel) return true;
-  if (usage.promptTokens === 0) return false;
-  return usage.completionTokens > 0 || !started || (await deliveredTokens()) === 0;
+/**
+ * The provider's figure stands where it is about the whole answer. One that came before the answer's end may be provisional: of an answer
+ * that ended whole it stands unless more than twice as much was delivered; of one that did not, what was delivered counts where that is more.
+ * A client that left pays also for what the model will have written out of its sight.
+ */
+async function billedOutput(outcome: Outcome): Promise<number> {
+  const { end, usage, usageIsFinal, hiddenSeconds, tokensPerSecond } = outcome;
+  const reported = usage?.completionTokens ?? null;
+  if (usageIsFinal && counts(reported, outcome.freeModel)) return reported;
+  const hidden = end === 'client_gone' ? Math.ceil(hiddenSeconds * tokensPerSecond) : 0;
+  const own = (await outcome.deliveredTokens()) + hidden;
+  if (reported === null) return own;
+  if (end === 'answered') return reported * 2 < own ? own : reported;
+  return Math.max(reported, own);
 }
 
-async function ownCount({ usage, promptTokens, deliveredTokens }: Outcome): Promise<Usage> {
-  return {
-    ...ZERO_USAGE,
-    promptTokens: usage?.promptTokens || (await promptTokens()),
-    completionTokens: usage?.completionTokens || (await deliveredTokens()),
-  };
+function counts(tokens: number | null, freeModel: boolean): tokens is number {
+  return tokens !== null && (tokens > 0 || freeModel);
 }
 
 /** The gateway's own count of a prompt: for answers whose provider counts nothing, and for checkpoints. */
@@ -66,28 +76,34 @@ export async function promptTokensOf({ request }: Exchange, { tokenizer, imageTo
 export function outcomeOf(exchange: Exchange, dispatched: Answered): Outcome {
   const { deployment, dispatchedAt } = dispatched;
   const { request, hold } = exchange;
-  const { rateCard, tokenizer, tokensPerSecond } = deployment;
+  const { rateCard, tokenizer, tokensPerSecond, maxOutputTokens } = deployment;
+  const elapsedSeconds = (performance.now() - dispatchedAt) / 1000;
   const facts = {
     promptTokens: () => promptTokensOf(exchange, deployment),
-    elapsedSeconds: (performance.now() - dispatchedAt) / 1000,
+    deliveredTokens: () => 0,
+    usage: null,
+    usageIsFinal: false,
+    hiddenSeconds: 0,
     tokensPerSecond,
-    outputTokens: hold.tokens * request.n,
-    freeModel: rateCard.input === 0n && rateCard.output === 0n,
+    outputTokens: Math.min(hold.tokens, maxOutputTokens) * request.n,
+    freeModel: rateCard.dearestInput === 0n && rateCard.dearestOutput === 0n,
   };
   switch (dispatched.kind) {
     case 'json': {
       const { body, usage } = dispatched;
-      const deliveredTokens = () => tokensOfChoices(body['choices'], (text) => countOutputTokens(text, tokenizer));
-      return { ...facts, end: 'answered', usage, started: true, deliveredTokens };
+      const deliveredTokens = () => tokensOfChoices(choicesOf(body), (text) => countOutputTokens(text, tokenizer));
+      return { ...facts, end: 'answered', usage, usageIsFinal: true, deliveredTokens };
     }
     case 'stream': {
-      const { reason, usage, started, deliveredTokens } = dispatched.end;
-      const end = reason === 'client_gone' ? 'client_gone' : !started ? 'undelivered' : reason === 'complete' ? 'answered' : 'broke_off';
-      return { ...facts, end, usage, started, deliveredTokens };
+      const { reason, delivered, usage, usageIsFinal, deliveredTokens } = dispatched.end;
+      const gone = reason === 'client_gone';
+      const end = gone ? 'client_gone' : !delivered ? 'undelivered' : reason === 'complete' ? 'answered' : 'broke_off';
+      const hiddenSeconds = delivered ? dispatched.end.hiddenSeconds : elapsedSeconds;
+      return { ...facts, end, usage, usageIsFinal, deliveredTokens, hiddenSeconds };
     }
     case 'client_gone':
-      return { ...facts, end: 'client_gone', usage: null, started: false, deliveredTokens: () => 0 };
+      return { ...facts, end: 'client_gone', hiddenSeconds: elapsedSeconds };
     case 'refused':
-      return { ...facts, end: 'undelivered', usage: null, started: false, deliveredTokens: () => 0 };
+      return { ...facts, end: 'undelivered' };
   }
 }

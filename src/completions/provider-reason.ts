@@ -33,16 +33,33 @@ const CODES = ['code', 'error_code'];
 
 type Members = Record<string, unknown>;
 
+/** An error as the clients of the OpenAI API know it. */
+export interface ErrorObject {
+  readonly error: Readonly<Record<string, unknown>>;
+}
+
 /**
  * The body of a provider's refusal as the client gets it: an OpenAI error object. One that is such an object stays as it is; of any other
  * shape (vLLM's object, FastAPI's detail, a list, text, HTML) the message is taken, and what else of an error object it has.
  */
 export function refusalBody(status: number, text: string): Buffer {
   if (text.length <= MOST_PASSED_CHARACTERS && isErrorObject(parsed(text))) return Buffer.from(text);
-  const { message, type, code, param } = providerReason(text) ?? {};
-  const error = new GatewayError('invalid_request', { message: message ?? `The provider refused the request (HTTP ${status}).` }).toJSON();
-  const own = { ...(type !== undefined && { type }), ...(code !== undefined && { code }), ...(param !== undefined && { param }) };
-  return Buffer.from(JSON.stringify({ error: { ...error.error, ...own } }));
+  const ours = new GatewayError('invalid_request', { message: `The provider refused the request (HTTP ${status}).` });
+  return Buffer.from(JSON.stringify(inItsWords(ours, providerReason(text))));
+}
+
+/**
+ * The failure that a provider tells of in the middle of a stream, whatever its dialect: its own words, where it has any.
+ * @param censor leaves out of them what no client may see.
+ */
+export function streamFailure(failure: unknown, censor: (text: string) => string): ErrorObject {
+  const ours = new GatewayError('upstream_error', { message: 'The provider broke off its answer.' });
+  const reason = reasonIn(failure, MOST_DEPTH);
+  return inItsWords(ours, reason && { ...reason, message: censor(reason.message) });
+}
+
+function inItsWords(ours: GatewayError, reason: ProviderReason | null): ErrorObject {
+  return { error: { ...ours.toJSON().error, ...reason } };
 }
 
 /** The reason that an error body gives; null where it gives none that could be read. */

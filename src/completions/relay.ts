@@ -1,26 +1,30 @@
-import type { ServerResponse } from 'node:http';
 import type { Lease } from '../ledger/lease.ts';
+import type { ReportedUsage } from '../pricing/usage.ts';
+import { mergeUsage, usageFromWire } from '../pricing/usage.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import { SseScanner, type SseScan, type WireChunk } from '../providers/sse.ts';
-import type { Usage } from '../pricing/rate-card.ts';
-import { usageFromWire } from '../pricing/usage.ts';
-import { Delivered, type CountTokens } from './delivered.ts';
+import { SseScanner, SseTooLongError, type SseScan, type UsageSeen } from '../providers/sse.ts';
+import type { ClientStream } from './client-stream.ts';
+import { Delivered, isDelivery, type CountTokens } from './delivered.ts';
+import { HiddenTime } from './hidden-time.ts';
 
 const TICK_MS = 2_000;
-const PING_AFTER_MS = 15_000;
 /** A crash may cost the house what was delivered since the last durable checkpoint: past this the stream waits for one. */
 const UNCHECKPOINTED_LIMIT_MS = 10_000;
 /** How long a finished answer's usage is still waited for when the client has left. */
 const USAGE_GRACE_MS = 2_000;
+/** What may come before the first word: names of roles, filters' verdicts. */
+const MAX_HELD_BYTES = 1024 * 1024;
 
 export interface StreamRelay {
   answer: UpstreamAnswer;
-  res: ServerResponse;
+  client: ClientStream;
+  /** When the model was asked, on the monotonic clock. */
+  dispatchedAt: number;
   /** Ends the exchange with the provider. */
   abort: () => void;
   lease: Lease;
-  /** Writes the response's head; called before the first bytes go out. */
-  writeHead: () => void;
+  /** Called before the first of the answer goes out. */
+  onDelivery: () => void;
   countTokens: CountTokens;
   /** Makes the delivered tokens durable; false where the hold is no longer ours. Rejects when it could not be done now. */
   checkpoint: (deliveredTokens: number) => Promise<boolean>;
@@ -32,19 +36,25 @@ export type StreamEndReason = 'complete' | 'provider_error' | 'broke_off' | 'cli
 
 export interface StreamEnd {
   reason: StreamEndReason;
-  /** Whether anything was handed on: if not, another provider may still answer. */
-  started: boolean;
-  usage: Usage | null;
-  /** The chunk that the usage came in. */
-  usageChunk: WireChunk | null;
+  /** Whether something that a model wrote, or a finish reason, was handed on: if not, another provider may still answer. */
+  delivered: boolean;
+  usage: ReportedUsage | null;
+  /** Whether the usage is about all that was delivered: nothing was written after it, and the answer was finished. */
+  usageIsFinal: boolean;
+  /** Where the usage came from. */
+  usageSeen: UsageSeen | null;
   deliveredTokens: () => Promise<number>;
-  firstByteAt: number | null;
+  /** How long the model worked out of sight of a client that left. */
+  hiddenSeconds: number;
+  deliveredAt: number | null;
+  /** What the provider said of its failure. */
+  failure?: unknown;
   error?: Error | undefined;
 }
 
 /**
  * Hands a stream on to the client as it arrives, event by event, and resolves when no more will come, with everything
- * the bill needs. `[DONE]` and the usage chunk are withheld: they follow after settlement. Never rejects.
+ * the bill needs. `[DONE]`, the usage chunk and an error are withheld: they follow after settlement. Never rejects.
  */
 export function relayStream(relay: StreamRelay): Promise<StreamEnd> {
   return new Promise((resolve) => new Relay(relay, resolve).run());
@@ -55,11 +65,13 @@ class Relay {
   readonly #resolve: (end: StreamEnd) => void;
   readonly #scanner = new SseScanner();
   readonly #delivered: Delivered;
-  #usage: Usage | null = null;
-  #usageChunk: WireChunk | null = null;
-  #providerError = false;
-  #firstByteAt: number | null = null;
-  #lastWriteAt = 0;
+  readonly #hidden: HiddenTime;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #usage: ReportedUsage | null = null;
+  #usageSeen: UsageSeen | null = null;
+  #failure: unknown;
+  #deliveredAt: number | null = null;
   #durableAt = performance.now();
   #durableTokens = 0;
   #checkpointing = false;
@@ -72,14 +84,15 @@ class Relay {
     this.#relay = relay;
     this.#resolve = resolve;
     this.#delivered = new Delivered(relay.countTokens);
+    this.#hidden = new HiddenTime(relay.dispatchedAt);
   }
 
   run(): void {
-    const { answer, res } = this.#relay;
+    const { answer, client } = this.#relay;
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
-    res.on('close', this.#onClose);
-    res.on('drain', this.#onDrain);
-    if (res.destroyed) this.#onClose();
+    client.res.on('close', this.#onClose);
+    client.res.on('drain', this.#onDrain);
+    if (client.res.destroyed) this.#onClose();
     answer.read({
       data: (chunk) => this.#data(chunk),
       end: () => this.#finish(),
@@ -93,75 +106,100 @@ class Relay {
       this.#stop('lease_lost');
       return true;
     }
-    let scan: SseScan;
     try {
-      scan = this.#scanner.push(chunk);
+      const scan = this.#scanner.push(chunk);
+      const flowing = this.#take(scan);
+      if (this.#failure !== undefined) this.#stop(this.#clientGone ? 'client_gone' : 'provider_error');
+      else if (scan.done) this.#end('complete');
+      return flowing;
     } catch (error) {
-      this.#stop(this.#clientGone ? 'client_gone' : 'broke_off', error as Error);
+      if (!(error instanceof SseTooLongError)) throw error;
+      this.#stop(this.#clientGone ? 'client_gone' : 'broke_off', error);
       return true;
     }
-    const flowing = this.#take(scan);
-    if (scan.done) this.#end(this.#providerError ? 'provider_error' : 'complete');
-    else if (this.#providerError && !this.#clientGone) this.#stop('provider_error');
-    return flowing;
   }
 
   /** The provider ended its stream, with `[DONE]` or without. */
   #finish(): void {
     if (this.#ended) return;
     this.#take(this.#scanner.finish());
-    if (this.#providerError) this.#end('provider_error');
-    else this.#end(this.#usage || this.#delivered.finishing() ? 'complete' : 'broke_off');
+    if (this.#failure !== undefined) this.#end('provider_error');
+    else this.#end(this.#isWhole() ? 'complete' : 'broke_off');
+  }
+
+  /** Without `[DONE]`: whether all choices were finished, or the usage came by itself after all that was written. */
+  #isWhole(): boolean {
+    return this.#delivered.finished() || (this.#usageSeen?.alone === true && !this.#delivered.wroteAfterUsage());
   }
 
   /** Notes usage and errors, hands the events on; false asks the provider to pause. */
-  #take({ forward, notable }: SseScan): boolean {
-    for (const chunk of notable) {
-      const usage = chunk.usage === undefined ? null : usageFromWire(chunk.usage);
-      if (usage) {
-        this.#usage = usage;
-        this.#usageChunk = chunk;
-      }
-      if (typeof chunk.error === 'object' && chunk.error !== null) this.#providerError = true;
+  #take({ forward, usages, failure }: SseScan): boolean {
+    this.#failure = failure;
+    const sent = !this.#clientGone && this.#send(forward);
+    let from = 0;
+    for (const seen of usages) {
+      if (sent) this.#delivered.add(forward.subarray(from, seen.offset));
+      from = seen.offset;
+      this.#noteUsage(seen);
     }
-    if (this.#clientGone) {
-      if (this.#usage) this.#stop('client_gone');
-      return true;
-    }
-    if (forward.length === 0) return true;
-    // Nothing has gone out yet and the provider failed: another one may still answer.
-    if (this.#providerError && this.#firstByteAt === null) return true;
-    return this.#write(forward);
-  }
-
-  #write(events: Buffer): boolean {
-    const now = performance.now();
-    if (this.#firstByteAt === null) {
-      this.#firstByteAt = now;
-      this.#relay.writeHead();
-    }
-    this.#lastWriteAt = now;
-    const flowing = this.#relay.res.write(events);
-    this.#delivered.add(events);
-    this.#relay.keep?.(events);
-    if (!flowing || now - this.#durableAt > UNCHECKPOINTED_LIMIT_MS) this.#paused = true;
+    if (sent) this.#delivered.add(forward.subarray(from));
+    if (this.#clientGone && usages.length > 0) this.#stop('client_gone');
     return !this.#paused;
   }
 
+  #noteUsage(seen: UsageSeen): void {
+    const usage = usageFromWire(seen.usage);
+    if (!usage) return;
+    this.#usage = mergeUsage(this.#usage, usage);
+    this.#usageSeen = seen;
+    this.#delivered.usageSeen();
+  }
+
+  /** False where the events were kept back: nothing in them, or before them, was worth delivering yet. */
+  #send(events: Buffer): boolean {
+    if (events.length === 0) return false;
+    const now = performance.now();
+    if (this.#deliveredAt === null) {
+      if (!isDelivery(events)) {
+        this.#hold(events);
+        return false;
+      }
+      this.#begin(now);
+    }
+    this.#hidden.came(now, () => isDelivery(events));
+    this.#write(events, now);
+    return true;
+  }
+
+  #hold(events: Buffer): void {
+    this.#heldBytes += events.length;
+    if (this.#heldBytes > MAX_HELD_BYTES) this.#stop('broke_off', new SseTooLongError('the stream does not begin'));
+    else this.#held.push(events);
+  }
+
+  #begin(now: number): void {
+    this.#deliveredAt = now;
+    this.#relay.client.delivered = true;
+    this.#relay.onDelivery();
+    if (this.#heldBytes === 0) return;
+    const held = Buffer.concat(this.#held);
+    this.#held = [];
+    this.#write(held, now);
+    this.#delivered.add(held);
+  }
+
+  #write(events: Buffer, now: number): void {
+    const flowing = this.#relay.client.write(events);
+    this.#relay.keep?.(events);
+    if (flowing && now - this.#durableAt <= UNCHECKPOINTED_LIMIT_MS) return;
+    this.#paused = true;
+    this.#hidden.paused(now);
+  }
+
   #tick(): void {
-    if (!this.#relay.lease.held()) {
-      this.#stop('lease_lost');
-      return;
-    }
-    if (this.#firstByteAt === null) {
-      this.#durableAt = performance.now();
-      return;
-    }
-    if (performance.now() - this.#lastWriteAt > PING_AFTER_MS && !this.#relay.res.writableNeedDrain) {
-      this.#lastWriteAt = performance.now();
-      this.#relay.res.write(': ping\n\n');
-    }
-    void this.#checkpoint();
+    if (!this.#relay.lease.held()) this.#stop('lease_lost');
+    else if (this.#deliveredAt === null) this.#durableAt = performance.now();
+    else void this.#checkpoint();
   }
 
   async #checkpoint(): Promise<void> {
@@ -186,9 +224,15 @@ class Relay {
   }
 
   #goOn(): void {
-    if (!this.#paused || this.#ended || this.#relay.res.writableNeedDrain) return;
+    if (!this.#paused || this.#ended || this.#relay.client.res.writableNeedDrain) return;
     if (performance.now() - this.#durableAt > UNCHECKPOINTED_LIMIT_MS) return;
+    this.#resume();
+  }
+
+  #resume(): void {
+    if (!this.#paused) return;
     this.#paused = false;
+    this.#hidden.resumed(performance.now());
     this.#relay.answer.resume();
   }
 
@@ -198,11 +242,11 @@ class Relay {
     if (this.#ended || this.#clientGone) return;
     this.#clientGone = true;
     // After a finish reason the provider's own figures are one event away: they are worth two seconds.
-    if (this.#usage || !this.#delivered.finishing()) {
+    if (!this.#delivered.finishing() || (this.#usage && !this.#delivered.wroteAfterUsage())) {
       this.#stop('client_gone');
       return;
     }
-    if (this.#paused) this.#relay.answer.resume();
+    this.#resume();
     setTimeout(() => this.#stop('client_gone'), USAGE_GRACE_MS);
   };
 
@@ -217,33 +261,23 @@ class Relay {
     if (this.#ended) return;
     this.#ended = true;
     clearInterval(this.#timer);
-    this.#relay.res.off('close', this.#onClose);
-    this.#relay.res.off('drain', this.#onDrain);
-    // The rest of the body is read and dropped, so that the connection can serve again.
-    if (this.#paused) this.#relay.answer.resume();
+    this.#relay.client.res.off('close', this.#onClose);
+    this.#relay.client.res.off('drain', this.#onDrain);
+    const isFinal = (): boolean => (reason === 'complete' || this.#delivered.finished()) && !this.#delivered.wroteAfterUsage();
+    const until = (): number | null => (this.#delivered.finishing() ? null : performance.now());
     this.#resolve({
       reason,
-      started: this.#firstByteAt !== null,
+      delivered: this.#deliveredAt !== null,
       usage: this.#usage,
-      usageChunk: this.#usageChunk,
+      usageIsFinal: this.#usage !== null && isFinal(),
+      usageSeen: this.#usageSeen,
       deliveredTokens: () => this.#delivered.tokens(),
-      firstByteAt: this.#firstByteAt,
+      hiddenSeconds: reason === 'client_gone' ? this.#hidden.seconds(until()) : 0,
+      deliveredAt: this.#deliveredAt,
+      failure: this.#failure,
       error,
     });
+    // The rest of the body is read and dropped, so that the connection can serve again.
+    this.#resume();
   }
-}
-
-/** The whole body of an answer that is not a stream. Rejects when it breaks off. */
-export function collectBody(answer: UpstreamAnswer): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    answer.read({
-      data: (chunk) => {
-        chunks.push(chunk);
-        return true;
-      },
-      end: () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)),
-      error: reject,
-    });
-  });
 }

@@ -1,37 +1,92 @@
-import { z } from 'zod';
-import type { Usage } from './rate-card.ts';
-
 /** Far above any model's context or output times `n`; a count beyond it is a fault, not a bill. */
 const MAX_TOKENS = 1_000_000_000;
 
-const count = z.int().min(0).max(MAX_TOKENS);
-const details = count.nullish();
-
-/** `usage` of OpenAI's chat completions, as far as the bill needs it. */
-const usageSchema = z.object({
-  prompt_tokens: count,
-  completion_tokens: count,
-  prompt_tokens_details: z.object({ cached_tokens: details, cache_write_tokens: details }).nullish(),
-  completion_tokens_details: z.object({ reasoning_tokens: details }).nullish(),
-});
+/** What a provider says that it counted, as far as its word is sound. Cached and cache-write tokens are part of the prompt. */
+export interface ReportedUsage {
+  /** Null where it says nothing sound. */
+  promptTokens: number | null;
+  /** All output: reasoning too, also where it is reported on top. */
+  completionTokens: number | null;
+  cachedTokens: number;
+  cacheWriteTokens: number;
+  reasoningTokens: number;
+}
 
 /**
- * The usage that a provider reports in the OpenAI wire format (https://platform.openai.com/docs/api-reference/chat/object),
- * or null where it is missing, negative, fractional, absurdly large or contradicts itself: it is never trusted half.
+ * The usage that a provider reports in the OpenAI wire format (https://platform.openai.com/docs/api-reference/chat/object)
+ * or in one of its dialects; null where not one main figure is sound. A figure that is negative, fractional, absurdly large
+ * or no number is as if it were missing; the others count.
+ *
+ * - Cached tokens: in `prompt_tokens_details`, at the top (Moonshot), or as `prompt_cache_hit_tokens` (DeepSeek).
+ * - Reasoning on top of `completion_tokens` (xAI, Gemini): the total tells, or reasoning above the completion it would be part of.
+ * - The cache beside the prompt and not in it (translated from Anthropic): the total tells.
  */
-export function usageFromWire(value: unknown): Usage | null {
-  const parsed = usageSchema.safeParse(value);
-  if (!parsed.success) return null;
-  const { prompt_tokens, completion_tokens, prompt_tokens_details, completion_tokens_details } = parsed.data;
-  const cachedTokens = prompt_tokens_details?.cached_tokens ?? 0;
-  const cacheWriteTokens = prompt_tokens_details?.cache_write_tokens ?? 0;
-  if (cachedTokens > prompt_tokens) return null;
+export function usageFromWire(value: unknown): ReportedUsage | null {
+  const usage = asObject(value);
+  const promptDetails = asObject(usage['prompt_tokens_details']);
+  const hit = wireCount(usage['prompt_cache_hit_tokens']);
+  const miss = wireCount(usage['prompt_cache_miss_tokens']);
+  const total = wireCount(usage['total_tokens']);
+  const completion = wireCount(usage['completion_tokens']);
+  const inside = wireCount(usage['prompt_tokens']) ?? (hit !== null && miss !== null ? hit + miss : null);
+  if (inside === null && completion === null) return null;
+
+  const cached = most(promptDetails['cached_tokens'], usage['cached_tokens'], hit, usage['cache_read_input_tokens']);
+  const written = most(promptDetails['cache_write_tokens'], usage['cache_creation_input_tokens']);
+  const reasoning = most(asObject(usage['completion_tokens_details'])['reasoning_tokens'], usage['reasoning_tokens']);
+  const unexplained = total === null || inside === null || completion === null ? 0 : total - inside - completion;
+  const beside = unexplained > 0 && unexplained === cached + written && unexplained !== reasoning ? unexplained : 0;
+  const prompt = inside === null ? difference(total, completion) : inside + beside;
+  const output = largest(
+    completion,
+    difference(total, prompt),
+    completion !== null && reasoning > completion ? completion + reasoning : null,
+  );
+  // More read from the cache than was sent is no figure.
+  const cachedTokens = prompt !== null && cached <= prompt ? cached : 0;
   return {
-    promptTokens: prompt_tokens,
-    completionTokens: completion_tokens,
+    promptTokens: prompt,
+    completionTokens: output,
     cachedTokens,
     // "Unadjusted": it may overlap with what was read.
-    cacheWriteTokens: Math.min(cacheWriteTokens, prompt_tokens - cachedTokens),
-    reasoningTokens: completion_tokens_details?.reasoning_tokens ?? 0,
+    cacheWriteTokens: Math.min(written, (prompt ?? 0) - cachedTokens),
+    reasoningTokens: Math.min(reasoning, output ?? 0),
   };
+}
+
+/** The figures of a stream that tells them more than once: the later ones count, but for what they leave out or give as nothing. */
+export function mergeUsage(before: ReportedUsage | null, after: ReportedUsage): ReportedUsage {
+  if (!before) return after;
+  const prompt = after.promptTokens ? after : before;
+  const output = after.completionTokens ? after : before;
+  return {
+    promptTokens: prompt.promptTokens ?? after.promptTokens,
+    cachedTokens: prompt.cachedTokens,
+    cacheWriteTokens: prompt.cacheWriteTokens,
+    completionTokens: output.completionTokens ?? after.completionTokens,
+    reasoningTokens: output.reasoningTokens,
+  };
+}
+
+/** A count on the wire, also in digits; null where it is none. */
+export function wireCount(value: unknown): number | null {
+  const number = typeof value === 'string' && /^\d{1,12}(?:\.0+)?$/.test(value) ? Number(value) : value;
+  return Number.isSafeInteger(number) && (number as number) >= 0 && (number as number) <= MAX_TOKENS ? (number as number) : null;
+}
+
+function most(...values: unknown[]): number {
+  return Math.max(0, ...values.map((value) => wireCount(value) ?? 0));
+}
+
+function largest(...values: (number | null)[]): number | null {
+  const counts = values.filter((value) => value !== null);
+  return counts.length > 0 ? Math.max(...counts) : null;
+}
+
+function difference(total: number | null, part: number | null): number | null {
+  return total !== null && part !== null && total >= part ? total - part : null;
+}
+
+function asObject(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

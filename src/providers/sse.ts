@@ -3,28 +3,38 @@
  * forwarded as the bytes they came in; only the few that matter to the bill are parsed.
  * Event syntax: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
  */
+import { failureOf, isUsageOnly, rawUsageOf, type WireChunk } from './wire-chunk.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
+const SPACE = 0x20;
+const OPENING_BRACE = 0x7b;
+const DATA = Buffer.from('data:');
 const USAGE = Buffer.from('"usage"');
 const DONE = Buffer.from('[DONE]');
 const ERROR = Buffer.from('"error"');
 const NULL = Buffer.from('null');
+const BYTE_ORDER_MARK = Buffer.from('\u{feff}');
 const EMPTY = Buffer.alloc(0);
 
-/** One JSON chunk of a stream, as far as it concerns us. */
-export interface WireChunk {
-  choices?: unknown;
-  usage?: unknown;
-  error?: unknown;
+/** A provider's figures, as they came. */
+export interface UsageSeen {
+  chunk: WireChunk;
+  usage: unknown;
+  /** True where the chunk is withheld: it says nothing else. */
+  alone: boolean;
+  /** How many bytes of `SseScan.forward` came before it, its own chunk included. */
+  offset: number;
 }
 
 export interface SseScan {
   /** Whole events to hand on now, untouched. */
   forward: Buffer;
-  /** The chunks among them (or withheld) that may carry usage or an error, parsed. */
-  notable: WireChunk[];
-  /** True once `[DONE]` was seen; it and what follows it are not forwarded. */
+  /** The usage in them (or withheld), in order. */
+  usages: UsageSeen[];
+  /** What a provider said of its failure; it and what follows it are not forwarded. */
+  failure?: unknown;
+  /** True once nothing more counts: `[DONE]`, or a failure, was seen. */
   done: boolean;
 }
 
@@ -36,10 +46,14 @@ export class SseTooLongError extends Error {
 /**
  * Cuts a byte stream at event boundaries and picks out what matters. An incomplete event waits for its end, so that a
  * usage chunk or `[DONE]` can be withheld whole; split UTF-8 is never torn apart further.
+ *
+ * Deployed decoders dispatch at every blank line, also where no data came before it, and then fail on the empty data. So
+ * blocks without data (comments, `retry:`, `id:` or `event:` alone, blank lines by themselves) are not handed on.
  */
 export class SseScanner {
   readonly #maxEventBytes: number;
   #tail: Buffer = EMPTY;
+  #begun = false;
   #done = false;
 
   constructor(maxEventBytes = 1024 * 1024) {
@@ -48,7 +62,7 @@ export class SseScanner {
 
   /** Takes the next bytes. Throws SseTooLongError when one event passes the limit. */
   push(chunk: Buffer): SseScan {
-    if (this.#done) return { forward: EMPTY, notable: [], done: true };
+    if (this.#done) return { forward: EMPTY, usages: [], done: true };
     const bytes = this.#tail.length > 0 ? Buffer.concat([this.#tail, chunk]) : chunk;
     const end = lastBoundary(bytes, this.#tail.length);
     this.#tail = end === bytes.length ? EMPTY : bytes.subarray(end);
@@ -60,39 +74,68 @@ export class SseScanner {
   finish(): SseScan {
     const rest = this.#tail;
     this.#tail = EMPTY;
-    if (this.#done || rest.length === 0) return { forward: EMPTY, notable: [], done: this.#done };
+    if (this.#done || rest.length === 0) return { forward: EMPTY, usages: [], done: this.#done };
     return this.#scan(Buffer.concat([rest, Buffer.from('\n\n')]));
   }
 
   #scan(events: Buffer): SseScan {
+    const plain = arePlain(events);
     // Nearly every chunk leaves here: forwarded as it came, nothing parsed, nothing copied.
-    if (events.length === 0 || !isNotable(events)) return { forward: events, notable: [], done: false };
-    const forward: Buffer[] = [];
-    const notable: WireChunk[] = [];
-    for (const event of splitEvents(events)) {
-      const data = eventData(event);
-      if (data.trim() === '[DONE]') {
-        this.#done = true;
-        break;
-      }
-      const chunk = isNotable(event) ? parseChunk(data) : null;
-      if (chunk) notable.push(chunk);
-      if (!chunk || !isUsageOnly(chunk)) forward.push(event);
+    if (events.length === 0 || (plain && !isNotable(events))) {
+      this.#begun ||= events.length > 0;
+      return { forward: events, usages: [], done: false };
     }
-    return { forward: forward.length === 1 ? (forward[0] ?? EMPTY) : Buffer.concat(forward), notable, done: this.#done };
+    const scan: SseScan = { forward: EMPTY, usages: [], done: false };
+    const forward = new Stretches(events);
+    for (const { start, end } of splitEvents(events)) {
+      const event = events.subarray(this.#begun ? start : start + markLength(events, start), end);
+      this.#begun = true;
+      const { data, name } = readEvent(event);
+      if (data.trim() === '[DONE]') this.#done = true;
+      const value = name === 'error' || isNotable(event) ? parseValue(data) : undefined;
+      scan.failure = name === 'error' ? (failureOf(value) ?? value ?? data) : failureOf(value);
+      if (scan.failure !== undefined) this.#done = true;
+      if (this.#done) break;
+      const chunk = asChunk(value);
+      const alone = chunk !== null && isUsageOnly(chunk);
+      if (!alone && data.trim() !== '') forward.add(event);
+      const usage = chunk && rawUsageOf(chunk);
+      if (chunk && usage !== undefined) scan.usages.push({ chunk, usage, alone, offset: forward.length });
+    }
+    return { ...scan, forward: forward.bytes(), done: this.#done };
   }
 }
 
-/** A chunk without choices and with usage: it is for us, and for the client only where it asked. */
-export function isUsageOnly(chunk: WireChunk): boolean {
-  return Array.isArray(chunk.choices) && chunk.choices.length === 0 && typeof chunk.usage === 'object' && chunk.usage !== null;
+/** The JSON chunks of whole events, in order; anything that is not a JSON object is passed over. */
+export function* parseEvents(events: Buffer): Generator<WireChunk> {
+  for (const { start, end } of splitEvents(events)) {
+    const chunk = asChunk(parseValue(readEvent(events.subarray(start, end)).data));
+    if (chunk) yield chunk;
+  }
 }
 
-/** The JSON chunks of whole events, in order; anything that is not a JSON object is passed over. */
-export function* parseEvents(events: Buffer): Generator<Record<string, unknown>> {
-  for (const event of splitEvents(events)) {
-    const chunk = parseChunk(eventData(event));
-    if (chunk) yield chunk as Record<string, unknown>;
+/** Parts of a buffer, put together without a copy where they touch. */
+class Stretches {
+  readonly #whole: Buffer;
+  readonly #parts: { start: number; end: number }[] = [];
+  length = 0;
+
+  constructor(whole: Buffer) {
+    this.#whole = whole;
+  }
+
+  add(part: Buffer): void {
+    const start = part.byteOffset - this.#whole.byteOffset;
+    const end = start + part.length;
+    const last = this.#parts.at(-1);
+    if (last?.end === start) last.end = end;
+    else this.#parts.push({ start, end });
+    this.length += part.length;
+  }
+
+  bytes(): Buffer {
+    const parts = this.#parts.map(({ start, end }) => this.#whole.subarray(start, end));
+    return parts.length === 1 ? (parts[0] ?? EMPTY) : Buffer.concat(parts);
   }
 }
 
@@ -101,10 +144,22 @@ function isNotable(bytes: Buffer): boolean {
   if (bytes.includes(DONE) || bytes.includes(ERROR)) return true;
   for (let at = bytes.indexOf(USAGE); at >= 0; at = bytes.indexOf(USAGE, at)) {
     at += USAGE.length;
-    while (bytes[at] === 0x20 || bytes[at] === 0x3a) at++;
+    while (bytes[at] === SPACE || bytes[at] === 0x3a) at++;
     if (!NULL.equals(bytes.subarray(at, at + NULL.length))) return true;
   }
   return false;
+}
+
+/** Whether every event is one line of JSON data, as nearly all are, with one blank line after it. */
+function arePlain(events: Buffer): boolean {
+  for (let at = 0; at < events.length; at++) {
+    for (const byte of DATA) if (events[at++] !== byte) return false;
+    if (events[at] === SPACE) at++;
+    if (events[at] !== OPENING_BRACE) return false;
+    at = events.indexOf(LF, at) + 1;
+    if (events[at] !== LF) return false;
+  }
+  return !events.includes(CR);
 }
 
 /** Where the last whole event ends: after a blank line, whatever its line ends are. Looks no further back than it must. */
@@ -115,36 +170,55 @@ function lastBoundary(bytes: Buffer, known: number): number {
   return 0;
 }
 
-/** Whether a blank line ends at `at`: LF LF, CR CR, or CR LF CR LF. */
+/**
+ * Whether a blank line ends at `at`: two line ends in a row, each of them LF, CR or CR LF. A CR that comes last may be half of one:
+ * after an LF the next byte decides, after a CR (which nobody sends) a late LF is dropped.
+ */
 function isBlankLineEnd(bytes: Buffer, at: number): boolean {
-  if (bytes[at] === LF) return bytes[at - 1] === LF || (bytes[at - 1] === CR && bytes[at - 2] === LF);
-  return bytes[at] === CR && bytes[at - 1] === CR;
+  if (bytes[at] === LF) return bytes[at - 1] === LF || (bytes[at - 1] === CR && (bytes[at - 2] === LF || bytes[at - 2] === CR));
+  if (bytes[at] !== CR || bytes[at + 1] === LF) return false;
+  return bytes[at - 1] === CR || (bytes[at - 1] === LF && at + 1 < bytes.length);
 }
 
-function* splitEvents(events: Buffer): Generator<Buffer> {
+/** The events, each with the blank line that ends it and without those before it. */
+function* splitEvents(events: Buffer): Generator<{ start: number; end: number }> {
   let start = 0;
-  for (let at = 1; at < events.length; at++) {
-    if (!isBlankLineEnd(events, at)) continue;
-    yield events.subarray(start, at + 1);
-    start = at + 1;
+  for (let at = 0; at < events.length; at++) {
+    if (at === start && (events[at] === LF || events[at] === CR)) start = at + 1;
+    else if (at > start && isBlankLineEnd(events, at)) {
+      yield { start, end: at + 1 };
+      start = at + 1;
+    }
   }
-  if (start < events.length) yield events.subarray(start);
+  if (start < events.length) yield { start, end: events.length };
 }
 
-/** The event's data: its `data:` lines, joined. */
-function eventData(event: Buffer): string {
+/** A byte order mark may begin the stream, and only there. */
+function markLength(bytes: Buffer, start: number): number {
+  return BYTE_ORDER_MARK.equals(bytes.subarray(start, start + BYTE_ORDER_MARK.length)) ? BYTE_ORDER_MARK.length : 0;
+}
+
+/** The event's data, its `data:` lines joined, and its name. */
+function readEvent(event: Buffer): { data: string; name: string } {
   let data = '';
+  let name = '';
   for (const line of event.toString('utf8').split(/\r\n|\n|\r/)) {
     if (line.startsWith('data:')) data += (data && '\n') + line.slice(line[5] === ' ' ? 6 : 5);
+    else if (line.startsWith('event:')) name = line.slice(6).trim();
   }
-  return data;
+  return { data, name };
 }
 
-function parseChunk(data: string): WireChunk | null {
-  if (!data.startsWith('{')) return null;
+function parseValue(data: string): unknown {
+  const text = data.trimStart();
+  if (!text.startsWith('{') && !text.startsWith('[')) return undefined;
   try {
-    return JSON.parse(data) as WireChunk;
+    return JSON.parse(text) as unknown;
   } catch {
-    return null;
+    return undefined;
   }
+}
+
+function asChunk(value: unknown): WireChunk | null {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : null;
 }

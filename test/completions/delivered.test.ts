@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Delivered, tokensOfChoices } from '../../src/completions/delivered.ts';
+import { Delivered, isDelivery, tokensOfChoices } from '../../src/completions/delivered.ts';
 import { contentEvent, event, finishEvent } from '../support/fake-provider.ts';
 
 /** Counts characters, and keeps what it was given. */
@@ -26,18 +26,68 @@ describe('Delivered', () => {
 
   const WRITTEN: [what: string, delta: object, tokens: number][] = [
     ['content', { role: 'assistant', content: 'abc' }, 3],
+    ['content in parts', { content: [{ type: 'text', text: 'abc' }] }, 3],
+    [
+      'thoughts in parts',
+      {
+        content: [
+          { type: 'thinking', thinking: [{ type: 'text', text: 'abc' }] },
+          { type: 'text', text: 'de' },
+        ],
+      },
+      5,
+    ],
     ['reasoning', { reasoning_content: 'abc', reasoning: 'de' }, 5],
+    ['thinking', { thinking: 'abc' }, 3],
+    ['reasoning in a member of an object', { reasoning: { summary: [{ text: 'abc' }] } }, 3],
+    [
+      'reasoning details',
+      { reasoning_details: [{ type: 'reasoning.text', format: 'f', index: 0, id: 'x', signature: 's', text: 'abc' }] },
+      3,
+    ],
+    ['what nobody knows yet', { musings: { deep: [[{ words: 'abc' }]] } }, 3],
+    ['the same reasoning in two members once', { reasoning: 'abc', reasoning_details: [{ type: 'reasoning.text', text: 'abc' }] }, 3],
+    ['the same reasoning in pieces once', { reasoning: 'ab\n\ncd', reasoning_details: [{ text: 'ab' }, { text: 'cd' }] }, 6],
+    [
+      'the same in three members once',
+      { reasoning: 'abc', reasoning_content: 'abc', provider_specific_fields: { reasoning_content: 'abc' } },
+      3,
+    ],
+    ['what one member says twice twice', { content: [{ text: 'abc' }, { text: 'abc' }] }, 6],
     ['a refusal', { refusal: 'no' }, 2],
     [
       'a tool call',
-      { tool_calls: [{ index: 0, id: 'x', function: { name: 'f', arguments: '{}' } }, { function: { arguments: '12' } }] },
+      {
+        tool_calls: [{ index: 0, id: 'x', type: 'function', function: { name: 'f', arguments: '{}' } }, { function: { arguments: '12' } }],
+      },
       5,
+    ],
+    [
+      'equal tool calls apiece',
+      { tool_calls: [{ function: { name: 'f', arguments: '{}' } }, { function: { name: 'f', arguments: '{}' } }] },
+      6,
+    ],
+    [
+      'arguments that are no text',
+      { tool_calls: [{ function: { name: 'f', arguments: { id: 'xy', days: [1, 23] } } }] },
+      1 + 2 + 2 + 4 + 3,
     ],
     ['a custom tool call', { tool_calls: [{ custom: { name: 'f', input: 'abc' } }] }, 4],
     ['an old function call', { function_call: { name: 'f', arguments: '{}' } }, 3],
+    ['what is said in sound', { audio: { id: 'audio_1', expires_at: 1, transcript: 'abc' } }, 3],
+    ['sound by its size', { audio: { data: 'A'.repeat(3_000) } }, 3],
+    ['pictures by their size', { images: [{ type: 'image_url', image_url: { url: `data:image/png;base64,${'A'.repeat(2_000)}` } }] }, 2],
+    ['sealed thoughts by their size', { reasoning_details: [{ type: 'reasoning.encrypted', data: 'A'.repeat(1_024) }] }, 1],
+    ['words where data would be', { parts: [{ data: 'plain words' }] }, 11],
+    [
+      'no ids, roles and verdicts',
+      { role: 'assistant', id: 'x', tool_call_id: 'y', toolCallId: 'z', channel: 'analysis', annotations: [{ url: 'u' }] },
+      0,
+    ],
+    ['no signatures', { signature: 's', extra_content: { google: { thought_signature: 's' } }, thoughtSignature: 's' }, 0],
     ['nothing', {}, 0],
     ['nulls', { content: null, tool_calls: null, function_call: null }, 0],
-    ['values of wrong types', { content: 5, tool_calls: [null, 7, { function: 'x' }] }, 0],
+    ['values of wrong types', { content: 5, tool_calls: [null, 7, { function: 5 }] }, 0],
   ];
 
   it.each(WRITTEN)('counts %s', async (_what, members, tokens) => {
@@ -46,6 +96,49 @@ describe('Delivered', () => {
     expect(await delivered.tokens()).toBe(tokens);
     const choices = [{ index: 0, message: members }];
     expect(await tokensOfChoices(choices, (text) => text.length)).toBe(tokens);
+    expect(isDelivery(delta(members))).toBe(tokens > 0);
+  });
+
+  it('counts what stands in the choice itself, but for what the server says of it', async () => {
+    const choices = [
+      {
+        index: 0,
+        text: 'abc',
+        finish_reason: 'stop',
+        native_finish_reason: 'STOP',
+        stop_reason: 'end',
+        logprobs: { content: [{ token: 'abc', bytes: [1] }] },
+        content_filter_results: { hate: { severity: 'safe' } },
+        usage: { note: 'x' },
+      },
+    ];
+    expect(await tokensOfChoices(choices, (text) => text.length)).toBe(3);
+  });
+
+  it('counts to any depth and any number, without a stack that could overflow', async () => {
+    const depth = 100_000;
+    const deep = `{"delta":{"x":${'['.repeat(depth)}"abc"${']'.repeat(depth)}}}`;
+    const delivered = new Delivered(counter().count);
+    delivered.add(Buffer.from(`data: {"choices":[${deep}]}\n\n`));
+    const wide = { delta: { x: Array.from({ length: 300_000 }, () => 'ab') } };
+    delivered.add(Buffer.from(`data: ${JSON.stringify({ choices: [wide] })}\n\n`));
+    expect(await delivered.tokens()).toBe(3 + 600_000);
+  });
+
+  it('knows whether anything was written after the figures', () => {
+    const delivered = new Delivered(counter().count);
+    expect(delivered.wroteAfterUsage()).toBe(false);
+    delivered.add(Buffer.from(contentEvent('one')));
+    delivered.usageSeen();
+    expect(delivered.wroteAfterUsage()).toBe(false);
+    delivered.add(Buffer.from(finishEvent()));
+    expect(delivered.wroteAfterUsage()).toBe(false);
+    delivered.add(Buffer.from(contentEvent('two')));
+    expect(delivered.wroteAfterUsage()).toBe(true);
+    delivered.usageSeen();
+    expect(delivered.wroteAfterUsage()).toBe(false);
+    delivered.add(Buffer.from(contentEvent('x'.repeat(300_000))));
+    expect(delivered.wroteAfterUsage()).toBe(true);
   });
 
   it('counts all choices, and passes over what is no chunk', async () => {
@@ -53,7 +146,7 @@ describe('Delivered', () => {
     const two = event({ choices: [{ delta: { content: 'ab' } }, { delta: { content: 'cd' } }] });
     delivered.add(Buffer.from(`: ping\n\ndata: nonsense\n\ndata: {"choices":5}\n\ndata: null\n\n${two}`));
     expect(await delivered.tokens()).toBe(4);
-    expect(await tokensOfChoices('nonsense', (text) => text.length)).toBe(0);
+    expect(await tokensOfChoices(['nonsense', null], (text) => text.length)).toBe(0);
   });
 
   it('tells when some choice was finished', () => {

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import { collectBody, relayStream, type StreamEnd, type StreamRelay } from '../../src/completions/relay.ts';
+import { ClientStream } from '../../src/completions/client-stream.ts';
+import { relayStream, type StreamEnd, type StreamRelay } from '../../src/completions/relay.ts';
 import type { BodyReader, UpstreamAnswer } from '../../src/providers/provider.ts';
-import { contentEvent, finishEvent, usageEvent } from '../support/fake-provider.ts';
+import { contentEvent, event, finishEvent, usageEvent } from '../support/fake-provider.ts';
 
 beforeEach(() => {
   jest.useFakeTimers({ doNotFake: ['queueMicrotask', 'nextTick', 'setImmediate'] });
@@ -18,6 +19,12 @@ class FakeClient extends EventEmitter {
   written = '';
   writableNeedDrain = false;
   destroyed = false;
+  headersSent = false;
+
+  writeHead(): this {
+    this.headersSent = true;
+    return this;
+  }
 
   write(bytes: Buffer | string): boolean {
     this.written += bytes.toString();
@@ -38,6 +45,7 @@ interface Bench {
   resumed: jest.Mock;
   aborted: jest.Mock;
   checkpoint: jest.Mock<(tokens: number) => Promise<boolean>>;
+  onDelivery: jest.Mock;
   lease: { alive: boolean };
   end: Promise<StreamEnd>;
 }
@@ -51,20 +59,25 @@ function start(overrides: Partial<StreamRelay> = {}): Bench {
   const lease = { alive: true };
   const checkpoint = jest.fn<(tokens: number) => Promise<boolean>>().mockResolvedValue(true);
   const answer: UpstreamAnswer = { status: 200, headers: {}, read: (given) => (reader = given), resume: resumed };
+  const stream = new ClientStream(client as unknown as ServerResponse, { head: () => [], model: null });
+  const onDelivery = jest.fn();
   const end = relayStream({
     answer,
-    res: client as unknown as ServerResponse,
+    client: stream,
+    dispatchedAt: performance.now(),
     abort: aborted,
     lease: { held: () => lease.alive, renewed: () => {}, end: () => {} },
-    writeHead: () => {},
+    onDelivery,
     countTokens: (text) => text.length,
     checkpoint,
     ...overrides,
   });
   if (!reader) throw new Error('the answer was not read');
   const reading = reader;
+  void end.then(() => stream.close());
   return {
     client,
+    onDelivery,
     reader: reading,
     send: (...events) => reading.data(Buffer.from(events.join(''))),
     resumed,
@@ -83,7 +96,12 @@ describe('a relayed stream', () => {
     expect(send(contentEvent('one'))).toBe(true);
     expect(client.written).toBe(contentEvent('one'));
     send(finishEvent(), usageEvent(), DONE);
-    expect(await end).toMatchObject({ reason: 'complete', started: true, usage: { promptTokens: 10, completionTokens: 5 } });
+    expect(await end).toMatchObject({
+      reason: 'complete',
+      delivered: true,
+      usageIsFinal: true,
+      usage: { promptTokens: 10, completionTokens: 5 },
+    });
     expect(client.written).toBe(contentEvent('one') + finishEvent());
     expect(jest.getTimerCount()).toBe(0);
     expect(client.listenerCount('close') + client.listenerCount('drain')).toBe(0);
@@ -98,27 +116,6 @@ describe('a relayed stream', () => {
     client.emit('drain');
     expect(resumed).toHaveBeenCalledTimes(1);
     expect(send(contentEvent('two'))).toBe(true);
-  });
-
-  it('tells an idle client every 15 seconds or so that it is alive', async () => {
-    const { client, send } = start();
-    send(contentEvent('one'));
-    await jest.advanceTimersByTimeAsync(14_000);
-    expect(client.written).not.toContain(': ping');
-    await jest.advanceTimersByTimeAsync(3_000);
-    expect(client.written).toBe(`${contentEvent('one')}: ping\n\n`);
-    await jest.advanceTimersByTimeAsync(17_000);
-    expect(client.written.match(/: ping\n\n/g)).toHaveLength(2);
-  });
-
-  it('sends no ping before the first byte, nor to a client that does not read', async () => {
-    const { client, send } = start();
-    await jest.advanceTimersByTimeAsync(60_000);
-    expect(client.written).toBe('');
-    client.writableNeedDrain = true;
-    send(contentEvent('one'));
-    await jest.advanceTimersByTimeAsync(60_000);
-    expect(client.written).toBe(contentEvent('one'));
   });
 });
 
@@ -195,7 +192,7 @@ describe('a stream whose client leaves', () => {
   it('before it began is aborted at once', async () => {
     const { client, aborted, end } = start();
     client.leave();
-    expect(await end).toMatchObject({ reason: 'client_gone', started: false });
+    expect(await end).toMatchObject({ reason: 'client_gone', delivered: false });
     expect(aborted).toHaveBeenCalledTimes(1);
   });
 
@@ -236,17 +233,17 @@ describe('a stream that its provider fails', () => {
   it('before anything was delivered: nothing is, so that another may answer', async () => {
     const { client, send, aborted, end } = start();
     send(failure, contentEvent('never'));
-    expect(await end).toMatchObject({ reason: 'provider_error', started: false });
+    expect(await end).toMatchObject({ reason: 'provider_error', delivered: false });
     expect(client.written).toBe('');
     expect(aborted).toHaveBeenCalledTimes(1);
   });
 
-  it('later: the client is told', async () => {
+  it('later: the failure is kept for the end', async () => {
     const { client, send, end } = start();
     send(contentEvent('one'));
     send(failure);
-    expect(await end).toMatchObject({ reason: 'provider_error', started: true });
-    expect(client.written).toBe(contentEvent('one') + failure);
+    expect(await end).toMatchObject({ reason: 'provider_error', delivered: true, failure: { message: 'overloaded' } });
+    expect(client.written).toBe(contentEvent('one'));
   });
 
   it.each<[string, (bench: Bench) => void]>([
@@ -268,16 +265,198 @@ describe('a stream that its provider fails', () => {
   });
 });
 
-describe('collectBody', () => {
-  it('gives all of it, and rejects where it breaks off', async () => {
-    const answer = (deliver: (reader: BodyReader) => void): UpstreamAnswer => ({
-      status: 200,
-      headers: {},
-      read: deliver,
-      resume: () => {},
-    });
-    const whole = answer((reader) => (reader.data(Buffer.from('a')), reader.data(Buffer.from('b')), reader.end()));
-    expect((await collectBody(whole)).toString()).toBe('ab');
-    await expect(collectBody(answer((reader) => reader.error(new Error('reset'))))).rejects.toThrow('reset');
+/** Pieces of a stream in which nothing was said yet. */
+const ROLE = event({ choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }] });
+const PREAMBLES: [string, string][] = [
+  ['comments', ': PROCESSING\n\n: PROCESSING\n\n'],
+  ['a role', ROLE],
+  [
+    'a role and empty words',
+    ROLE + contentEvent('') + event({ choices: [{ delta: { content: null, tool_calls: [] }, finish_reason: '' }] }),
+  ],
+  ['a verdict of filters', event({ choices: [], prompt_filter_results: [{ content_filter_results: { hate: { severity: 'safe' } } }] })],
+  [
+    'a filter on a choice',
+    event({ choices: [{ index: 0, delta: {}, content_filter_results: { hate: { severity: 'safe' } }, logprobs: null }] }),
+  ],
+  ['a name only', event({ choices: [{ index: 0, delta: { tool_calls: [{ index: 0, id: 'call_1', type: 'function' }] } }] })],
+  ['figures', usageEvent({ prompt_tokens: 10, completion_tokens: 1 })],
+];
+
+const FIRST_WORDS: [string, string][] = [
+  ['text', contentEvent('one')],
+  ['reasoning', event({ choices: [{ delta: { reasoning_content: 'hm' } }] })],
+  ['a refusal', event({ choices: [{ delta: { refusal: 'no' } }] })],
+  ['a tool call', event({ choices: [{ delta: { tool_calls: [{ function: { name: 'f', arguments: '' } }] } }] })],
+  ['a member that nobody knows', event({ choices: [{ delta: { musings: [{ text: 'hm' }] } }] })],
+  ['sound', event({ choices: [{ delta: { audio: { id: 'a', data: 'UklGRg==' } } }] })],
+  ['a finish', finishEvent()],
+];
+
+describe('a stream in which nothing was said yet', () => {
+  it.each(PREAMBLES)('but %s: nothing goes out, and another may answer', async (_name, preamble) => {
+    for (const fail of [
+      ({ reader }: Bench) => reader.error(new Error('reset')),
+      ({ send }: Bench) => void send('data: {"error":{}}\n\n'),
+      ({ reader }: Bench) => reader.end(),
+      ({ send }: Bench) => void send(DONE),
+    ]) {
+      const bench = start();
+      expect(bench.send(preamble)).toBe(true);
+      expect(bench.client.written).toBe('');
+      expect(bench.onDelivery).not.toHaveBeenCalled();
+      fail(bench);
+      expect(await bench.end).toMatchObject({ delivered: false, deliveredAt: null });
+      expect(await (await bench.end).deliveredTokens()).toBe(0);
+      expect(bench.client.written).toBe('');
+    }
+  });
+
+  it.each(FIRST_WORDS)('begins with %s, and what was kept back goes before it', (_name, word) => {
+    const whole = PREAMBLES.map(([, preamble]) => preamble).join('');
+    const shown = whole.replaceAll(/^:.*\n\n/gm, '').replace(usageEvent({ prompt_tokens: 10, completion_tokens: 1 }), '');
+    for (const packets of [[whole + word], [whole, word], (whole + word).split('')]) {
+      const { client, send, onDelivery } = start();
+      for (const packet of packets) send(packet);
+      expect(client.written).toBe(shown + word);
+      expect(onDelivery).toHaveBeenCalledTimes(1);
+    }
+  });
+
+  it('is given up where it says more of nothing than anybody would', async () => {
+    const { client, send, aborted, end } = start();
+    for (let round = 0; round < 1_100; round++) send(event({ choices: [], padding: 'x'.repeat(1_000) }));
+    expect(await end).toMatchObject({ reason: 'broke_off', delivered: false });
+    expect(aborted).toHaveBeenCalledTimes(1);
+    expect(client.written).toBe('');
+  });
+
+  it('makes no checkpoint, and does not wait for one', async () => {
+    const { send, checkpoint } = start();
+    send(ROLE);
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(checkpoint).not.toHaveBeenCalled();
+    expect(send(contentEvent('one'))).toBe(true);
+  });
+});
+
+describe('the figures of a stream', () => {
+  const early = usageEvent({ prompt_tokens: 10, completion_tokens: 1 });
+  const riding = (content: string, completion_tokens: number) =>
+    event({ choices: [{ index: 0, delta: { content } }], usage: { prompt_tokens: 10, completion_tokens } });
+
+  const CASES: [string, string[], boolean, number][] = [
+    ['after the finish are about all of it', [contentEvent('x'), finishEvent(), usageEvent(), DONE], true, 5],
+    ['before the finish too, where nothing was said after them', [contentEvent('x'), usageEvent(), finishEvent(), DONE], true, 5],
+    ['before what was said are not', [early, contentEvent('x'), finishEvent(), DONE], false, 1],
+    ['that ride on the first chunk are not', [riding('', 1), contentEvent('x'), finishEvent(), DONE], false, 1],
+    ['that ride on every chunk are, on the last', [riding('x', 1), riding('y', 2), finishEvent(), DONE], true, 2],
+    ['that come twice are, the last time', [early, contentEvent('x'), finishEvent(), usageEvent(), DONE], true, 5],
+    ['of a second time leave none out', [early, contentEvent('x'), finishEvent(), usageEvent({ completion_tokens: 7 }), DONE], true, 7],
+  ];
+
+  it.each(CASES)('%s', async (_name, events, usageIsFinal, completionTokens) => {
+    for (const packets of [events, [events.join('')]]) {
+      const { send, end } = start();
+      send(...packets);
+      expect(await end).toMatchObject({ usageIsFinal, usage: { promptTokens: 10, completionTokens } });
+    }
+  });
+
+  it('are not about all of an answer that broke off, but where it was finished', async () => {
+    const cut = start();
+    cut.send(riding('x', 1));
+    cut.reader.end();
+    expect(await cut.end).toMatchObject({ reason: 'broke_off', usageIsFinal: false });
+    const finished = start();
+    finished.send(contentEvent('x'), finishEvent(), usageEvent());
+    finished.reader.error(new Error('reset'));
+    expect(await finished.end).toMatchObject({ usageIsFinal: true });
+  });
+
+  it('by themselves at the end are an end; of two choices both must be finished', async () => {
+    const choice = (index: number, rest: object) => event({ choices: [{ index, ...rest }] });
+    const ended = start();
+    ended.send(contentEvent('x'), usageEvent());
+    ended.reader.end();
+    expect((await ended.end).reason).toBe('complete');
+    const half = start();
+    half.send(
+      choice(0, { delta: { content: 'a' } }),
+      choice(1, { delta: { content: 'b' } }),
+      choice(0, { delta: {}, finish_reason: 'stop' }),
+    );
+    half.reader.end();
+    expect((await half.end).reason).toBe('broke_off');
+  });
+});
+
+describe('what a model does out of sight', () => {
+  const hiddenOf = async (steps: (bench: Bench) => Promise<void>): Promise<number> => {
+    const bench = start();
+    await steps(bench);
+    bench.client.leave();
+    return (await bench.end).hiddenSeconds;
+  };
+  const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
+
+  it('between two words, and after the last, counts for a client that leaves', async () => {
+    expect(
+      await hiddenOf(async ({ send }) => {
+        send(contentEvent('a'));
+        await pass(60_000);
+      }),
+    ).toBeCloseTo(60, 3);
+    expect(
+      await hiddenOf(async ({ send }) => {
+        await pass(10_000);
+        send(contentEvent('a'));
+        await pass(20_000);
+        send(contentEvent('b'));
+        await pass(5_000);
+      }),
+    ).toBeCloseTo(35, 3);
+  });
+
+  it('is not the pace of a stream', async () => {
+    expect(
+      await hiddenOf(async ({ send }) => {
+        for (let word = 0; word < 20; word++) {
+          send(contentEvent('a'));
+          await pass(1_500);
+        }
+      }),
+    ).toBe(0);
+  });
+
+  it('goes on under chunks that say nothing', async () => {
+    expect(
+      await hiddenOf(async ({ send }) => {
+        send(contentEvent('a'));
+        for (let second = 0; second < 30; second++) {
+          await pass(1_000);
+          send(ROLE, ': thinking\n\n');
+        }
+      }),
+    ).toBeCloseTo(30, 3);
+  });
+
+  it('ends with the finish, and stands still while the client does not read', async () => {
+    expect(
+      await hiddenOf(async ({ send, client }) => {
+        client.writableNeedDrain = true;
+        send(contentEvent('a'));
+        await pass(60_000);
+        client.writableNeedDrain = false;
+        client.emit('drain');
+        await pass(3_000);
+      }),
+    ).toBeCloseTo(3, 3);
+    expect(
+      await hiddenOf(async ({ send }) => {
+        send(contentEvent('a'), finishEvent(), usageEvent());
+        await pass(60_000);
+      }),
+    ).toBe(0);
   });
 });

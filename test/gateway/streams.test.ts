@@ -47,9 +47,8 @@ const ask = (members: object = {}) => gateway.post('/v1/chat/completions', chat(
 const DONE = 'data: [DONE]\n\n';
 
 describe('the bytes of a stream', () => {
-  /** Comments, other fields, odd spacing, both line ends, an emoji, and text that only looks like something of ours. */
+  /** Other fields, odd spacing, both line ends, an emoji, and text that only looks like something of ours. */
   const ODD = [
-    ': a comment of the provider\n\n',
     'event: message\nid: 7\ndata: {"choices" : [ {"index":0,"delta":{"content":"grüße 🦊"}}],"x":1}\n\n',
     'data:{"choices":[{"index":0,"delta":{"content":"[DONE] \\"usage\\": {}"}}]}\r\n\r\n',
     'data: not json\n\n',
@@ -57,14 +56,14 @@ describe('the bytes of a stream', () => {
   ].join('');
 
   it('reach the client untouched, whatever the packets they come in', async () => {
-    const bytes = Buffer.from(ODD + usageEvent() + DONE);
+    const bytes = Buffer.from(`: a comment of the provider\n\n${ODD}${usageEvent()}${DONE}`);
     const whole = [bytes];
     const halves = [bytes.subarray(0, bytes.indexOf('🦊') + 2), bytes.subarray(bytes.indexOf('🦊') + 2)];
     const crumbs = Array.from({ length: Math.ceil(bytes.length / 7) }, (_, index) => bytes.subarray(index * 7, index * 7 + 7));
     for (const pieces of [whole, halves, crumbs]) {
       scriptBytes(...pieces);
       const { raw, settled } = await readStream(await ask());
-      expect(raw).toBe(`${ODD}: pura ${JSON.stringify(settled)}\n\n${DONE}`);
+      expect(raw).toBe(`${ODD}: pura ${JSON.stringify(settled)}\n${DONE}`);
       expect(settled?.cost_msat).toBe(20);
     }
   });
@@ -132,7 +131,7 @@ describe('the usage chunk', () => {
         ttft_ms: expect.any(Number),
       },
     });
-    expect(stream.raw).toMatch(/"usage":\{[^\n]*\}\n\n: pura \{[^\n]*\}\n\ndata: \[DONE\]\n\n$/);
+    expect(stream.raw).toMatch(/"usage":\{[^\n]*\}\n\n: pura \{[^\n]*\}\ndata: \[DONE\]\n\n$/);
   });
 
   const usage = { prompt_tokens: 100, completion_tokens: 1, total_tokens: 101 };

@@ -318,7 +318,7 @@ describe('a provider that fails after the first byte', () => {
     expect(await gateway.audit()).toEqual([]);
   });
 
-  it('by an error event of its own: that is passed on, and the stream ends without [DONE]', async () => {
+  it('by an error event of its own: its words are passed on, and the stream ends without [DONE]', async () => {
     upstream.script(async (exchange) => {
       exchange.startStream();
       await exchange.content('some');

@@ -58,7 +58,7 @@ describe('a payment to a real LND', () => {
     await gateway.pool.query(`update accounts set free_limit = 0 where id = $1`, [key.accountId]);
     const answer = await gateway.post('/v1/chat/completions', request, key);
     expect(answer.headers.get('x-pura-funding')).toBe('wallet');
-    expect(await answer.text()).toMatch(/\n: pura \{.*"funding":"wallet".*\}\n\ndata: \[DONE\]/);
+    expect(await answer.text()).toMatch(/\n: pura \{.*"funding":"wallet".*\}\ndata: \[DONE\]/);
   });
 
   it('that is more than asked for is credited as received', async () => {

@@ -40,15 +40,14 @@ export async function readStream(response: Response): Promise<ChatStream> {
 }
 
 export function parseStream(raw: string): ChatStream {
-  const events = raw.split('\n\n').filter(Boolean);
-  const data = events.filter((event) => event.startsWith('data: ')).map((event) => event.slice(6));
-  const comment = events.find((event) => event.startsWith(': pura '));
+  const data = [...raw.matchAll(/^data: (.*)$/gm)].map(([, text = '']) => text);
+  const comment = /^: pura (.*)$/m.exec(raw)?.[1];
   const chunks = data.filter((text) => text.startsWith('{')).map((text) => JSON.parse(text) as Chunk);
   return {
     raw,
     chunks,
     content: chunks.map((chunk) => chunk.choices?.[0]?.delta?.content ?? '').join(''),
-    settled: comment ? (JSON.parse(comment.slice(': pura '.length)) as Settled) : null,
+    settled: comment === undefined ? null : (JSON.parse(comment) as Settled),
     done: data.at(-1) === '[DONE]',
     error: chunks.find((chunk) => chunk.error)?.error,
   };
@@ -72,12 +71,15 @@ export class OpenStream {
 
   /** Reads on until `text` has come. Throws where the stream ends before that. */
   async until(text: string): Promise<string> {
-    while (!this.#raw.includes(text)) {
-      const { done, value } = await this.#reader.read();
-      if (done) throw new Error(`the stream ended before ${text}: ${this.#raw}`);
-      this.#raw += this.#decoder.decode(value, { stream: true });
-    }
+    while (!this.#raw.includes(text)) await this.next(text);
     return this.#raw;
+  }
+
+  /** Reads on until anything has come. Throws where the stream ends before that. */
+  async next(text = 'anything'): Promise<void> {
+    const { done, value } = await this.#reader.read();
+    if (done) throw new Error(`the stream ended before ${text}: ${this.#raw}`);
+    this.#raw += this.#decoder.decode(value, { stream: true });
   }
 
   /** Leaves in the middle. */

@@ -20,6 +20,8 @@ export interface GatewayOptions {
   /** A database shared with another gateway of the test. Not dropped on `close` then. */
   database?: TestDatabase;
   log?: Logger;
+  /** After how much silence a stream shows that it is alive. */
+  pingAfterMs?: number;
 }
 
 /** A whole gateway on a free port of loopback, over a database of its own. */
@@ -65,7 +67,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
   const database = options.database ?? (await createTestDatabase());
   const config = testConfig(options);
   const log = options.log ?? createLog('silent');
-  const server = await startServer({ config, log, connectionString: database.connectionString, providers: options.providers ?? [] });
+  const { providers = [], pingAfterMs } = options;
+  const server = await startServer({ config, log, connectionString: database.connectionString, providers, pingAfterMs });
   const { url } = server;
   const headersOf = (key: TestKey | null | undefined) => (key ? { authorization: `Bearer ${key.secret}` } : {});
   const post: TestGateway['post'] = (path, body, key, headers = {}, signal) =>

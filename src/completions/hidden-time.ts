@@ -1,0 +1,47 @@
+/** A shorter silence is the pace of a stream, not a thought. */
+const LEAST_THOUGHT_MS = 2_000;
+/** Events that come faster than this are taken for the model's words; after a longer pause they are looked into. */
+const STEADY_MS = 250;
+
+/**
+ * How long a model has been at work on a stream without showing anything: reasoning out of sight, before the first word or between two. Who
+ * leaves pays for it as for what was delivered, so that leaving later never costs less.
+ */
+export class HiddenTime {
+  #hiddenMs = 0;
+  #lastWordAt: number;
+  #pausedAt: number | null = null;
+
+  /** @param since when the model was asked, on the monotonic clock. */
+  constructor(since: number) {
+    this.#lastWordAt = since;
+  }
+
+  /** Notes that events came; `isWord` looks into them, which a steady stream is spared. */
+  came(now: number, isWord: () => boolean): void {
+    const silence = now - this.#lastWordAt;
+    if (silence > STEADY_MS && !isWord()) return;
+    this.#hiddenMs += thought(silence);
+    this.#lastWordAt = now;
+  }
+
+  /** The provider is kept waiting: what it does meanwhile is unknown, and not its silence. */
+  paused(now: number): void {
+    this.#pausedAt ??= now;
+  }
+
+  resumed(now: number): void {
+    if (this.#pausedAt !== null) this.#lastWordAt += now - this.#pausedAt;
+    this.#pausedAt = null;
+  }
+
+  /** All of it up to `now`; null: up to the last word. */
+  seconds(now: number | null): number {
+    const silence = now === null ? 0 : (this.#pausedAt ?? now) - this.#lastWordAt;
+    return (this.#hiddenMs + thought(silence)) / 1000;
+  }
+}
+
+function thought(silenceMs: number): number {
+  return silenceMs > LEAST_THOUGHT_MS ? silenceMs : 0;
+}
