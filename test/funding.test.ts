@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ActingKey } from '../src/accounts/acting-key.ts';
 import type { Funding, FundingOptions } from '../src/funding.ts';
@@ -6,7 +6,7 @@ import { msat } from '../src/ledger/amount.ts';
 import type { Wallet } from '../src/lightning/wallet.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { FakeWallet } from './support/fake-wallet.ts';
-import { addOwner, depositsOf, openFunding } from './support/funded.ts';
+import { addOwner, depositsOf, openFunding, stopSchedule } from './support/funded.ts';
 
 let database: TestDatabase;
 let wallet: FakeWallet;
@@ -172,6 +172,39 @@ describe("a refusal's invoice", () => {
   });
 });
 
+describe('after a change of the node', () => {
+  const moved = () => open(new FakeWallet({ nodeId: `02other${randomUUID()}` }));
+
+  it("no invoice of the old one's is offered, neither to an account nor to nobody", async () => {
+    const needed = { shortfallMsat: msat(5_000n) };
+    const [mine, nobodys] = [await funding.offer(owner, needed), await funding.offerKeyless(needed)];
+    const at = moved();
+    const [offered, keyless] = [await at.offer(owner, needed), await at.offerKeyless(needed, nobodys)];
+    expect([offered.id, offered.bolt11]).not.toEqual([mine.id, mine.bolt11]);
+    expect(keyless.id).not.toBe(nobodys.id);
+    const { rows } = await database.pool.query(`select count(distinct node_id) as nodes from invoices where id = any($1)`, [
+      [mine.id, offered.id],
+    ]);
+    expect(rows).toEqual([{ nodes: 2n }]);
+    expect((await at.offer(owner, needed)).id).toBe(offered.id);
+  });
+
+  it.each([
+    ['with an idempotency key', { amountSat: 500, idempotencyKey: 'k', bodySha256: sha256('{}') }],
+    ['without one', { amountSat: 500 }],
+  ])('a creation that the old one never answered is another invoice, and its payment is credited, %s', async (_name, topUp) => {
+    wallet.loseAnswers = true;
+    await expect(funding.fund(owner, topUp)).rejects.toMatchObject({ code: 'lightning_unavailable' });
+    const other = new FakeWallet({ nodeId: `02other${randomUUID()}` });
+    const at = open(other);
+    const { invoice } = await at.fund(owner, topUp);
+    expect([...wallet.node.keys()]).not.toContain(invoice.paymentHash.toString('hex'));
+    other.settle(invoice.paymentHash, { silently: true });
+    await at.settled(invoice.paymentHash);
+    expect(await depositsOf(database.pool, account)).toMatchObject({ deposits: [500_000n] });
+  });
+});
+
 describe('crediting', () => {
   it('posts one deposit for 100 parallel reports of one payment to two gateways, with status lookups among them', async () => {
     const other = open(wallet);
@@ -252,6 +285,17 @@ describe('crediting', () => {
     wallet.away = false;
     await funding.missedSettlements();
     await funding.checkDue(50);
+    expect(await depositsOf(database.pool, account)).toMatchObject({ deposits: [500_000n] });
+  });
+
+  it('comes at the next check where a settlement was told of while the node could not be asked, however far off that check was', async () => {
+    const { invoice } = await funding.fund(owner, { amountSat: 500 });
+    await stopSchedule(database.pool);
+    wallet.settle(invoice.paymentHash, { silently: true });
+    wallet.away = true;
+    await funding.settled(invoice.paymentHash);
+    wallet.away = false;
+    expect(await funding.checkDue(50)).toBe(1);
     expect(await depositsOf(database.pool, account)).toMatchObject({ deposits: [500_000n] });
   });
 

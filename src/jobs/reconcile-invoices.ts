@@ -10,11 +10,14 @@ export interface InvoiceWatcherOptions {
   wallet: Pick<Wallet, 'watchSettlements'>;
   connectionString: string;
   log: Logger;
+  /** A watcher that gets nothing done for so long gives the lock to a gateway that can. */
+  stallMs?: number;
+  /** Waits before the next attempt to subscribe; resolves early when `signal` aborts. */
+  pause?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 const TICK_MS = 1_000;
 const BATCH = 50;
-/** A watcher that gets nothing done for so long gives the lock to a gateway that can. */
 const STALL_MS = 15_000;
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
@@ -23,9 +26,10 @@ const LAST_RETRY_MS = 10_000;
  * Watches the node for payments, in one of the gateways that share a database: the subscription says when to look, and every
  * open invoice is looked up on each new subscription and by its own schedule besides, because subscriptions lose events.
  */
-export function reconcileInvoices({ funding, wallet, connectionString, log }: InvoiceWatcherOptions): { stop(): Promise<void> } {
+export function reconcileInvoices({ connectionString, ...options }: InvoiceWatcherOptions): { stop(): Promise<void> } {
+  const { log, stallMs = STALL_MS, pause = wait } = options;
   const stopped = new AbortController();
-  const work = (signal: AbortSignal) => watch({ funding, wallet, log, signal });
+  const work = (signal: AbortSignal) => watch({ ...options, stallMs, pause, signal });
   const running = underAdvisoryLock({ connectionString, name: 'invoice watcher', log, signal: stopped.signal }, work);
   return {
     stop: async () => {
@@ -35,47 +39,53 @@ export function reconcileInvoices({ funding, wallet, connectionString, log }: In
   };
 }
 
-interface Watch {
-  funding: Funding;
-  wallet: Pick<Wallet, 'watchSettlements'>;
-  log: Logger;
-  signal: AbortSignal;
-}
+type Watch = Required<Omit<InvoiceWatcherOptions, 'connectionString'>> & { signal: AbortSignal };
 
 /** Resolves when `signal` aborts; rejects when nothing was done for too long, so that the lock goes to another gateway. */
-async function watch({ funding, wallet, log, signal }: Watch): Promise<void> {
+async function watch({ signal, ...options }: Watch): Promise<void> {
+  const { funding, log, stallMs } = options;
   const stalled = new AbortController();
   const ended = AbortSignal.any([signal, stalled.signal]);
   let lastProgress = performance.now();
   const progress = (): void => {
     lastProgress = performance.now();
   };
-  const stallCheck = setInterval(() => {
-    if (performance.now() - lastProgress > STALL_MS) stalled.abort();
-  }, TICK_MS);
+  const stallCheck = setInterval(
+    () => {
+      if (performance.now() - lastProgress > stallMs) stalled.abort();
+    },
+    Math.min(TICK_MS, stallMs),
+  );
 
+  let missed = false;
+  const makeMissedDue = async (): Promise<void> => {
+    missed = false;
+    await funding.missedSettlements().catch((error: unknown) => {
+      missed = true;
+      throw error;
+    });
+  };
   const checkAllDue = async (): Promise<void> => {
+    if (missed) await makeMissedDue();
     let checked = BATCH;
     while (checked === BATCH && !ended.aborted) checked = await funding.checkDue(BATCH, progress);
     progress();
   };
   const schedule = every(TICK_MS, 'invoice schedule', checkAllDue, log);
   const lookAtAll = (): void => {
-    funding.missedSettlements().then(
-      () => schedule.wake(),
-      (error: unknown) => log.warn({ err: error }, 'open invoices could not be made due'),
-    );
+    missed = true;
+    schedule.wake();
   };
 
-  await keepSubscribed({ funding, wallet, log, signal: ended }, lookAtAll);
+  await keepSubscribed({ ...options, signal: ended }, lookAtAll);
   clearInterval(stallCheck);
   const stopped = schedule.stop();
-  if (stalled.signal.aborted) throw new Error(`the invoice watcher made no progress for ${STALL_MS} ms`);
+  if (stalled.signal.aborted) throw new Error(`the invoice watcher made no progress for ${stallMs} ms`);
   await stopped;
 }
 
 /** Subscribes afresh, with growing pauses, for as long as `signal` lives. */
-async function keepSubscribed({ funding, wallet, log, signal }: Watch, onSubscribed: () => void): Promise<void> {
+async function keepSubscribed({ funding, wallet, log, pause, signal }: Watch, onSubscribed: () => void): Promise<void> {
   let retryMs = FIRST_RETRY_MS;
   while (!signal.aborted) {
     try {
@@ -98,7 +108,11 @@ async function keepSubscribed({ funding, wallet, log, signal }: Watch, onSubscri
     } catch (error) {
       log.warn({ err: error }, 'the subscription to settlements was lost');
     }
-    await delay(retryMs, undefined, { signal }).catch(() => {});
+    await pause(retryMs, signal);
     retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);
   }
+}
+
+async function wait(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {});
 }

@@ -55,8 +55,10 @@ export class Invoices {
       if (idempotencyKey !== null) {
         await client.query(
           `update invoices set idempotency_key = null, idempotency_sha256 = null
-           where account_id = $1 and idempotency_key = $2 and (created_at < now() - interval '24 hours' or state = 'failed')`,
-          [accountId, idempotencyKey],
+           where account_id = $1 and idempotency_key = $2
+             and (created_at < now() - interval '24 hours' or state = 'failed' or (state = 'creating' and node_id <> $3))`,
+          // A creation that no answer told of stays with its node: another one's invoice in its row would never be credited.
+          [accountId, idempotencyKey, this.#options.wallet.nodeId],
         );
         const same = await one(client, `account_id = $1 and idempotency_key = $2`, [accountId, idempotencyKey]);
         if (same && !same.idempotency_sha256?.equals(bodySha256 ?? Buffer.alloc(0))) throw new GatewayError('idempotency_conflict');

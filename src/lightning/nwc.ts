@@ -32,6 +32,8 @@ export interface NwcWalletOptions {
   probeMs?: number;
   /** How long to wait for the wallet at the start. */
   startMs?: number;
+  /** A clock that only goes forward, in milliseconds. */
+  now?: () => number;
 }
 
 const DEADLINE_MS = 5_000;
@@ -98,27 +100,33 @@ class NwcWallet implements Wallet {
   readonly network: Network;
   readonly #requests: NwcRequests<NostrEvent>;
   readonly #probeMs: number;
+  readonly #now: () => number;
   #heardAt = -Infinity;
 
-  constructor({ nodeId, network }: NodeIdentity, requests: NwcRequests<NostrEvent>, { probeMs = PROBE_MS }: NwcWalletOptions) {
+  constructor(
+    { nodeId, network }: NodeIdentity,
+    requests: NwcRequests<NostrEvent>,
+    { probeMs = PROBE_MS, now = () => performance.now() }: NwcWalletOptions,
+  ) {
     this.nodeId = nodeId;
     this.network = network;
     this.#requests = requests;
     this.#probeMs = probeMs;
+    this.#now = now;
   }
 
   /** The wallet chooses the preimage: asked twice, it makes two invoices. */
   async createInvoice(request: { amountMsat: Msat; description: string; expirySeconds: number }): Promise<NewInvoice> {
     const { amountMsat, description, expirySeconds } = request;
     const made = await this.#requests.ask('make_invoice', { amount: Number(amountMsat), description, expiry: expirySeconds }, madeInvoice);
-    this.#heardAt = performance.now();
+    this.#heardAt = this.#now();
     return believed(() => readInvoice(made, { amountMsat, network: this.network }));
   }
 
   async lookupInvoice(paymentHash: Buffer): Promise<InvoiceState | null> {
     try {
       const found = await this.#requests.ask('lookup_invoice', { payment_hash: paymentHash.toString('hex') }, transaction);
-      this.#heardAt = performance.now();
+      this.#heardAt = this.#now();
       return believed(() => stateOf(found, paymentHash));
     } catch (error) {
       if (isNotFound(error)) return null;
@@ -158,7 +166,7 @@ class NwcWallet implements Wallet {
   }
 
   async status(): Promise<{ ready: boolean; reason?: string }> {
-    if (performance.now() - this.#heardAt < HEARD_MS) return { ready: true };
+    if (this.#now() - this.#heardAt < HEARD_MS) return { ready: true };
     try {
       const missing = missingMethods(await this.#info());
       return missing.length === 0 ? { ready: true } : { ready: false, reason: `the wallet no longer allows ${missing.join(' and ')}` };
@@ -173,7 +181,7 @@ class NwcWallet implements Wallet {
 
   async #info(): Promise<WalletInfo> {
     const info = await this.#requests.ask('get_info', {}, walletInfo);
-    if (missingMethods(info).length === 0) this.#heardAt = performance.now();
+    if (missingMethods(info).length === 0) this.#heardAt = this.#now();
     return info;
   }
 }

@@ -7,7 +7,7 @@ import { createLndWallet } from '../../src/lightning/lnd.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { FakeLnd } from '../support/fake-lnd.ts';
-import { addOwner, depositsOf, openFunding } from '../support/funded.ts';
+import { addOwner, depositsOf, openFunding, stopSchedule } from '../support/funded.ts';
 import { until } from '../support/until.ts';
 
 const log = createLog('silent');
@@ -87,6 +87,7 @@ describe('a payment that LND settles', () => {
     const { funding, wallet } = await startGateway();
     const { invoice } = await funding.fund(owner, { amountSat: 500 });
     lnd.stop();
+    await stopSchedule(database.pool);
     lnd.settle(invoice.paymentHash, { silently: true });
     await lnd.start();
     await until(async () => (await deposits()).length > 0, 20_000);
@@ -97,6 +98,7 @@ describe('a payment that LND settles', () => {
     const { funding, wallet } = await startGateway();
     const { invoice } = await funding.fund(owner, { amountSat: 500 });
     lnd.frozen = true;
+    await stopSchedule(database.pool);
     lnd.settle(invoice.paymentHash, { silently: true });
     await until(() => lnd.subscribers === 0);
     lnd.frozen = false;

@@ -16,7 +16,7 @@ import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import type { SettlementListener, Wallet } from '../../src/lightning/wallet.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { addOwner, depositsOf, openFunding, TEST_ROOT } from '../support/funded.ts';
+import { addOwner, depositsOf, openFunding, stopSchedule, TEST_ROOT } from '../support/funded.ts';
 import { startNostrRelay, type NostrRelay } from '../support/nostr-relay.ts';
 import { RECEIVE_ONLY, startNwcService, type NwcService, type NwcServiceOptions } from '../support/nwc-wallet-service.ts';
 import { until } from '../support/until.ts';
@@ -161,6 +161,7 @@ describe('a wallet over Nostr Wallet Connect', () => {
     const funding = await startGateway(wallet);
     const { invoice } = await funding.fund(owner, { amountSat: 500 });
     await relay.kill();
+    await stopSchedule(database.pool);
     await service.pay(invoice.bolt11);
     await expect(funding.fund(owner, { amountSat: 600 })).rejects.toMatchObject(unavailable);
     await expect(wallet.lookupInvoice(invoice.paymentHash)).rejects.toMatchObject(unavailable);
@@ -174,6 +175,7 @@ describe('a wallet over Nostr Wallet Connect', () => {
     const funding = await startGateway(await connect(service));
     const { invoice } = await funding.fund(owner, { amountSat: 500 });
     service.disconnect();
+    await stopSchedule(database.pool);
     await service.pay(invoice.bolt11);
     await expect(funding.fund(owner, { amountSat: 600 })).rejects.toMatchObject(unavailable);
     await service.connect();
@@ -314,6 +316,34 @@ describe('a connection to such a wallet', () => {
     const listening = Object.assign(Object.create(log) as Logger, { warn: (...words: unknown[]) => void warnings.push(words) });
     await connect(service, { log: listening });
     expect(warnings.length > 0).toBe(warned);
+  });
+
+  it.each(['make_invoice', 'lookup_invoice'] as const)(
+    'that loses %s is not ready, each time that it is asked, and is again with it',
+    async (method) => {
+      const service = await startService();
+      let nowMs = 0;
+      const wallet = await connect(service, { now: () => nowMs });
+      expect(await wallet.status()).toEqual({ ready: true });
+      service.methods = RECEIVE_ONLY.filter((allowed) => allowed !== method);
+      nowMs += 15_000;
+      const lost = { ready: false, reason: `the wallet no longer allows ${method}` };
+      expect([await wallet.status(), await wallet.status()]).toEqual([lost, lost]);
+      service.methods = RECEIVE_ONLY;
+      expect(await wallet.status()).toEqual({ ready: true });
+    },
+  );
+
+  it('is asked again whether it is there fifteen seconds after it was last heard of', async () => {
+    const service = await startService();
+    let nowMs = 0;
+    const wallet = await connect(service, { now: () => nowMs });
+    expect(await wallet.status()).toEqual({ ready: true });
+    service.disconnect();
+    nowMs += 14_999;
+    expect(await wallet.status()).toEqual({ ready: true });
+    nowMs += 1;
+    expect(await wallet.status()).toMatchObject({ ready: false });
   });
 
   it('starts without the wallet where the database knows it, and uses it when it is back', async () => {

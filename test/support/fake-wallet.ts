@@ -16,7 +16,10 @@ export class FakeWallet implements Wallet {
   loseAnswers = false;
   /** While true, the node cannot be reached. */
   away = false;
+  /** While true, no subscription comes into effect. */
+  refusesSubscriptions = false;
   readonly #watchers = new Set<SettlementListener>();
+  #cut = new AbortController();
 
   constructor({ nodeId = '02fake', takesPreimage = true }: { nodeId?: string; takesPreimage?: boolean } = {}) {
     this.nodeId = nodeId;
@@ -42,10 +45,25 @@ export class FakeWallet implements Wallet {
   }
 
   async watchSettlements(onSettled: SettlementListener, signal: AbortSignal, onSubscribed: () => void = () => {}): Promise<void> {
+    if (this.refusesSubscriptions) throw new GatewayError('lightning_unavailable');
     this.#watchers.add(onSettled);
     onSubscribed();
-    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    const cut = this.#cut.signal;
+    const ended = AbortSignal.any([signal, cut]);
+    await new Promise<void>((resolve) => ended.addEventListener('abort', () => resolve(), { once: true }));
     this.#watchers.delete(onSettled);
+    if (cut.aborted) throw new GatewayError('lightning_unavailable');
+  }
+
+  /** How many subscriptions there are now. */
+  get subscribers(): number {
+    return this.#watchers.size;
+  }
+
+  /** Ends every subscription, as a lost connection does. */
+  cutSubscriptions(): void {
+    this.#cut.abort();
+    this.#cut = new AbortController();
   }
 
   /** Settles an invoice of the node's, as a payer does; `silently` tells no subscriber. Gives the node's state of it. */

@@ -27,6 +27,8 @@ export interface NwcService {
   /** While true, requests are carried out and never answered. */
   mute: boolean;
   tells: (found: Partial<Nip47Transaction>) => unknown;
+  /** What the connection allows from now on. */
+  methods: readonly Nip47Method[];
   /** Pays an invoice as a payer does, and notifies so many times. */
   pay(invoice: string, options?: { notifications?: number; amountMsat?: bigint }): Promise<void>;
   /** Tells the gateway of a payment, of whatever kind. */
@@ -69,7 +71,7 @@ export async function startNwcService({
 
   const handler: Parameters<NWCWalletService['subscribe']>[1] = {
     getInfo: () =>
-      answer({ alias: 'test', color: '', pubkey: node.nodeId, network, block_height: 1, block_hash: '', methods: [...methods] }),
+      answer({ alias: 'test', color: '', pubkey: node.nodeId, network, block_height: 1, block_hash: '', methods: [...running.methods] }),
     async makeInvoice({ amount, description = '', expiry = 3600 }) {
       const preimage = randomBytes(32);
       const made = await node.createInvoice({
@@ -97,6 +99,7 @@ export async function startNwcService({
     lookups: 0,
     mute: false,
     factor: 1,
+    methods,
     tells,
     notify,
     async pay(invoice, { notifications = 1, amountMsat } = {}) {
