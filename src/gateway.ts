@@ -282,8 +282,10 @@ export class Gateway {
     const cancellation = new Cancellation();
     const give = (reason: AbortReason) => cancellation.cancel(reason);
     const lease = this.#deps.leases.take(call.requestId, since, () => give('lease_lost'));
-    const kept = priced.repeatable && call.request.stream ? new Kept() : null;
-    const exchange: Exchange = { ...call, ...priced, hold, ticket, lease, cancellation, kept };
+    // Answers to free requests are not stored.
+    const repeatable = hold.funding === 'free' ? null : priced.repeatable;
+    const kept = repeatable && call.request.stream ? new Kept() : null;
+    const exchange: Exchange = { ...call, ...priced, repeatable, hold, ticket, lease, cancellation, kept };
     const timeLimit = setTimeout(() => give('time_limit'), this.#deps.config.STREAM_MAX_SECONDS * 1000);
     call.res.once('close', () => {
       clearTimeout(timeLimit);

@@ -27,6 +27,7 @@ import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
 import { reconcileWithdrawals } from './jobs/reconcile-withdrawals.ts';
 import { refundUndelivered } from './jobs/refund-undelivered.ts';
 import { sweepHolds } from './jobs/sweep-holds.ts';
+import { picoUsd, type PicoUsd } from './ledger/amount.ts';
 import { Deliveries } from './ledger/deliveries.ts';
 import { Holds } from './ledger/hold.ts';
 import { Instance } from './ledger/instance.ts';
@@ -70,6 +71,10 @@ export interface RunningServer {
 }
 
 const FREE_STREAMS_AT_ONCE = 4;
+const FREE_REQUESTS_AT_ONCE = 32;
+/** Of the day's free ceiling, for one account: a twentieth, but always enough for one request. */
+const FREE_SHARE_PERCENT = 5n;
+const ANSWER_BYTES_A_DAY = 64 * 1024 * 1024;
 const LEDGER_CONNECTIONS = 6;
 const REPORT_CONNECTIONS = 4;
 /** Connections that wait for the loop to accept them, up to the system's own limit: a burst of agents is not made to try again. */
@@ -206,7 +211,10 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
     holds: new Holds(ledgerPool, {
       freeRequests: config.FREE_TIER_REQUESTS,
       freeDayPicoUsd: config.FREE_TIER_GLOBAL_DAILY_USD,
+      freeSharePicoUsd: freeShareOf(config),
       freeStreams: FREE_STREAMS_AT_ONCE,
+      freeAtOnce: FREE_REQUESTS_AT_ONCE,
+      answerBytes: ANSWER_BYTES_A_DAY,
       leaseSeconds: config.HOLD_LEASE_SECONDS,
       instanceId,
     }),
@@ -224,6 +232,12 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
     }),
     withdrawing: new Withdrawing({ pool, wallet, log, allowed: config.WITHDRAWALS, maxFeePercent: config.WITHDRAW_MAX_FEE_PERCENT }),
   };
+}
+
+function freeShareOf({ FREE_TIER_GLOBAL_DAILY_USD: dayPicoUsd, FREE_TIER_MAX_COST_USD: requestPicoUsd }: Config): PicoUsd {
+  const share = (dayPicoUsd * FREE_SHARE_PERCENT) / 100n;
+  const enough = share > requestPicoUsd ? share : requestPicoUsd;
+  return picoUsd(enough < dayPicoUsd ? enough : dayPicoUsd);
 }
 
 type Money = Awaited<ReturnType<typeof openMoney>>;

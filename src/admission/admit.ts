@@ -174,8 +174,9 @@ function refusalOf(hold: HoldVerdict, ticket: RateLimitTicket): Error {
     case 'budget':
       return new GatewayError('budget_exhausted', { fields: { resets_at: dayAfter(hold.budgetDay) }, headers });
     case 'free_streams':
+    case 'free_requests':
       return new GatewayError('rate_limit_exceeded', {
-        message: 'Rate limit exceeded: too many free streams at once',
+        message: `Rate limit exceeded: too many free ${hold.verdict === 'free_streams' ? 'streams' : 'requests'} at once`,
         retryAfter: 1,
         headers,
       });

@@ -36,7 +36,7 @@ export interface Settlement {
   costPicoUsd: PicoUsd;
   /** The hold's budget day where its funding is free. */
   freeDay: string | null;
-  /** The encrypted answer that a repeat with the same Idempotency-Key gets. */
+  /** The encrypted answer that a repeat with the same Idempotency-Key gets. Kept unless the request was free, or the account's day is full. */
   answer?: Buffer | undefined;
 }
 
@@ -52,7 +52,16 @@ export interface Checkpoint {
 export type Funding = 'free' | 'wallet' | 'byok';
 
 export type Refusal =
-  'key_gone' | 'key_changed' | 'budget' | 'used_up' | 'too_costly' | 'daily_ceiling' | 'free_streams' | 'idempotency' | 'unknown_account';
+  | 'key_gone'
+  | 'key_changed'
+  | 'budget'
+  | 'used_up'
+  | 'too_costly'
+  | 'daily_ceiling'
+  | 'free_streams'
+  | 'free_requests'
+  | 'idempotency'
+  | 'unknown_account';
 
 /** The ledger's answer to a row, with the state of the account and the key after it. */
 export interface HoldVerdict {
@@ -85,8 +94,14 @@ export interface HoldVerdict {
 
 export interface HoldLimits {
   freeRequests: number;
+  /** What all accounts, and any one of them, may take of a day for free. */
   freeDayPicoUsd: PicoUsd;
+  freeSharePicoUsd: PicoUsd;
+  /** Free requests of an account at once: streams, and all of them. */
   freeStreams: number;
+  freeAtOnce: number;
+  /** Of stored answers, an account a day. */
+  answerBytes: number;
   leaseSeconds: number;
   instanceId: string;
 }

@@ -98,6 +98,16 @@ export const WALLET_INVARIANTS: readonly Invariant[] = [
   },
   {
     invariant: 5,
+    rule: "an account's share of a free day is taken by no more than its free holds",
+    sql: () => `select * from (
+        select a.id as subject, a.free_spent_pico_usd as found, (
+          select coalesce(sum(h.posted_pico_usd), 0) from holds h
+          where h.account_id = a.id and h.state = 'posted' and h.resolved_at >= a.free_day and h.funding = 'free' and h.budget_day = a.free_day) as expected
+        from accounts a where a.free_spent_pico_usd > 0) shares
+      where found > expected`,
+  },
+  {
+    invariant: 5,
     rule: "a hold is of a key of its own account's",
     sql: ({ holds }) => `select h.request_id as subject, h.account_id as expected, k.account_id as found
       from ${holds} h left join api_keys k on k.id = h.key_id where h.account_id is distinct from k.account_id`,

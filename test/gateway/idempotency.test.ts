@@ -62,6 +62,16 @@ describe('a repeat with the same Idempotency-Key and body', () => {
     await other.close();
   });
 
+  it('counts as a request against the rate limits, before its answer is read', async () => {
+    await gateway.patchKey(key, { rateLimitRpm: 3 });
+    expect((await post()).status).toBe(200);
+    for (let repeat = 0; repeat < 2; repeat++) expect((await post()).headers.get('idempotency-replayed')).toBe('true');
+    const refused = await post();
+    expect(refused.status).toBe(429);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect((await errorOf(refused)).code).toBe('rate_limit_exceeded');
+  });
+
   it('runs once however many come at once', async () => {
     const requestsBefore = upstream.requests.length;
     const held = upstream.hold();
@@ -159,6 +169,24 @@ describe('an Idempotency-Key', () => {
     upstream.script((exchange) => exchange.json(completion({ content: 'x'.repeat(1_100_000) })));
     expect((await post()).status).toBe(200);
     expect((await errorOf(await post())).code).toBe('idempotency_interrupted');
+  });
+
+  it.each([false, true])('whose request was free is interrupted: nothing of it is kept (stream: %s)', async (stream) => {
+    key = await gateway.newKey();
+    await gateway.pool.query('update accounts set free_limit = 1 where id = $1', [key.accountId]);
+    expect(await (await post({ stream })).text()).toContain('Hello');
+    const again = await post({ stream });
+    expect([again.status, (await errorOf(again)).code]).toEqual([409, 'idempotency_interrupted']);
+  });
+
+  it('whose answer does not fit into what the account may store in a day is interrupted, and charged once', async () => {
+    await gateway.pool.query(
+      `update accounts set answer_day = (now() at time zone 'utc')::date, answer_bytes = 64 * 1024 * 1024 - 10 where id = $1`,
+      [key.accountId],
+    );
+    expect((await post()).status).toBe(200);
+    expect((await errorOf(await post())).code).toBe('idempotency_interrupted');
+    expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ posted_msat: 99_980n });
   });
 
   it('keeps no readable answer in the database', async () => {

@@ -4,6 +4,7 @@ import type { UsageRecord } from '../../src/completions/record.ts';
 import { msat, msatFromPicoUsd, picoUsd, usdNumber, type PicoUsdPerMsat } from '../../src/ledger/amount.ts';
 import { Holds } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
+import { LIMITS } from '../support/holds.ts';
 import { startApi, text, type Answer, type TestApi } from '../support/api.ts';
 
 const RATE = 1_000_000n as PicoUsdPerMsat;
@@ -16,7 +17,7 @@ let worker: { secret: string; keyId: string };
 
 beforeAll(async () => {
   api = await startApi({ env: { FREE_TIER_REQUESTS: '1' } });
-  const limits = { freeRequests: 1, freeDayPicoUsd: picoUsd(10n ** 15n), freeStreams: 4, leaseSeconds: 30, instanceId: randomUUID() };
+  const limits = { ...LIMITS, freeRequests: 1, instanceId: randomUUID() };
   holds = new Holds(api.pool, limits);
 });
 afterAll(() => api.close());

@@ -13,7 +13,10 @@ export const RATE = 1000n as PicoUsdPerMsat;
 export const LIMITS: HoldLimits = {
   freeRequests: 3,
   freeDayPicoUsd: picoUsd(10n ** 15n),
+  freeSharePicoUsd: picoUsd(10n ** 15n),
   freeStreams: 4,
+  freeAtOnce: 1_000,
+  answerBytes: 10_000_000,
   leaseSeconds: 30,
   instanceId: randomUUID(),
 };
