@@ -4,19 +4,23 @@ import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import { auditLedger } from './ledger/audit.ts';
+import { soundUntil } from './ledger/sound-audit.ts';
 import { compareBooks, type NodeAudit } from './lightning/audit-node.ts';
 import { createLog } from './log.ts';
 
 /**
  * `npm run audit`: checks the ledger's invariants, and that the Lightning node's own books agree with it both ways, beside a running
- * gateway or without one. Exits with 1 on a violation; a node that is away is told of and is none. Of the node's books it reads all;
- * `-- --recent` only what has come since all was final.
+ * gateway or without one. Exits with 1 on a violation; a node that is away is told of and is none. It reads the whole history and all of
+ * the node's books; `-- --recent` only what has come since the gateway found all sound.
  */
+const recent = process.argv.includes('--recent');
 const config = loadConfig();
 const database = await openDatabase(config, createLog('warn'), { join: true });
 const pool = createPool({ connectionString: database.connectionString, max: 2 });
 try {
-  const ledger = await auditLedger(pool, { oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * config.HOLD_LEASE_SECONDS });
+  const oldestHoldSeconds = config.STREAM_MAX_SECONDS + 2 * config.HOLD_LEASE_SECONDS;
+  const since = recent ? await soundUntil(pool) : undefined;
+  const ledger = await auditLedger(pool, { oldestHoldSeconds, freeRequests: config.FREE_TIER_REQUESTS }, since);
   const node = await askNode();
   const violations = [...ledger, ...(node?.violations ?? [])];
   for (const { invariant, rule, subject, expected, found } of violations) {
@@ -35,7 +39,7 @@ try {
 /** What the node's books and ours differ in; undefined where it cannot be asked. */
 async function askNode(): Promise<NodeAudit | undefined> {
   try {
-    const options = { full: !process.argv.includes('--recent') };
+    const options = { full: !recent };
     return await withWallet(config, { pool, database }, (wallet) => compareBooks(pool, wallet, options));
   } catch (error) {
     // What went wrong is told in a sentence; the log would mix with the verdict.

@@ -260,7 +260,14 @@ function startJobs(
     every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     nodeAuditJob({ pool, wallet, log, connectionString, intervalMs: HOUR_MS }),
-    auditJob({ pool, log, connectionString, intervalMs: HOUR_MS, oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * leaseSeconds }),
+    auditJob({
+      pool,
+      log,
+      connectionString,
+      intervalMs: HOUR_MS,
+      oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * leaseSeconds,
+      freeRequests: config.FREE_TIER_REQUESTS,
+    }),
   ];
 }
 

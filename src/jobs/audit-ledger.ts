@@ -1,24 +1,31 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { underAdvisoryLock } from '../db/advisory-lock.ts';
 import type { Pool } from '../db/postgres.ts';
-import { auditLedger } from '../ledger/audit.ts';
+import type { AuditOptions, Violation } from '../ledger/audit.ts';
+import { auditOnward } from '../ledger/sound-audit.ts';
 import type { Logger } from '../log.ts';
 
-export interface AuditJobOptions {
+export interface AuditJobOptions extends AuditOptions {
   pool: Pool;
   log: Logger;
   connectionString: string;
   intervalMs: number;
-  oldestHoldSeconds: number;
 }
 
-/** Audits the ledger again and again, in one of the gateways that share it. A violation is an error in the log: it should never happen. */
-export function auditJob({ pool, log, connectionString, intervalMs, oldestHoldSeconds }: AuditJobOptions): { stop(): Promise<void> } {
+const WHOLE_EVERY_SECONDS = 24 * 3600;
+/** Of one rule, in the log; `npm run audit` lists more. */
+const EXAMPLES = 5;
+
+/**
+ * Audits what is new in the ledger again and again, and all of it once a day, in one of the gateways that share it. A broken rule is an
+ * error in the log, one a run: it should never happen.
+ */
+export function auditJob(options: AuditJobOptions): { stop(): Promise<void> } {
+  const { pool, log, connectionString, intervalMs } = options;
   const stopped = new AbortController();
   const running = underAdvisoryLock({ connectionString, name: 'audit', log, signal: stopped.signal }, async (signal) => {
     while (!signal.aborted) {
-      const violations = await auditLedger(pool, { oldestHoldSeconds });
-      for (const violation of violations) log.error({ violation }, 'the ledger breaks an invariant');
+      tell(log, await auditOnward(pool, { ...options, wholeEverySeconds: WHOLE_EVERY_SECONDS }));
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
   });
@@ -28,4 +35,11 @@ export function auditJob({ pool, log, connectionString, intervalMs, oldestHoldSe
       await running;
     },
   };
+}
+
+function tell(log: Logger, violations: readonly Violation[]): void {
+  for (const [rule, broken] of Map.groupBy(violations, (violation) => violation.rule)) {
+    const [{ invariant } = { invariant: 0 }] = broken;
+    log.error({ invariant, rule, violations: broken.length, examples: broken.slice(0, EXAMPLES) }, 'the ledger breaks an invariant');
+  }
 }

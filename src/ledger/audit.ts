@@ -34,7 +34,7 @@ const FREE_REQUESTS = 5000;
 /**
  * Checks every invariant of the ledger, while the gateway may go on. Gives the violations, at most 100 of each rule; none for a sound
  * ledger. Each rule has a snapshot of its own, so that a long history keeps no old rows alive for longer than one rule takes.
- * @param since reads no more than what is newer: docs/operating.md says what such an audit cannot see.
+ * @param since reads no more than what is newer: docs/a-sat-through-pura.md says what such an audit cannot see.
  */
 export async function auditLedger(pool: Pool, options: AuditOptions, since?: SoundUntil): Promise<Violation[]> {
   const scope = since ? newerThan(since, options) : wholeHistory(options);

@@ -14,7 +14,7 @@ export interface AuditScope {
 
 /** A rule of the ledger, and the query that finds what breaks it. */
 export interface Invariant {
-  /** Its number in docs/operating.md. */
+  /** Its number, by which rules of one kind go together. */
   invariant: number;
   rule: string;
   /** Gives `subject, expected, found` for every violation. */

@@ -34,6 +34,15 @@ export const WALLET_INVARIANTS: readonly Invariant[] = [
   },
   {
     invariant: 1,
+    rule: 'the transfers that an earlier audit counted are all there, and as they were',
+    runs: 'whole',
+    sql: () => `select s.transfer_id as subject, concat(s.transfers, ' of ', s.amount_msat) as expected, concat(t.transfers, ' of ', t.amount_msat) as found
+      from sound_audits s cross join lateral (
+        select count(*) as transfers, coalesce(sum(amount_msat), 0) as amount_msat from transfers where id <= s.transfer_id) t
+      where (s.transfers, s.amount_msat) <> (t.transfers, t.amount_msat)`,
+  },
+  {
+    invariant: 1,
     rule: 'every transfer is of an account and goes the way of its kind',
     sql: ({
       transfers,

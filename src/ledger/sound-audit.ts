@@ -1,0 +1,59 @@
+import { transaction, type Pool } from '../db/postgres.ts';
+import { auditLedger, type AuditOptions, type SoundUntil, type Violation } from './audit.ts';
+
+export interface OnwardOptions extends AuditOptions {
+  /** How often the whole history is read. */
+  wholeEverySeconds: number;
+  /** Younger transfers are left to the next audit, for lower ones may still be on their way into the ledger. A minute by default. */
+  settledSeconds?: number;
+}
+
+const SETTLED_SECONDS = 60;
+
+/**
+ * Audits what has come since the ledger was last found sound, and the whole of it where that was never done or is `wholeEverySeconds`
+ * ago. Keeps how far it came where it found nothing; else the next one looks at the same again.
+ */
+export async function auditOnward(pool: Pool, options: OnwardOptions): Promise<Violation[]> {
+  const since = await soundUntil(pool, options.wholeEverySeconds);
+  const reached = await reachable(pool, options.settledSeconds ?? SETTLED_SECONDS);
+  const violations = await auditLedger(pool, options, since);
+  if (violations.length === 0) await keep(pool, reached, since);
+  return violations;
+}
+
+/** How far the ledger was found sound; undefined where never, or where the last audit of the whole is older than `wholeEverySeconds`. */
+export async function soundUntil(pool: Pool, wholeEverySeconds = Infinity): Promise<SoundUntil | undefined> {
+  const { rows } = await pool.query<{ transfer_id: bigint; sound_at: Date }>(
+    `select transfer_id, sound_at from sound_audits where extract(epoch from clock_timestamp() - whole_at) < $1::double precision`,
+    [wholeEverySeconds],
+  );
+  return rows[0] && { transferId: rows[0].transfer_id, soundAt: rows[0].sound_at };
+}
+
+async function reachable(pool: Pool, settledSeconds: number): Promise<SoundUntil> {
+  const { rows } = await pool.query<{ transfer_id: bigint; sound_at: Date }>(
+    `select t.at as sound_at, coalesce((select id from transfers where created_at < t.at order by id desc limit 1), 0) as transfer_id
+     from (select clock_timestamp() - make_interval(secs => $1) as at) t`,
+    [settledSeconds],
+  );
+  const [row] = rows;
+  if (!row) throw new Error('no clock');
+  return { transferId: row.transfer_id, soundAt: row.sound_at };
+}
+
+function keep(pool: Pool, { transferId, soundAt }: SoundUntil, since: SoundUntil | undefined): Promise<void> {
+  return transaction(pool, async (client) => {
+    await client.query('set local statement_timeout = 0');
+    await client.query(
+      `insert into sound_audits as s (transfer_id, transfers, amount_msat, sound_at, whole_at)
+       select $1, count(*), coalesce(sum(amount_msat), 0), $2, $2 from transfers where id > $3 and id <= $1
+       on conflict (only_row) do update set transfer_id = excluded.transfer_id, sound_at = excluded.sound_at,
+         transfers = excluded.transfers + case when $4 then 0 else s.transfers end,
+         amount_msat = excluded.amount_msat + case when $4 then 0 else s.amount_msat end,
+         whole_at = case when $4 then excluded.whole_at else s.whole_at end
+       where $4 or s.transfer_id = $3`,
+      [transferId, soundAt, since?.transferId ?? 0n, since === undefined],
+    );
+  });
+}
