@@ -102,11 +102,11 @@ export class Funding {
    * payer was offered before, offered again while it fits; `onNew` may throw where there is to be no other. Throws as `offer` does, and
    * `overloaded` while too many wait for the node.
    */
-  async offerKeyless(needed: Needed, earlier?: Invoice, onNew: () => Promise<void> = async () => {}): Promise<Invoice> {
+  async offerKeyless(needed: Needed, earlier?: Invoice, onNew: () => void = () => {}): Promise<Invoice> {
     const amounts = this.#amounts(needed);
     const open = earlier && (await this.#invoices.findKeyless(earlier.id, amounts));
     if (open) return invoiceFromRow(open);
-    await onNew();
+    onNew();
     return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveKeyless(amounts.amountSat)));
   }
 

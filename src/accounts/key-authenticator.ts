@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
-import { RateLimiterMemory } from 'rate-limiter-flexible';
 import type { Notifications } from '../db/notify.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { WindowLimit, type Share } from '../window-limit.ts';
 import { API_KEY_COLUMNS, apiKeyFromRow, type ApiKey, type ApiKeyRow } from './api-key.ts';
 import { KeyCache } from './key-cache.ts';
 import type { KeySecrets } from './key-secret.ts';
@@ -23,6 +23,7 @@ export interface KeyAuthenticatorOptions {
 /** The channel on which gateways tell each other the id of a key that has changed. */
 export const KEY_CHANGED_CHANNEL = 'api_key_changed';
 
+const MINUTE_MS = 60_000;
 const CACHE = { lifetimeMs: 5_000, missLifetimeMs: 60_000, maxKeys: 50_000, maxMisses: 10_000 };
 
 /**
@@ -36,7 +37,7 @@ export class KeyAuthenticator {
   readonly #now: () => number;
   readonly #cache: KeyCache;
   readonly #lastUsed: LastUsed;
-  readonly #unknown: RateLimiterMemory;
+  readonly #unknown: WindowLimit;
   readonly #lookups = new Map<string, Promise<ApiKey>>();
   readonly #stopListening: () => void;
   /** True once the channel is really listened to. */
@@ -49,7 +50,7 @@ export class KeyAuthenticator {
     this.#now = now;
     this.#cache = new KeyCache({ ...CACHE, now });
     this.#lastUsed = new LastUsed(pool, log);
-    this.#unknown = new RateLimiterMemory({ points: unknownKeysPerMinute, duration: 60 });
+    this.#unknown = new WindowLimit({ points: unknownKeysPerMinute, windowMs: MINUTE_MS, now });
     this.#stopListening = notifications.listen(
       KEY_CHANGED_CHANNEL,
       (keyId) => this.#cache.forget(keyId),
@@ -121,14 +122,14 @@ export class KeyAuthenticator {
   async #query(secret: string, digest: string, address: string): Promise<ApiKey> {
     const hashes = this.#secrets.hashesOf(secret);
     if (hashes.length === 0) throw new GatewayError('invalid_api_key');
-    if (!this.#cache.knows(digest)) await this.#refuseGuessing(address);
+    if (!this.#cache.knows(digest)) this.#refuseGuessing(address);
     const { epoch } = this.#cache;
     const readAt = this.#now();
     const { rows } = await this.#pool.query<ApiKeyRow>({ name: 'key-by-secret', text: KEY_BY_SECRET, values: [hashes] });
     const [row] = rows;
     if (!row) {
       this.#cache.keepMiss(digest);
-      await this.#unknown.penalty(address);
+      this.#unknown.take(alone(address));
       throw new GatewayError('invalid_api_key');
     }
     const key = apiKeyFromRow(row);
@@ -147,15 +148,14 @@ export class KeyAuthenticator {
     return key;
   }
 
-  async #refuseGuessing(address: string): Promise<void> {
-    const tried = await this.#unknown.get(address);
-    if (!tried || tried.consumedPoints < this.#unknown.points) return;
-    throw new GatewayError('rate_limit_exceeded', {
-      message: 'Too many unknown API keys from this address.',
-      retryAfter: Math.max(1, Math.ceil(tried.msBeforeNext / 1000)),
-    });
+  #refuseGuessing(address: string): void {
+    const retryAfter = this.#unknown.secondsUntilFree(alone(address));
+    if (retryAfter === 0) return;
+    throw new GatewayError('rate_limit_exceeded', { message: 'Too many unknown API keys from this address.', retryAfter });
   }
 }
+
+const alone = (address: string): Share[] => [{ name: address, times: 1 }];
 
 const KEY_BY_ID = `select ${API_KEY_COLUMNS} from api_keys where id = $1 and revoked_at is null`;
 const KEY_BY_SECRET = `select ${API_KEY_COLUMNS} from api_keys where secret_hash = any ($1) and revoked_at is null`;

@@ -1,5 +1,4 @@
 import type { RequestHandler } from 'express';
-import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { z } from 'zod';
 import { readAccount, type Account } from '../accounts/account.ts';
 import { requireOwner } from '../accounts/acting-key.ts';
@@ -11,9 +10,11 @@ import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { picoUsdFromUsd, usdNumber } from '../ledger/amount.ts';
 import { listOf } from '../list-of.ts';
+import { WindowLimit, type Share } from '../window-limit.ts';
 import { principalOf, type Authenticate } from './authenticate.ts';
-import { clientAddress } from './client-address.ts';
+import { sharesOf } from './client-address.ts';
 import { hasCredential } from './credential.ts';
+import { clientOf } from './forwarded.ts';
 import { readJson } from './json-body.ts';
 import { keyId } from './key-id.ts';
 
@@ -24,7 +25,7 @@ export interface KeyRoutesDeps {
   config: Pick<Config, 'DAILY_BUDGET_USD' | 'FREE_TIER_REQUESTS' | 'KEYS_PER_IP_PER_HOUR'>;
 }
 
-const SECONDS_PER_HOUR = 3600;
+const HOUR_MS = 3_600_000;
 const LARGEST_LIMIT = 2_147_483_647;
 
 const line = (longest: number) =>
@@ -55,7 +56,7 @@ export function keyHandlers({
   authenticate,
   config,
 }: KeyRoutesDeps): Record<'create' | 'list' | 'change' | 'revoke' | 'rotate', RequestHandler> {
-  const newAccounts = new RateLimiterMemory({ points: config.KEYS_PER_IP_PER_HOUR, duration: SECONDS_PER_HOUR });
+  const newAccounts = new WindowLimit({ points: config.KEYS_PER_IP_PER_HOUR, windowMs: HOUR_MS });
   const account = (id: string): Promise<Account> => readAccount(pool, id, config.FREE_TIER_REQUESTS);
 
   return {
@@ -65,6 +66,8 @@ export function keyHandlers({
      */
     async create(req, res) {
       const owner = hasCredential(req) ? ownerOf((await authenticate(req, { expiredTokens: true })).key) : null;
+      const shares = sharesOf(clientOf(req));
+      if (!owner) refuseAfter(newAccounts, newAccounts.secondsUntilFree(shares));
       const { role, ...given } = await readJson(req, keyBody);
       if (!owner && role === 'inference') {
         throw new GatewayError('invalid_request', { message: "role: an account's first key is its owner's", param: 'role' });
@@ -72,7 +75,7 @@ export function keyHandlers({
       const chosen = completed(settingsFrom(given), config);
       const { key, secret } = owner
         ? await apiKeys.create(owner, role ?? (owner.prefix === PAYER_KEY_PREFIX ? 'owner' : 'inference'), chosen)
-        : await limited(newAccounts, clientAddress(req.ip), () => apiKeys.createAccount(chosen));
+        : await limited(newAccounts, shares, () => apiKeys.createAccount(chosen));
       const { freeRequestsRemaining } = await account(key.accountId);
       res
         .status(201)
@@ -139,23 +142,23 @@ function completed(given: Partial<KeySettings>, config: KeyRoutesDeps['config'])
   };
 }
 
-/** Runs `create` if the address may have another account this hour; one that failed does not count. */
-async function limited<T>(limiter: RateLimiterMemory, address: string, create: () => Promise<T>): Promise<T> {
-  try {
-    await limiter.consume(address);
-  } catch (refusal) {
-    if (!(refusal instanceof RateLimiterRes)) throw refusal;
-    throw new GatewayError('rate_limit_exceeded', {
-      message: `Rate limit exceeded: ${limiter.points} new accounts an hour from one address`,
-      retryAfter: Math.max(1, Math.ceil(refusal.msBeforeNext / 1000)),
-    });
-  }
+/** Runs `create` if the sender may have another account this hour; one that failed does not count. */
+async function limited<T>(limit: WindowLimit, shares: readonly Share[], create: () => Promise<T>): Promise<T> {
+  refuseAfter(limit, limit.take(shares));
   try {
     return await create();
   } catch (error) {
-    await limiter.reward(address);
+    limit.giveBack(shares);
     throw error;
   }
+}
+
+function refuseAfter({ points }: WindowLimit, seconds: number): void {
+  if (seconds === 0) return;
+  throw new GatewayError('rate_limit_exceeded', {
+    message: `Rate limit exceeded: ${points} new accounts an hour from one address`,
+    retryAfter: seconds,
+  });
 }
 
 function keyRow(key: ApiKey, { freeRequestsRemaining }: Account) {

@@ -12,6 +12,7 @@ import { readToken, type Claim, type Grant } from '../lightning/payment-token.ts
 import { readX402Signature } from '../lightning/x402.ts';
 import { clientAddress } from './client-address.ts';
 import { readCredential, type Credential } from './credential.ts';
+import { clientOf } from './forwarded.ts';
 
 /** Whoever shows a genuine credential whose payment has not come. */
 export interface Unpaid {
@@ -70,7 +71,7 @@ export class Payers {
     const { keys, roots } = this.#deps;
     switch (credential.kind) {
       case 'key':
-        return { key: await keys.authenticate(credential.secret, () => clientAddress(req.ip)) };
+        return { key: await keys.authenticate(credential.secret, () => clientAddress(clientOf(req))) };
       case 'l402': {
         const claim = proven(readToken(roots, credential.token), credential.preimage);
         return this.#standing(claim, await this.#invoiceOf(claim), options);

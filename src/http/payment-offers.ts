@@ -1,5 +1,4 @@
 import type { Request } from 'express';
-import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { isFunded } from '../accounts/account.ts';
 import type { ApiKey } from '../accounts/api-key.ts';
 import { PAYER_KEY_PREFIX } from '../accounts/payer-account.ts';
@@ -11,7 +10,9 @@ import { challengeHeaders } from '../lightning/challenge.ts';
 import { invoiceView, type Invoice, type InvoiceView } from '../lightning/invoice.ts';
 import type { Grant } from '../lightning/payment-token.ts';
 import type { Wallet } from '../lightning/wallet.ts';
-import { clientAddress } from './client-address.ts';
+import { WindowLimit } from '../window-limit.ts';
+import { sharesOf } from './client-address.ts';
+import { clientOf } from './forwarded.ts';
 import { originOf } from './origin.ts';
 import type { Unpaid } from './payers.ts';
 
@@ -33,16 +34,16 @@ export interface PaymentOffersDeps {
   config: Pick<Config, 'secretKeys' | 'PUBLIC_URL' | 'L402_TOKEN_DAYS' | 'KEYLESS_INVOICES_PER_IP_PER_HOUR'>;
 }
 
-const SECONDS_PER_HOUR = 3600;
+const HOUR_MS = 3_600_000;
 
 /** Makes the 402s that can be paid: one invoice, offered in every dialect at once. */
 export class PaymentOffers {
   readonly #deps: PaymentOffersDeps;
-  readonly #keylessLimit: RateLimiterMemory;
+  readonly #keylessLimit: WindowLimit;
 
   constructor(deps: PaymentOffersDeps) {
     this.#deps = deps;
-    this.#keylessLimit = new RateLimiterMemory({ points: deps.config.KEYLESS_INVOICES_PER_IP_PER_HOUR, duration: SECONDS_PER_HOUR });
+    this.#keylessLimit = new WindowLimit({ points: deps.config.KEYLESS_INVOICES_PER_IP_PER_HOUR, windowMs: HOUR_MS });
   }
 
   /**
@@ -87,33 +88,34 @@ export class PaymentOffers {
     }
   }
 
+  /** Throws `too_many_invoices` where the sender would be refused a new invoice without a key: before its request is even read. */
+  refuseSpent(req: Request): void {
+    this.#refuseAfter(this.#keylessLimit.secondsUntilFree(sharesOf(clientOf(req))));
+  }
+
   async #keylessInvoice(req: Request, debtor: Debtor, needed: Needed): Promise<Invoice> {
     const earlier = debtor && 'unpaid' in debtor ? debtor.unpaid : undefined;
-    const address = clientAddress(req.ip);
+    const shares = sharesOf(clientOf(req));
     let counted = false;
-    const count = async (): Promise<void> => {
-      await this.#countKeyless(address);
+    const count = (): void => {
+      this.#refuseAfter(this.#keylessLimit.take(shares));
       counted = true;
     };
     try {
       return await this.#deps.funding.offerKeyless(needed, earlier, count);
     } catch (error) {
       // One that could not be made is none.
-      if (counted) await this.#keylessLimit.reward(address);
+      if (counted) this.#keylessLimit.giveBack(shares);
       throw error;
     }
   }
 
-  async #countKeyless(address: string): Promise<void> {
-    try {
-      await this.#keylessLimit.consume(address);
-    } catch (refusal) {
-      if (!(refusal instanceof RateLimiterRes)) throw refusal;
-      throw new GatewayError('too_many_invoices', {
-        message: `At most ${this.#keylessLimit.points} invoices an hour for one address without a key. Pay one, or make a key.`,
-        retryAfter: Math.max(1, Math.ceil(refusal.msBeforeNext / 1000)),
-      });
-    }
+  #refuseAfter(seconds: number): void {
+    if (seconds === 0) return;
+    throw new GatewayError('too_many_invoices', {
+      message: `At most ${this.#keylessLimit.points} invoices an hour for one address without a key. Pay one, or make a key.`,
+      retryAfter: seconds,
+    });
   }
 
   #grantOf(debtor: Debtor, invoice: Invoice): Grant {

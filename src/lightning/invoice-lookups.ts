@@ -1,5 +1,5 @@
-import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { GatewayError } from '../errors.ts';
+import { WindowLimit } from '../window-limit.ts';
 import { NodeQueue } from './node-queue.ts';
 import type { InvoiceState, Wallet } from './wallet.ts';
 
@@ -8,7 +8,7 @@ export class InvoiceLookups {
   readonly #wallet: Pick<Wallet, 'lookupInvoice'>;
   readonly #queue = new NodeQueue({ atOnce: 8, mostWaiting: 256 });
   /** Of what clients make the node be asked about one invoice. */
-  readonly #limit = new RateLimiterMemory({ points: 10, duration: 10 });
+  readonly #limit = new WindowLimit({ points: 10, windowMs: 10_000 });
 
   constructor(wallet: Pick<Wallet, 'lookupInvoice'>) {
     this.#wallet = wallet;
@@ -21,9 +21,7 @@ export class InvoiceLookups {
 
   /** Because a client asks: so often for one invoice, and behind what is looked up for the watcher. */
   async forClient(invoiceId: string, paymentHash: Buffer): Promise<InvoiceState | null> {
-    await this.#limit.consume(invoiceId).catch(() => {
-      throw new GatewayError('overloaded', { retryAfter: 1 });
-    });
+    if (this.#limit.take([{ name: invoiceId, times: 1 }]) > 0) throw new GatewayError('overloaded', { retryAfter: 1 });
     return this.#queue.run(() => this.#wallet.lookupInvoice(paymentHash), { yielding: true });
   }
 }
