@@ -1,7 +1,7 @@
 import { createHmac, hash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { requireLive } from './accounts/acting-key.ts';
-import type { ApiKey } from './accounts/api-key.ts';
+import type { ApiKey, Principal } from './accounts/api-key.ts';
 import { admit, FundsNeededError, KeyChangedError, priceUnpaid, RepeatedError, type Admitted } from './admission/admit.ts';
 import { OpenStreams } from './admission/open-streams.ts';
 import type { RateLimit } from './admission/rate-limit.ts';
@@ -21,6 +21,7 @@ import type { Config } from './config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Authenticate } from './http/authenticate.ts';
+import { Entrance, type Allowance } from './http/entrance.ts';
 import { readBody, refuseOtherTypes } from './http/json-body.ts';
 import { identify, setHeaders } from './http/request-id.ts';
 import { readWishes, type Wishes } from './http/wishes.ts';
@@ -85,6 +86,7 @@ export class Gateway {
   readonly #accountHashes = new WeakMap<ApiKey, string>();
   readonly #underWay = new Roster<Cancellation>();
   readonly #openStreams: OpenStreams;
+  readonly #entrance: Entrance;
   /** Requests that have come in and are not answered, dispatched or not. */
   #inside = 0;
   /** Set once the gateway takes no more requests. */
@@ -93,6 +95,7 @@ export class Gateway {
   constructor(deps: GatewayDeps) {
     this.#deps = deps;
     this.#openStreams = new OpenStreams(deps.config.OPEN_STREAMS_PER_ACCOUNT);
+    this.#entrance = new Entrance(deps);
   }
 
   /** Requests under way now. */
@@ -132,13 +135,30 @@ export class Gateway {
     if (this.#inside === 0) this.#onEmpty?.();
   }
 
-  async #answer(req: Request, res: Response, { path, streamDefault, keyless = false }: InferencePath, head: Head): Promise<void> {
+  async #answer(req: Request, res: Response, path: InferencePath, head: Head): Promise<void> {
+    const payer = await this.#deps.payers.identify(req, { asKnown: true });
+    if (!payer && !path.keyless) throw new GatewayError('invalid_api_key');
+    const allowance = this.#entrance.admit(req, payer);
+    try {
+      await this.#answerFor(req, res, path, head, payer, allowance);
+    } catch (error) {
+      this.#entrance.refused(payer, error);
+      throw error;
+    }
+  }
+
+  async #answerFor(
+    req: Request,
+    res: Response,
+    { path, streamDefault }: InferencePath,
+    head: Head,
+    atFirst: Principal | Unpaid | null,
+    { bodyLimitBytes, holder }: Allowance,
+  ): Promise<void> {
     const { payers, authenticate, config, models, exchangeRate, pool } = this.#deps;
     const startedAt = performance.now();
-    const atFirst = await payers.identify(req, { asKnown: true });
-    if (!atFirst && !keyless) throw new GatewayError('invalid_api_key');
     const cameWhole = req.complete;
-    const body = await readBody(req, config.BODY_LIMIT_MB * 1024 * 1024);
+    const body = await readBody(req, bodyLimitBytes, { holder });
     // The body may have taken minutes: who pays is who pays now, and nobody who has paid meanwhile is asked to pay again.
     const payer = atFirst && ('unpaid' in atFirst || !cameWhole) ? await payers.identify(req) : atFirst;
     refuseOtherTypes(req);

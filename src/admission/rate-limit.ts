@@ -60,24 +60,27 @@ export class RateLimit {
    * Throws `rate_limit_exceeded`, with the seconds after which the request would pass, where either has too little left.
    */
   check(key: LimitedKey, tokens: number): RateLimitTicket {
-    const second = Math.floor(this.#options.now() / 1000);
-    this.#forgetIdle(second);
-    const account: Limits = { requests: this.#options.requestsPerMinute, tokens: this.#options.tokensPerMinute };
-    const own: Limits = {
-      requests: Math.min(key.rateLimitRpm ?? Infinity, account.requests),
-      tokens: Math.min(key.rateLimitTpm ?? Infinity, account.tokens),
-    };
-    const holders = [this.#holder(`key:${key.id}`, second), this.#holder(`account:${key.accountId}`, second)] as const;
+    const { second, own, account, holders } = this.#standing(key);
+    refuseRequests(holders, own, account);
     holders.forEach((holder, index) => {
-      const limits = index === 0 ? own : account;
-      refuseOver(holder.requests, limits.requests, 1, 'RPM', () => headersOf(holders, own, account));
-      refuseOver(holder.tokens, limits.tokens, tokens, 'TPM', () => headersOf(holders, own, account));
+      refuseOver(holder.tokens, (index === 0 ? own : account).tokens, tokens, 'TPM', () => headersOf(holders, own, account));
     });
     for (const holder of holders) {
       holder.requests.add(1);
       holder.tokens.add(tokens);
     }
     return { headers: headersOf(holders, own, account), holders, second, tokens, requests: 1 };
+  }
+
+  /** Throws `rate_limit_exceeded` where the key or its account has no request left, whatever it is for. Takes nothing. */
+  refuseExhausted(key: LimitedKey): void {
+    const { own, account, holders } = this.#standing(key);
+    refuseRequests(holders, own, account);
+  }
+
+  /** Takes one request for what was refused before it could be checked: it has cost its reading. */
+  countRefusal(key: LimitedKey): void {
+    for (const holder of this.#standing(key).holders) holder.requests.add(1);
   }
 
   /** Replaces the tokens taken at the check by those really used. Without effect once they have left the window. */
@@ -96,6 +99,18 @@ export class RateLimit {
     this.correct(ticket, 0);
     for (const holder of ticket.holders) holder.requests.correct(ticket.second, -ticket.requests);
     ticket.requests = 0;
+  }
+
+  #standing(key: LimitedKey) {
+    const second = Math.floor(this.#options.now() / 1000);
+    this.#forgetIdle(second);
+    const account: Limits = { requests: this.#options.requestsPerMinute, tokens: this.#options.tokensPerMinute };
+    const own: Limits = {
+      requests: Math.min(key.rateLimitRpm ?? Infinity, account.requests),
+      tokens: Math.min(key.rateLimitTpm ?? Infinity, account.tokens),
+    };
+    const holders = [this.#holder(`key:${key.id}`, second), this.#holder(`account:${key.accountId}`, second)] as const;
+    return { second, own, account, holders };
   }
 
   #holder(name: string, second: number): Holder {
@@ -117,6 +132,12 @@ export class RateLimit {
       this.#holders.delete(name);
     }
   }
+}
+
+function refuseRequests(holders: readonly [Holder, Holder], own: Limits, account: Limits): void {
+  holders.forEach((holder, index) => {
+    refuseOver(holder.requests, (index === 0 ? own : account).requests, 1, 'RPM', () => headersOf(holders, own, account));
+  });
 }
 
 function refuseOver(

@@ -1,7 +1,11 @@
 import type { Request } from 'express';
 import type { z } from 'zod';
+import type { Principal } from '../accounts/api-key.ts';
 import { parseJson } from '../completions/parse-json.ts';
 import { GatewayError } from '../errors.ts';
+import { bodyIntake, type BodyHolder, type BodyIntake, type ReceivedBody } from './body-intake.ts';
+import { clientAddress } from './client-address.ts';
+import { clientOf } from './forwarded.ts';
 
 /** What a small JSON endpoint takes at most. */
 const SMALL_BODY_BYTES = 64 * 1024;
@@ -24,37 +28,64 @@ export async function readJsonAndBytes<T>(req: Request, schema: z.ZodType<T>): P
   return { value: parsed.data, bytes };
 }
 
+/** Whose memory a body counts as, and where: by default that of the key that `requireKey` found, else of the sender's address. */
+export interface ReadBodyOptions {
+  holder?: BodyHolder;
+  intake?: BodyIntake;
+}
+
 /**
  * The bytes of a request's body. Throws `request_too_large` as soon as they are known to be more than `limitBytes`,
- * and `invalid_request` where the client broke off.
+ * `invalid_request` where the client broke off, and `overloaded` where bodies that are half sent take too much memory.
  */
-export function readBody(req: Request, limitBytes: number): Promise<Buffer> {
-  if (Number(req.headers['content-length'] ?? 0) > limitBytes) return Promise.reject(new GatewayError('request_too_large'));
+export function readBody(req: Request, limitBytes: number, { holder, intake = bodyIntake }: ReadBodyOptions = {}): Promise<Buffer> {
+  const declaredBytes = Number(req.headers['content-length'] ?? -1);
+  if (declaredBytes > limitBytes) return Promise.reject(new GatewayError('request_too_large'));
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    const take = (chunk: Buffer): void => {
-      length += chunk.length;
-      if (length <= limitBytes) {
-        chunks.push(chunk);
-        return;
-      }
+    let whole: Buffer | undefined;
+    let body: ReceivedBody | undefined;
+    const refuse = (error: GatewayError): void => {
       // What is still to come is read and dropped, so that the client gets to read the answer.
       req.off('data', take).resume();
-      chunks.length = 0;
-      reject(new GatewayError('request_too_large'));
+      end();
+      reject(error);
     };
-    const brokenOff = (): void => reject(new GatewayError('invalid_request', { message: 'The request body broke off.' }));
+    const end = (): void => {
+      if (body) intake.end(body);
+    };
+    const take = (piece: Buffer): void => {
+      // As almost all come: nobody waits for the rest of it.
+      if (!body && piece.length === declaredBytes) {
+        whole = piece;
+        return;
+      }
+      body ??= intake.begin(holder ?? holderOf(req), refuse);
+      if (body.length + piece.length > limitBytes) refuse(new GatewayError('request_too_large'));
+      else body.add(piece);
+    };
+    const brokenOff = (): void => {
+      end();
+      reject(new GatewayError('invalid_request', { message: 'The request body broke off.' }));
+    };
     // Its client left before anybody listened: nothing more will be heard of it, although all of it may have come.
     if (req.destroyed) return brokenOff();
     req.on('data', take);
-    req.once('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+    req.once('end', () => {
+      end();
+      resolve(whole ?? body?.bytes() ?? Buffer.alloc(0));
+    });
     req.once('error', brokenOff);
     // `close` follows every request, read to its end or not, and an error costs its stack.
     req.once('close', () => {
       if (!req.readableEnded) brokenOff();
     });
   });
+}
+
+/** Of a request that has come as far as its handler. */
+function holderOf(req: Request): BodyHolder {
+  const principal = req.res?.locals['principal'] as Principal | undefined;
+  return principal ? { name: principal.key.accountId, isKnown: true } : { name: clientAddress(clientOf(req)), isKnown: false };
 }
 
 /** The error for the first thing that is wrong with a value; `param` is the dotted path of the field. */

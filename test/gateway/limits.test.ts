@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { chat, errorOf } from '../support/chat.ts';
 import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
+import { answerOf, halfSent } from '../support/half-sent.ts';
 import { accountOf, holdsOf } from '../support/ledger.ts';
 
 const PATH = '/v1/chat/completions';
@@ -140,11 +141,34 @@ describe('rate limits', () => {
     expect((await post(key)).status).toBe(429);
   });
 
-  it('do not count what was refused before', async () => {
-    const key = await gateway.newKey({ rateLimitRpm: 1 });
-    expect((await post(key, { temperature: 'hot' })).status).toBe(400);
-    expect((await post(key, { model: 'gpt-99' })).status).toBe(404);
+  it.each<[number, object | string, Record<string, string>]>([
+    [400, { ...chat(), temperature: 'hot' }, {}],
+    [400, '{"messages":', {}],
+    [400, chat(), { 'idempotency-key': 'ü' }],
+    [404, { ...chat(), model: 'gpt-99' }, {}],
+    [413, `[${'0,'.repeat(200_000)}0]`, {}],
+    [413, 'x'.repeat(11 * 1024 * 1024), {}],
+    [415, chat(), { 'content-type': 'text/plain' }],
+  ])('count a %i, which has cost its reading: %#', async (status, body, headers) => {
+    const key = await gateway.newKey({ rateLimitRpm: 2 });
+    const refused = () => gateway.post('/v1/chat/completions', body, key, headers);
+    expect((await refused()).status).toBe(status);
     expect((await post(key)).status).toBe(200);
+    const limited = await refused();
+    expect(limited.status).toBe(429);
+    expect(limited.headers.get('retry-after')).toMatch(/^[1-9]\d?$/);
+    await expectNothingTaken(key, 1);
+  });
+
+  it('that are used up refuse a request before its body has come, let alone been read', async () => {
+    const key = await gateway.newKey({ rateLimitRpm: 1 });
+    expect((await post(key)).status).toBe(200);
+    const parse = jest.spyOn(JSON, 'parse');
+    const socket = await halfSent(gateway.url, { headers: { authorization: `Bearer ${key.secret}` } });
+    expect(await answerOf(socket)).toMatch(/^HTTP\/1.1 429 /);
+    expect(parse).not.toHaveBeenCalled();
+    parse.mockRestore();
+    socket.destroy();
   });
 
   it('of tokens a minute take prompt and output cap, and give back what was not used', async () => {
