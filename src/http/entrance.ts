@@ -30,12 +30,15 @@ export interface Allowance {
 /** What an inference request must pass before its body is read: whoever sends too much of anything is refused before that costs more. */
 export class Entrance {
   readonly #deps: EntranceDeps;
-  /** Requests a minute that nobody has paid for, by the sender's address. */
+  /** Requests a minute without a credential, and with one that has not been paid for: by the sender's address. */
   readonly #strangers: WindowLimit;
+  readonly #debtors: WindowLimit;
 
   constructor(deps: EntranceDeps) {
     this.#deps = deps;
-    this.#strangers = new WindowLimit({ points: deps.config.RATE_LIMIT_RPM, windowMs: MINUTE_MS });
+    const limit = { points: deps.config.RATE_LIMIT_RPM, windowMs: MINUTE_MS };
+    this.#strangers = new WindowLimit(limit);
+    this.#debtors = new WindowLimit(limit);
   }
 
   /** Throws `rate_limit_exceeded` and `too_many_invoices` as the request would meet them anyway. */
@@ -46,7 +49,7 @@ export class Entrance {
     const bodyLimitBytes = config.BODY_LIMIT_MB * MB;
     if (key && !isUnpaid(payer)) return { bodyLimitBytes, holder: { name: key.accountId, isKnown: true } };
     const client = clientOf(req);
-    this.#countStranger(client);
+    takeOne(payer ? this.#debtors : this.#strangers, client);
     const holder = { name: clientAddress(client), isKnown: false };
     // Who shows a payment that has not been heard of yet may well have made it.
     if (payer) return { bodyLimitBytes, holder };
@@ -59,15 +62,13 @@ export class Entrance {
     const key = keyOf(payer);
     if (key && error instanceof GatewayError && REFUSED.has(error.status)) this.#deps.rateLimit.countRefusal(key);
   }
+}
 
-  #countStranger(client: string | undefined): void {
-    const retryAfter = this.#strangers.take(sharesOf(client));
-    if (retryAfter === 0) return;
-    throw new GatewayError('rate_limit_exceeded', {
-      message: `Rate limit exceeded: ${this.#strangers.points} RPM from one address without a key`,
-      retryAfter,
-    });
-  }
+function takeOne(limit: WindowLimit, client: string | undefined): void {
+  const retryAfter = limit.take(sharesOf(client));
+  if (retryAfter === 0) return;
+  const message = `Rate limit exceeded: ${limit.points} RPM from one address that has not paid`;
+  throw new GatewayError('rate_limit_exceeded', { message, retryAfter });
 }
 
 /** The statuses of what a request says wrongly, which is found out before anything is taken from the rate limits. */
