@@ -1,4 +1,4 @@
-import { createHmac, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Request, Response } from 'express';
 import { requireLive } from './accounts/acting-key.ts';
 import type { ApiKey, Principal } from './accounts/api-key.ts';
@@ -10,6 +10,7 @@ import { ClientStream } from './completions/client-stream.ts';
 import { bareStreamHead, conclude, replay, streamHead } from './completions/conclude.ts';
 import { Cancellation, type AbortReason } from './completions/cancellation.ts';
 import { dispatch, type Dispatch } from './completions/dispatch.ts';
+import { EndUsers } from './completions/end-users.ts';
 import { Kept, type Call, type Exchange } from './completions/exchange.ts';
 import { promptTokensOf } from './completions/outcome.ts';
 import { costBound, quote as quoteFor, type Quote } from './completions/quote.ts';
@@ -21,8 +22,8 @@ import type { Config } from './config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Authenticate } from './http/authenticate.ts';
-import { Entrance, type Allowance } from './http/entrance.ts';
-import { readBody, refuseOtherTypes } from './http/json-body.ts';
+import { Entrance } from './http/entrance.ts';
+import { refuseOtherTypes } from './http/json-body.ts';
 import { identify, setHeaders } from './http/request-id.ts';
 import { readWishes, type Wishes } from './http/wishes.ts';
 import type { Payers, Unpaid } from './http/payers.ts';
@@ -40,7 +41,6 @@ import type { ProviderHealth } from './routing/health.ts';
 import type { Models } from './routing/models.ts';
 import type { Turns } from './http/turns.ts';
 import { Roster } from './roster.ts';
-import { deriveKey } from './secrets.ts';
 
 export interface GatewayDeps {
   config: Config;
@@ -83,7 +83,7 @@ export interface InferencePath {
  */
 export class Gateway {
   readonly #deps: GatewayDeps;
-  readonly #accountHashes = new WeakMap<ApiKey, string>();
+  readonly #endUsers: EndUsers;
   readonly #underWay = new Roster<Cancellation>();
   readonly #openStreams: OpenStreams;
   readonly #entrance: Entrance;
@@ -96,6 +96,7 @@ export class Gateway {
     this.#deps = deps;
     this.#openStreams = new OpenStreams(deps.config.OPEN_STREAMS_PER_ACCOUNT);
     this.#entrance = new Entrance(deps);
+    this.#endUsers = new EndUsers(deps.config.secretKeys);
   }
 
   /** Requests under way now. */
@@ -138,9 +139,9 @@ export class Gateway {
   async #answer(req: Request, res: Response, path: InferencePath, head: Head): Promise<void> {
     const payer = await this.#deps.payers.identify(req, { asKnown: true });
     if (!payer && !path.keyless) throw new GatewayError('invalid_api_key');
-    const allowance = this.#entrance.admit(req, payer);
+    const receiving = this.#entrance.receive(req, payer);
     try {
-      await this.#answerFor(req, res, path, head, payer, allowance);
+      await this.#answerFor(req, res, path, head, payer, receiving);
     } catch (error) {
       this.#entrance.refused(payer, error);
       throw error;
@@ -153,12 +154,12 @@ export class Gateway {
     { path, streamDefault }: InferencePath,
     head: Head,
     atFirst: Principal | Unpaid | null,
-    { bodyLimitBytes, holder }: Allowance,
+    receiving: Promise<Buffer>,
   ): Promise<void> {
     const { payers, authenticate, config, models, exchangeRate, pool } = this.#deps;
     const startedAt = performance.now();
     const cameWhole = req.complete;
-    const body = await readBody(req, bodyLimitBytes, { holder });
+    const body = await receiving;
     // The body may have taken minutes: who pays is who pays now, and nobody who has paid meanwhile is asked to pay again.
     const payer = atFirst && ('unpaid' in atFirst || !cameWhole) ? await payers.identify(req) : atFirst;
     refuseOtherTypes(req);
@@ -329,7 +330,7 @@ export class Gateway {
       request,
       candidates: choice.candidates,
       outputTokens: hold.tokens,
-      accountHash: this.#accountHash(key),
+      accountHash: this.#endUsers.hashOf(key),
       clientRequestId,
       lease,
       cancellation,
@@ -346,17 +347,6 @@ export class Gateway {
       },
       keep: kept ? (events) => kept.add(events) : undefined,
     };
-  }
-
-  /** Stands for the account wherever a provider is told of an end user. */
-  #accountHash(key: ApiKey): string {
-    let accountHash = this.#accountHashes.get(key);
-    const root = this.#deps.config.secretKeys[0];
-    if (accountHash === undefined && root) {
-      accountHash = createHmac('sha256', deriveKey(root, 'end-user')).update(key.accountId).digest('base64url');
-      this.#accountHashes.set(key, accountHash);
-    }
-    return accountHash ?? '';
   }
 }
 

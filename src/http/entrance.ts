@@ -7,6 +7,7 @@ import { WindowLimit } from '../window-limit.ts';
 import type { BodyHolder } from './body-intake.ts';
 import { clientAddress, sharesOf } from './client-address.ts';
 import { clientOf } from './forwarded.ts';
+import { readBody } from './json-body.ts';
 import type { Unpaid } from './payers.ts';
 import type { PaymentOffers } from './payment-offers.ts';
 
@@ -22,7 +23,7 @@ const MB = 1024 * 1024;
 const STRANGER_BODY_BYTES = MB;
 
 /** What a body may be, and whose it counts as, while it is received. */
-export interface Allowance {
+interface Allowance {
   readonly bodyLimitBytes: number;
   readonly holder: BodyHolder;
 }
@@ -41,8 +42,19 @@ export class Entrance {
     this.#debtors = new WindowLimit(limit);
   }
 
-  /** Throws `rate_limit_exceeded` and `too_many_invoices` as the request would meet them anyway. */
-  admit(req: Request, payer: Principal | Unpaid | null): Allowance {
+  /** The body, once it has come. Throws `rate_limit_exceeded` and `too_many_invoices` at once, and rejects as `readBody` does. */
+  receive(req: Request, payer: Principal | Unpaid | null): Promise<Buffer> {
+    const { bodyLimitBytes, holder } = this.#admit(req, payer);
+    return readBody(req, bodyLimitBytes, { holder });
+  }
+
+  /** Counts a request that was refused for what it says as one of its key's: it has cost its reading. */
+  refused(payer: Principal | Unpaid | null, error: unknown): void {
+    const key = keyOf(payer);
+    if (key && error instanceof GatewayError && REFUSED.has(error.status)) this.#deps.rateLimit.countRefusal(key);
+  }
+
+  #admit(req: Request, payer: Principal | Unpaid | null): Allowance {
     const { rateLimit, offers, config } = this.#deps;
     const key = keyOf(payer);
     if (key) rateLimit.refuseExhausted(key);
@@ -55,12 +67,6 @@ export class Entrance {
     if (payer) return { bodyLimitBytes, holder };
     offers.refuseSpent(req);
     return { bodyLimitBytes: Math.min(bodyLimitBytes, STRANGER_BODY_BYTES), holder };
-  }
-
-  /** Counts a request that was refused for what it says as one of its key's: it has cost its reading. */
-  refused(payer: Principal | Unpaid | null, error: unknown): void {
-    const key = keyOf(payer);
-    if (key && error instanceof GatewayError && REFUSED.has(error.status)) this.#deps.rateLimit.countRefusal(key);
   }
 }
 
