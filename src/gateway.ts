@@ -13,9 +13,9 @@ import { dispatch, type Dispatch } from './completions/dispatch.ts';
 import { EndUsers } from './completions/end-users.ts';
 import { Kept, type Call, type Exchange } from './completions/exchange.ts';
 import { promptTokensOf } from './completions/outcome.ts';
-import { costBound, quote as quoteFor, type Quote } from './completions/quote.ts';
+import { price, type Priced } from './completions/price.ts';
 import type { Recorder } from './completions/record.ts';
-import { parseChatRequest, type ChatRequest } from './completions/request.ts';
+import { parseChatRequest } from './completions/request.ts';
 import { billOf } from './completions/settle.ts';
 import { idempotencyKeyOf, lookUpAnswer, type EarlierAnswer, type Repeatable } from './completions/stored-answer.ts';
 import type { Config } from './config.ts';
@@ -28,15 +28,12 @@ import { identify, setHeaders } from './http/request-id.ts';
 import { readWishes, type Wishes } from './http/wishes.ts';
 import type { Payers, Unpaid } from './http/payers.ts';
 import type { PaymentOffers } from './http/payment-offers.ts';
-import type { PicoUsd } from './ledger/amount.ts';
 import type { Deliveries } from './ledger/deliveries.ts';
 import type { Holds } from './ledger/hold.ts';
 import type { Leases } from './ledger/lease.ts';
 import type { Logger } from './log.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import { ZERO_USAGE } from './pricing/rate-card.ts';
-import { chooseCandidates, type Choice } from './routing/candidates.ts';
-import type { Deployment } from './routing/deployment.ts';
 import type { ProviderHealth } from './routing/health.ts';
 import type { Models } from './routing/models.ts';
 import type { Turns } from './http/turns.ts';
@@ -204,7 +201,7 @@ export class Gateway {
   /** Route, quote, admit; call and relay; settle. */
   async #serve(req: Request, incoming: Omit<Call, 'client'>, wishes: Wishes, repeatable: Repeatable | null): Promise<void> {
     const { request, key, res, head } = incoming;
-    const { choice, quote, maxCostPicoUsd } = await this.#price(request, wishes, key);
+    const { choice, quote, maxCostPicoUsd } = await price(this.#deps, request, wishes.maxCostPicoUsd, key);
     const leave = request.stream ? this.#openStreams.enter(key.accountId) : undefined;
     const client = request.stream ? new ClientStream(res, bareStreamHead(head), this.#deps.pingAfterMs) : null;
     const call: Call = { ...incoming, client };
@@ -235,35 +232,12 @@ export class Gateway {
     }
   }
 
-  /** Who may serve the request, and what it can cost at most. */
-  async #price(request: ChatRequest, wishes: Wishes, key: Pick<ApiKey, 'allowedModels'>): Promise<Omit<Priced, 'repeatable'>> {
-    const { models, health } = this.#deps;
-    const choice = chooseCandidates(request, models, key, (id) => health.snapshot(id).windows['5m'].latencyMs);
-    const maxCostPicoUsd = lesser(wishes.maxCostPicoUsd, request.routing.maxCostPicoUsd);
-    const { candidates, quote } = await this.#quote(request, choice, maxCostPicoUsd);
-    return { choice: { ...choice, candidates }, quote, maxCostPicoUsd };
-  }
-
-  /** What the request can cost at most. Under `auto`, candidates that the request's own cap does not cover drop out first. */
-  async #quote(
-    request: ChatRequest,
-    { candidates }: Choice,
-    maxCostPicoUsd: PicoUsd | null,
-  ): Promise<{ candidates: readonly Deployment[]; quote: Quote }> {
-    const { DEFAULT_MAX_TOKENS: defaultMaxTokens, markupBasisPoints } = this.#deps.config;
-    const quoteOver = (some: readonly Deployment[]) => quoteFor(request, some, { defaultMaxTokens, markupBasisPoints });
-    if (maxCostPicoUsd !== null && candidates.length > 1) {
-      const quotes = await Promise.all(candidates.map(async (candidate) => quoteOver([candidate])));
-      const covered = candidates.filter((_, index) => {
-        const own = quotes[index];
-        return own !== undefined && costBound(own, own.leastTokens) <= maxCostPicoUsd;
-      });
-      if (covered.length > 0) return { candidates: covered, quote: await quoteOver(covered) };
-    }
-    return { candidates, quote: await quoteOver(candidates) };
-  }
-
-  async #admit(req: Request, call: Call, wishes: Wishes, { choice, quote, maxCostPicoUsd, repeatable }: Priced): Promise<Admitted> {
+  async #admit(
+    req: Request,
+    call: Call,
+    wishes: Wishes,
+    { choice, quote, maxCostPicoUsd, repeatable }: Priced & Pick<Exchange, 'repeatable'>,
+  ): Promise<Admitted> {
     const { rateLimit, holds, config } = this.#deps;
     const { requestId, key, rate, request } = call;
     const priceVersion = choice.candidates[0]?.rateCard.priceVersion ?? 0;
@@ -292,7 +266,7 @@ export class Gateway {
     wishes: Wishes,
     payer: Unpaid | null,
   ): Promise<GatewayError> {
-    const { quote, maxCostPicoUsd } = await this.#price(request, wishes, payer?.key ?? { allowedModels: null });
+    const { quote, maxCostPicoUsd } = await price(this.#deps, request, wishes.maxCostPicoUsd, payer?.key ?? { allowedModels: null });
     const limited = payer && (payer.key ?? { id: payer.grant.keyId, accountId: payer.grant.keyId, rateLimitRpm: null, rateLimitTpm: null });
     const terms = priceUnpaid(this.#deps.rateLimit, { key: limited, quote, choices: request.n, rate, maxCostPicoUsd });
     return this.#deps.offers.refuse(req, payer, { ...terms, topupSats: wishes.topupSats });
@@ -348,15 +322,4 @@ export class Gateway {
       keep: kept ? (events) => kept.add(events) : undefined,
     };
   }
-}
-
-interface Priced {
-  choice: Choice;
-  quote: Quote;
-  maxCostPicoUsd: PicoUsd | null;
-  repeatable: Repeatable | null;
-}
-
-function lesser(a: PicoUsd | null, b: PicoUsd | null): PicoUsd | null {
-  return a === null || (b !== null && b < a) ? b : a;
 }
