@@ -150,7 +150,8 @@ async function stream(d: Dispatch, leg: Leg, { answer, client, abort, onDelivery
     keep: d.keep,
   });
   if (!end.delivered && end.reason !== 'client_gone' && end.reason !== 'lease_lost') {
-    return failed(end.reason === 'provider_error' ? 'error event' : 'empty answer');
+    const lost = end.error instanceof ProviderError ? end.error.kind : 'empty answer';
+    return failed(end.reason === 'provider_error' ? 'error event' : lost);
   }
   return { ...leg, kind: 'stream', answer, end };
 }

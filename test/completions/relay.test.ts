@@ -147,6 +147,22 @@ describe('the checkpoints of a stream', () => {
     expect(send(contentEvent('x'))).toBe(true);
   });
 
+  it('counts from when it was asked for, not from when it landed', async () => {
+    const { send, checkpoint } = start();
+    let land = (_ours: boolean): void => {};
+    checkpoint.mockImplementationOnce(() => new Promise((resolve) => (land = resolve)));
+    checkpoint.mockRejectedValue(new Error('the database is away'));
+    send(contentEvent('one'));
+    await jest.advanceTimersByTimeAsync(2_000);
+    await jest.advanceTimersByTimeAsync(7_000);
+    send(contentEvent('two'));
+    land(true);
+    await jest.advanceTimersByTimeAsync(2_900);
+    expect(send(contentEvent('three'))).toBe(true);
+    await jest.advanceTimersByTimeAsync(200);
+    expect(send(contentEvent('four'))).toBe(false);
+  });
+
   it('that is refused ends the stream: its hold is somebody else’s now', async () => {
     const { client, send, checkpoint, aborted, end } = start();
     checkpoint.mockResolvedValue(false);

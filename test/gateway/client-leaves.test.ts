@@ -111,6 +111,8 @@ describe('a client that leaves', () => {
 
     expect(await settledHold(gateway.pool, key.accountId)).toMatchObject({ state: 'voided', posted_msat: 0n });
     expect(upstream.requests.length).toBe(requestsBefore);
+    const { requests } = (await (await gateway.get('/api/requests', key)).json()) as { requests: Record<string, unknown>[] };
+    expect(requests).toMatchObject([{ outcome: 'client_gone', status: 499, chargedMsat: 0 }]);
     expect(await gateway.audit()).toEqual([]);
   });
 

@@ -1,0 +1,220 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { EventEmitter } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { Cancellation } from '../../src/completions/cancellation.ts';
+import { ClientStream } from '../../src/completions/client-stream.ts';
+import { dispatch, type Dispatched } from '../../src/completions/dispatch.ts';
+import { parseChatRequest } from '../../src/completions/request.ts';
+import type { Abort } from '../../src/providers/abort.ts';
+import { ProviderError } from '../../src/providers/provider-error.ts';
+import type { BodyReader, UpstreamAnswer } from '../../src/providers/provider.ts';
+import type { Observation } from '../../src/routing/health.ts';
+import { deployment } from '../support/deployment.ts';
+import { contentEvent, event, finishEvent, usageEvent } from '../support/fake-provider.ts';
+
+const FIRST_BYTE_MS = 120_000;
+const DONE = 'data: [DONE]\n\n';
+const ROLE = event({ choices: [{ index: 0, delta: { role: 'assistant', content: '' } }] });
+
+beforeEach(() => {
+  jest.useFakeTimers({ doNotFake: ['queueMicrotask', 'nextTick', 'setImmediate'] });
+});
+
+afterEach(() => {
+  expect(jest.getTimerCount()).toBe(0);
+  jest.useRealTimers();
+});
+
+const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
+
+/** The client's side: its head, and what was written after it. */
+class FakeClient extends EventEmitter {
+  head: string[] = [];
+  written = '';
+  headersSent = false;
+  writableNeedDrain = false;
+  writableEnded = false;
+  destroyed = false;
+
+  writeHead(_status: number, head: string[]): this {
+    this.head = head;
+    this.headersSent = true;
+    return this;
+  }
+
+  write(bytes: Buffer | string): boolean {
+    this.written += bytes.toString();
+    return true;
+  }
+}
+
+/** A provider that a test answers for by hand. */
+class HandProvider {
+  readonly demo = false;
+  readonly passesHeaders = false;
+  aborted = false;
+  asked = false;
+  reader: BodyReader | undefined;
+  #resolve: ((answer: UpstreamAnswer) => void) | undefined;
+  #reject: ((error: Error) => void) | undefined;
+  readonly id: string;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  complete(_request: unknown, abort: Abort): Promise<UpstreamAnswer> {
+    this.asked = true;
+    abort.onAbort = () => {
+      this.aborted = true;
+      const error = new ProviderError('aborted', 'the request was aborted');
+      if (this.reader) this.reader.error(error);
+      else this.#reject?.(error);
+    };
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  /** Sends the head of a stream. */
+  async begin(): Promise<void> {
+    this.#resolve?.({
+      status: 200,
+      headers: { 'content-type': 'text/event-stream' },
+      read: (reader) => (this.reader = reader),
+      resume: () => {},
+    });
+    await pass(0);
+  }
+
+  send(...events: string[]): void {
+    this.reader?.data(Buffer.from(events.join('')));
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+interface Bench {
+  client: FakeClient;
+  stream: ClientStream;
+  first: HandProvider;
+  second: HandProvider;
+  observed: { id: string; observation: Observation }[];
+  end: Promise<Dispatched>;
+}
+
+/** A streamed request under way to the first of two candidates. */
+function start(): Bench {
+  const client = new FakeClient();
+  const stream = new ClientStream(client as unknown as ServerResponse, { head: () => ['nobody'], model: null });
+  const [first, second] = [new HandProvider('first'), new HandProvider('second')];
+  const observed: Bench['observed'] = [];
+  const end = dispatch({
+    client: stream,
+    request: parseChatRequest(Buffer.from('{"messages":[{"role":"user","content":"hi"}],"stream":true}'), { streamDefault: false }),
+    candidates: [first, second].map((provider) => deployment({ provider, model: provider.id })),
+    outputTokens: 100,
+    accountHash: '',
+    clientRequestId: undefined,
+    lease: { held: () => true, renewed: () => {}, end: () => {} },
+    cancellation: new Cancellation(),
+    firstByteTimeoutMs: FIRST_BYTE_MS,
+    health: {
+      observe: (id, observation) => void observed.push({ id, observation }),
+      snapshot: () => {
+        throw new Error('not asked for');
+      },
+    },
+    streamHead: ({ model }) => ({ head: () => [model], model }),
+    checkpoint: () => Promise.resolve(true),
+  });
+  void end.then(() => stream.close());
+  return { client, stream, first, second, observed, end };
+}
+
+describe('the time that a provider has', () => {
+  it('ends with the first word: a stream goes on for as long as it likes', async () => {
+    const { first, client, end } = start();
+    await first.begin();
+    for (let word = 0; word < 10; word++) {
+      first.send(contentEvent('word'));
+      await pass(FIRST_BYTE_MS - 1);
+    }
+    expect(first.aborted).toBe(false);
+    first.send(finishEvent(), usageEvent(), DONE);
+    expect(await end).toMatchObject({ kind: 'stream', end: { reason: 'complete' } });
+    expect(client.written.split('word')).toHaveLength(11);
+  });
+
+  it.each<[string, (provider: HandProvider) => Promise<void>]>([
+    ['nothing', () => Promise.resolve()],
+    ['the head', (provider) => provider.begin()],
+    [
+      'comments and a role',
+      async (provider) => {
+        await provider.begin();
+        provider.send(': PROCESSING\n\n', ROLE);
+      },
+    ],
+  ])('does not end with %s: the next one is asked', async (_what, answer) => {
+    const { first, second, client, observed, end } = start();
+    await answer(first);
+    await pass(FIRST_BYTE_MS - 1);
+    expect([first.aborted, second.asked]).toEqual([false, false]);
+    await pass(1);
+    expect([first.aborted, second.asked]).toEqual([true, true]);
+    await second.begin();
+    second.send(contentEvent('word'), finishEvent(), usageEvent(), DONE);
+    expect(await end).toMatchObject({ kind: 'stream', deployment: { model: 'second' }, end: { reason: 'complete' } });
+    expect(client.written.replaceAll(': ping\n', '')).toBe(contentEvent('word') + finishEvent());
+    expect(observed.map(({ id, observation }) => [id, observation.ok])).toEqual([
+      ['first', false],
+      ['second', true],
+    ]);
+  });
+
+  it('is each one’s own', async () => {
+    const { first, second, end } = start();
+    await pass(FIRST_BYTE_MS);
+    await pass(FIRST_BYTE_MS - 1);
+    expect(second.aborted).toBe(false);
+    await pass(1);
+    expect([first.aborted, second.aborted]).toEqual([true, true]);
+    expect(await end).toMatchObject({ kind: 'failed', attempts: [{ reason: 'timeout' }, { reason: 'timeout' }] });
+  });
+});
+
+describe('a client that waits', () => {
+  it('is shown a head and pings in every phase, and the answer in the end', async () => {
+    const { first, second, client, stream, end } = start();
+    await pass(15_000);
+    expect([client.head, client.written]).toEqual([['first'], ': ping\n']);
+    await first.begin();
+    first.send(': PROCESSING\n\n', ROLE);
+    await pass(FIRST_BYTE_MS - 15_000);
+    expect(second.asked).toBe(true);
+    await pass(15_000);
+    expect(client.written).toBe(': ping\n'.repeat(9));
+    await second.begin();
+    second.send(contentEvent('word'));
+    await pass(15_000);
+    second.send(finishEvent(), usageEvent(), DONE);
+    await end;
+    expect(client.written).toBe(`${': ping\n'.repeat(9)}${contentEvent('word')}: ping\n${finishEvent()}`);
+    expect([client.head, stream.namedModel]).toEqual([['first'], 'first']);
+  });
+
+  it('and leaves in silence ends it: no other is asked', async () => {
+    const { client, first, second, end } = start();
+    await pass(15_000);
+    await first.begin();
+    first.send(ROLE);
+    client.destroyed = true;
+    client.emit('close');
+    expect(await end).toMatchObject({ kind: 'stream', end: { reason: 'client_gone', delivered: false } });
+    expect([first.aborted, second.asked]).toEqual([true, false]);
+  });
+});
