@@ -5,6 +5,7 @@ import { GatewayError } from './errors.ts';
 import { OtherNetwork } from './ledger/network.ts';
 import { feeLimit } from './ledger/withdrawal.ts';
 import { comparePaid } from './lightning/compare-paid.ts';
+import { tellOfLongWithdrawals } from './lightning/long-withdrawals.ts';
 import { NodeQueue } from './lightning/node-queue.ts';
 import { readPaymentRequest, refusedRequest } from './lightning/payment-request.ts';
 import { NotAskedError, type Payments, type Wallet } from './lightning/wallet.ts';
@@ -183,6 +184,12 @@ export class Withdrawing {
     }
   }
 
+  /** Warns of the withdrawals that have been pending for long. */
+  async tellOfLong(): Promise<void> {
+    const { pool, wallet, log } = this.#options;
+    await tellOfLongWithdrawals(pool, wallet, log);
+  }
+
   /** Asks the node what became of a sent withdrawal, and acts on its word. Rejects where it cannot be had. */
   async #check(withdrawal: Withdrawal): Promise<void> {
     const { id, paymentHash, feeLimitMsat } = withdrawal;
@@ -197,6 +204,8 @@ export class Withdrawing {
     } else if (found?.status === 'failed') await this.#failed(id, 'sent', found.failure);
     else if (found) await this.#withdrawals.postpone(id, { found: true, known: found.known });
     else if (await this.#withdrawals.notFound(withdrawal)) this.#tellOfFailure(id, 'unknown_to_node');
+    else if (withdrawal.known)
+      log.warn({ withdrawalId: id }, 'a withdrawal stays held: the node had its payment, and has no record of that');
   }
 
   async #failed(id: string, from: 'creating' | 'sent', failure: string): Promise<void> {

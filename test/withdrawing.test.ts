@@ -471,6 +471,36 @@ describe('a withdrawal that was held for and never sent', () => {
   });
 });
 
+describe('a withdrawal that is pending for long', () => {
+  /** Pending for so long, changed as `changes` says; what is told of it. */
+  async function told(age: string, changes = '', nodeId?: string): Promise<unknown[]> {
+    const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
+    await database.pool.query(`update withdrawals set created_at = now() - $2::interval ${changes} where id = $1`, [withdrawal.id, age]);
+    const warnings: { withdrawalId?: string }[] = [];
+    const log = Object.assign(createLog('silent'), { warn: (words: object) => void warnings.push(words) });
+    await open({ log, ...(nodeId !== undefined && { nodeId }) }).tellOfLong();
+    return warnings.filter(({ withdrawalId }) => withdrawalId === withdrawal.id);
+  }
+
+  it.each<[string, string, () => Promise<unknown[]>]>([
+    ['that was not sent', 'not there to be asked', () => ((ready = false), told('11 minutes'))],
+    ['that the node has', 'the end of the payment', () => ((node.outcome = { status: 'pending', known: true }), told('11 minutes'))],
+    ['that got lost', 'the expiry of its invoice at 20', () => ((node.unreached = true), told('11 minutes'))],
+    ['of an expired invoice', 'an answer of the node', () => ((node.unreached = true), told('11 minutes', ', expires_at = now()'))],
+    ['of another node', 'on the node that it was made with', () => ((node.unreached = true), told('11 minutes', '', '03other'))],
+  ])('is told of, one %s with what it waits for', async (_which, waitsFor, tell) => {
+    expect(await tell()).toEqual([
+      { withdrawalId: expect.any(String), ageSeconds: 660, heldMsat: '11000', waitsFor: expect.stringContaining(waitsFor) },
+    ]);
+  });
+
+  it('is not told of before ten minutes, nor once it is final', async () => {
+    expect(await told('1 hour')).toEqual([]);
+    node.unreached = true;
+    expect(await told('9 minutes')).toEqual([]);
+  });
+});
+
 describe('the audit', () => {
   it('finds a withdrawal that was released without its row, and a transfer without a withdrawal', async () => {
     const client = await database.pool.connect();
