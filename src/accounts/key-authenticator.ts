@@ -53,9 +53,10 @@ export class KeyAuthenticator {
     this.#unknown = new WindowLimit({ points: unknownKeysPerMinute, windowMs: MINUTE_MS, now });
     this.#stopListening = notifications.listen(
       KEY_CHANGED_CHANNEL,
-      (keyId) => this.#cache.forget(keyId),
+      (keyId) => this.forget(keyId),
       () => {
         this.#cache.clear();
+        this.#lookups.clear();
         this.#listening = true;
       },
     );
@@ -94,7 +95,7 @@ export class KeyAuthenticator {
     this.#lastUsed.mark(id);
   }
 
-  /** Forgets a key that has changed, so that the next request reads its row. */
+  /** Forgets a key that has changed, so that the next request reads its row: it shares no lookup that began before. */
   forget(keyId: string): void {
     this.#cache.forget(keyId);
     this.#lookups.clear();

@@ -8,6 +8,7 @@ import type { Notifications } from '../../src/db/notify.ts';
 import { picoUsd } from '../../src/ledger/amount.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { until } from '../support/until.ts';
 
 const log = createLog('silent');
 const root = (id: string): RootSecret => ({ id, secret: randomBytes(32) });
@@ -53,6 +54,8 @@ let clock: number;
 let queries: number;
 /** Called when a lookup is under way. */
 let onQuery: () => void;
+/** What the answers of lookups wait for. */
+let held: Promise<unknown> | undefined;
 const roots = [root('1')];
 const authenticators: KeyAuthenticator[] = [];
 
@@ -61,6 +64,7 @@ beforeEach(async () => {
   clock = 0;
   queries = 0;
   onQuery = () => {};
+  held = undefined;
 });
 afterEach(async () => {
   // Else what one test's authenticator still has to write is counted in a later test.
@@ -74,9 +78,10 @@ function gateway(notifications = new FakeNotifications(), secretKeys = roots) {
   const counted = Object.create(database.pool) as typeof database.pool;
   counted.query = ((...args: Parameters<typeof database.pool.query>) => {
     queries++;
-    const result = database.pool.query(...args);
+    const gate = held;
+    const result = database.pool.query(...args) as unknown as Promise<unknown>;
     onQuery();
-    return result;
+    return gate ? result.then((answer) => gate.then(() => answer)) : result;
   }) as typeof database.pool.query;
   const authenticator = new KeyAuthenticator({ pool: counted, secrets, notifications, log, now: () => clock, unknownKeysPerMinute: 5 });
   authenticators.push(authenticator);
@@ -146,6 +151,26 @@ describe('KeyAuthenticator', () => {
     onQuery = () => {};
     await authenticator.authenticate(secret, HOME);
     expect(queries).toBe(2);
+  });
+
+  it.each<[string, (gateway: { authenticator: KeyAuthenticator; notifications: FakeNotifications }, keyId: string) => void]>([
+    ['this gateway made', ({ authenticator }, keyId) => authenticator.forget(keyId)],
+    ['another one announced', ({ notifications }, keyId) => notifications.announce(keyId)],
+    ['the listener may have missed', ({ notifications }) => notifications.reconnect()],
+  ])('shares no lookup that began before a change that %s', async (_name, tell) => {
+    const { secret, key } = await issue();
+    const one = gateway();
+    let release = (): void => {};
+    held = new Promise<void>((resolve) => (release = resolve));
+    const before = one.authenticator.authenticate(secret, HOME);
+    await until(() => queries === 1);
+    held = undefined;
+    await elsewhere().revoke(key, key.id);
+    tell(one, key.id);
+    await expect(one.authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
+    release();
+    await before.catch(() => {});
+    await expect(one.authenticator.authenticate(secret, HOME)).rejects.toEqual(refused);
   });
 
   it('refuses an expired key, cached or not', async () => {

@@ -169,9 +169,16 @@ describe('admit', () => {
     }
   });
 
-  it('has the request looked at again where its key or its Idempotency-Key is not what it was', async () => {
-    await expect(setUp({ verdict: 'key_changed' }).ask()).rejects.toBeInstanceOf(KeyChangedError);
-    await expect(setUp({ verdict: 'idempotency' }).ask()).rejects.toBeInstanceOf(RepeatedError);
+  it.each([
+    ['key_changed', KeyChangedError, 'overloaded'],
+    ['idempotency', RepeatedError, 'idempotency_in_progress'],
+  ] as const)('has the request looked at again on the verdict %s, which takes nothing from the limits', async (word, kind, code) => {
+    const { ask, left } = setUp({ verdict: word });
+    const error = await refusal(ask());
+    expect(error).toBeInstanceOf(kind);
+    // What the client is told where that goes on and on.
+    expect([error.code, error.detail.retryAfter]).toEqual([code, 1]);
+    expect(left()).toEqual({ requests: 3, tokens: 10_000 });
   });
 
   it.each([

@@ -114,6 +114,29 @@ describe('the routes that may write', () => {
   });
 });
 
+describe('an answer that carries a secret', () => {
+  it('is to be kept by nobody on its way, on whatever route', async () => {
+    const carrying: string[] = [];
+    for (const [route, write] of keyed.toReversed()) {
+      for (const credential of [actingHeaders(), {}]) {
+        const { method, path, body } = requestOf(route, write);
+        const sent = { ...credential, ...(body !== undefined && { 'content-type': 'application/json' }) };
+        const answer = await fetch(gateway.url + path, { method, headers: sent, ...(body !== undefined && { body }) });
+        const content = `${await answer.text()} ${answer.headers.get('www-authenticate') ?? ''}`;
+        if (!/pura_[\w-]{43}|macaroon=/.test(content)) continue;
+        carrying.push(`${answer.status} ${route}`);
+        expect([route, answer.headers.get('cache-control')]).toEqual([route, 'no-store']);
+      }
+    }
+    expect(carrying.toSorted()).toEqual([
+      '200 POST /api/keys/:id/rotate',
+      '201 POST /api/keys',
+      '201 POST /api/keys',
+      '402 POST /l402/v1/chat/completions',
+    ]);
+  });
+});
+
 describe('a key that changes while the body is on its way', () => {
   it.each(cases.filter(({ write }) => write.body))('$route: $status where it is $name', async ({ route, write, assignments, status }) => {
     const { body = '', ...request } = requestOf(route, write);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startApi, text, type TestApi } from '../support/api.ts';
+import { admission, openLedger, type TestLedger } from '../support/holds.ts';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -222,13 +223,41 @@ describe('PATCH /api/keys/:id', () => {
     expect(status).toBe(403);
   });
 
-  it('ends the old version, so that an admission refuses a cached copy', async () => {
+  it("changes a key's role", async () => {
     const { secret, keyId } = await api.newAccount();
-    const version = async (): Promise<number> =>
-      (await api.pool.query<{ version: number }>('select version from api_keys where id = $1', [keyId])).rows[0]?.version ?? 0;
-    const before = await version();
-    await api.call('PATCH', `/api/keys/${keyId}`, { key: secret, body: { label: 'x' } });
-    expect(await version()).toBe(before + 1);
+    const worker = await api.newKey(secret);
+    expect((await api.call('PATCH', `/api/keys/${worker.keyId}`, { key: secret, body: { role: 'owner' } })).body).toMatchObject({
+      role: 'owner',
+    });
+    const demoted = await api.call('PATCH', `/api/keys/${keyId}`, { key: worker.secret, body: { role: 'inference' } });
+    expect([demoted.status, demoted.body['role']]).toEqual([200, 'inference']);
+    expect((await api.call('POST', '/api/keys', { key: secret, body: {} })).status).toBe(403);
+    const unknown = await api.call('PATCH', `/api/keys/${keyId}`, { key: worker.secret, body: { role: 'god' } });
+    expect([unknown.status, unknown.body['error']?.['param']]).toEqual([400, 'role']);
+  });
+});
+
+describe('an admission on a copy of a key', () => {
+  let ledger: TestLedger;
+  beforeAll(() => {
+    ledger = openLedger(api);
+  });
+  afterAll(() => ledger.close());
+
+  it.each<[string, string, (path: string) => [string, string, unknown?]]>([
+    ['key_changed', 'changed', (path) => ['PATCH', path, { label: 'x' }]],
+    ['key_changed', 'given a role', (path) => ['PATCH', path, { role: 'owner' }]],
+    ['key_changed', 'rotated', (path) => ['POST', `${path}/rotate`]],
+    ['key_gone', 'revoked', (path) => ['DELETE', path]],
+  ])('is refused with %s once the key was %s', async (verdict, _name, request) => {
+    const { secret, accountId } = await api.newAccount();
+    const { keyId } = await api.newKey(secret);
+    const { rows } = await api.pool.query<{ version: number }>('select version from api_keys where id = $1', [keyId]);
+    const admit = () => ledger.holds.admit(admission({ accountId, keyId }, { keyVersion: rows[0]?.version ?? 0 }));
+    expect(await admit()).toMatchObject({ verdict: 'admitted' });
+    const [method, path, body] = request(`/api/keys/${keyId}`);
+    expect((await api.call(method, path, { key: secret, body })).status).toBeLessThan(300);
+    expect(await admit()).toMatchObject({ verdict });
   });
 });
 
