@@ -53,6 +53,7 @@ async function freeDayUsed(): Promise<bigint> {
 /** Makes today's requests yesterday's. */
 async function letADayPass(pool: Pool): Promise<void> {
   await pool.query('update holds set budget_day = budget_day - 1');
+  await pool.query('update accounts set free_day = free_day - 1');
   for (const table of ['budget_days', 'free_days']) {
     // From the oldest on, so that none meets the next one.
     const { rows } = await pool.query<{ day: string }>(`select distinct day from ${table} order by day`);
