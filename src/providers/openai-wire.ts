@@ -1,5 +1,6 @@
-import { Pool, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Abort } from './abort.ts';
+import { ConnectionPool, type Connection, type ExchangeHandler, type Trip } from './connection-pool.ts';
 import type { BodyReader, Provider, UpstreamAnswer, UpstreamRequest } from './provider.ts';
 import { ProviderError, type ProviderErrorKind } from './provider-error.ts';
 
@@ -38,8 +39,7 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
   const { id, passesHeaders, headersTimeoutMs, connectTimeoutMs = CONNECT_TIMEOUT_MS, bodyTimeoutMs = BODY_TIMEOUT_MS } = options;
   const { origin, pathname } = new URL(options.baseUrl);
   const basePath = pathname.replace(/\/+$/, '');
-  const pool = new Pool(origin, {
-    connections: null,
+  const pool = new ConnectionPool(origin, {
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectTimeout: Math.min(connectTimeoutMs, headersTimeoutMs),
@@ -68,8 +68,11 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
       ];
       return new Promise((resolve, reject) => {
         if (abort.aborted) return reject(aborted());
-        const exchange = new Exchange(resolve, reject, abort, options.maxBodyBytes ?? MAX_BODY_BYTES);
-        pool.dispatch({ method: 'POST', path: basePath + path, headers, body }, exchange);
+        const request = { method: 'POST', path: basePath + path, headers, body } as const;
+        const exchange = new Exchange(resolve, reject, abort, options.maxBodyBytes ?? MAX_BODY_BYTES, () =>
+          pool.dispatchFresh(request, exchange),
+        );
+        pool.dispatch(request, exchange);
       });
     },
     censor: (text) => (apiKey.length < SHORTEST_SECRET ? text : text.replaceAll(apiKey, '…')),
@@ -78,14 +81,17 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
 }
 
 /** One request and its answer: undici's callbacks on one side, `UpstreamAnswer` on the other. */
-class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
+class Exchange implements ExchangeHandler, UpstreamAnswer {
+  connection: Connection | undefined;
   status = 0;
   headers: UpstreamAnswer['headers'] = {};
   readonly #resolve: (answer: UpstreamAnswer) => void;
   readonly #reject: (reason: ProviderError) => void;
   readonly #abort: Abort;
   readonly #maxBodyBytes: number;
+  readonly #sendAgain: () => void;
   #controller: Dispatcher.DispatchController | undefined;
+  #trip: Trip | undefined;
   #reader: BodyReader | undefined;
   #unread: Buffer[] = [];
   #receivedBytes = 0;
@@ -93,16 +99,24 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   #failure: ProviderError | undefined;
   #delivered = false;
 
-  constructor(resolve: (answer: UpstreamAnswer) => void, reject: (reason: ProviderError) => void, abort: Abort, maxBodyBytes: number) {
+  constructor(
+    resolve: (answer: UpstreamAnswer) => void,
+    reject: (reason: ProviderError) => void,
+    abort: Abort,
+    maxBodyBytes: number,
+    sendAgain: () => void,
+  ) {
     this.#resolve = resolve;
     this.#reject = reject;
     this.#abort = abort;
     this.#maxBodyBytes = maxBodyBytes;
+    this.#sendAgain = sendAgain;
     abort.onAbort = () => this.#fail(aborted());
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
+    this.#trip = this.connection?.begin();
     // Ended while it still waited for a connection.
     if (this.#failure) controller.abort(this.#failure);
   }
@@ -135,7 +149,11 @@ class Exchange implements Dispatcher.DispatchHandler, UpstreamAnswer {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | undefined, error: Error): void {
-    this.#fail(this.#failure ?? providerError(error));
+    const failure = this.#failure ?? providerError(error);
+    // The server closed a kept connection while the request was on its way: it has not been looked at (RFC 9110, 9.2.2). A fresh
+    // connection has no such trip, so this happens once.
+    if (failure.kind === 'reset' && this.#trip?.isUnanswered()) this.#sendAgain();
+    else this.#fail(failure);
   }
 
   read(reader: BodyReader): void {

@@ -130,11 +130,35 @@ describe('a provider that fails before the first byte', () => {
   );
 
   it('falls back for a stream that failed before its first byte', async () => {
-    upstream.script((exchange) => exchange.reset());
+    // A kept connection that is lost is made anew once.
+    for (let time = 0; time < 2; time++) upstream.script((exchange) => exchange.reset());
     const answer = await gateway.post('/v1/chat/completions', chat({ model: 'auto', stream: true }), key);
 
     expect(answer.headers.get('x-pura-provider')).toBe('spare');
     expect(await readStream(answer)).toMatchObject({ content: 'Hello.', done: true, settled: { cost_msat: 40 } });
+  });
+});
+
+describe('a kept connection that the provider closes under a request', () => {
+  it.each([false, true])('is made anew: one answer, one charge, and the provider is none the worse (stream: %s)', async (stream) => {
+    const own = await startGateway({ deployments: [upstream.deployment()] });
+    const owner = await own.newKey();
+    await own.pool.query('update accounts set free_limit = 0 where id = $1', [owner.accountId]);
+    await own.fund(owner, 1_000);
+    const ask = async () => (await own.post('/v1/chat/completions', chat({ stream }), owner)).text();
+    await ask();
+    const before = upstream.requests.length;
+    upstream.script((exchange) => exchange.reset());
+    expect(await ask()).toContain('Hello');
+    expect(upstream.requests.length - before).toBe(2);
+    expect(upstream.requests.at(-1)?.rawBody).toEqual(upstream.requests.at(-2)?.rawBody);
+
+    // Two answers of 10 and 5 tokens.
+    expect(await accountOf(own.pool, owner.accountId)).toMatchObject({ posted_msat: 1_000_000n - 40n, held_msat: 0n });
+    const { providers } = (await (await own.get('/api/status')).json()) as { providers: { id: string; status: string }[] };
+    expect(providers.find(({ id }) => id === 'fake')?.status).toBe('active');
+    expect(await own.audit()).toEqual([]);
+    await own.close();
   });
 });
 
@@ -160,7 +184,7 @@ describe('what a provider says of its failure', () => {
     const answer = await failing(limited('40'), limited('20'));
     expect((await errorOf(answer)).message).toContain('fake: HTTP 429: Slow down.; spare: HTTP 429: Slow down.');
     expect(answer.headers.get('retry-after')).toBe('20');
-    expect((await failing((exchange) => exchange.reset(), limited('30'))).headers.get('retry-after')).toBe('30');
+    expect((await failing(html, limited('30'))).headers.get('retry-after')).toBe('30');
   });
 
   it.each([401, 402, 403, 404])('is not to be waited for where only the operator can help: HTTP %i of every candidate', async (status) => {
