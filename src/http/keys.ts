@@ -17,12 +17,13 @@ import { hasCredential } from './credential.ts';
 import { clientOf } from './forwarded.ts';
 import { readJson } from './json-body.ts';
 import { keyId } from './key-id.ts';
+import { refuseOtherPages, type OwnPageConfig } from './own-site.ts';
 
 export interface KeyRoutesDeps {
   pool: Pool;
   apiKeys: ApiKeys;
   authenticate: Authenticate;
-  config: Pick<Config, 'DAILY_BUDGET_USD' | 'FREE_TIER_REQUESTS' | 'KEYS_PER_IP_PER_HOUR'>;
+  config: Pick<Config, 'DAILY_BUDGET_USD' | 'FREE_TIER_REQUESTS' | 'KEYS_PER_IP_PER_HOUR'> & OwnPageConfig;
 }
 
 const HOUR_MS = 3_600_000;
@@ -67,7 +68,10 @@ export function keyHandlers({
     async create(req, res) {
       const owner = hasCredential(req) ? ownerOf((await authenticate(req, { expiredTokens: true })).key) : null;
       const shares = sharesOf(clientOf(req));
-      if (!owner) refuseAfter(newAccounts, newAccounts.secondsUntilFree(shares));
+      if (!owner) {
+        refuseOtherPages(req, config);
+        refuseAfter(newAccounts, newAccounts.secondsUntilFree(shares));
+      }
       const { role, ...given } = await readJson(req, keyBody);
       if (!owner && role === 'inference') {
         throw new GatewayError('invalid_request', { message: "role: an account's first key is its owner's", param: 'role' });

@@ -5,6 +5,9 @@ import { GatewayError } from '../errors.ts';
 /** What decides whose requests may move play money. */
 export type OwnSiteConfig = Pick<Config, 'PUBLIC_URL' | 'HOST' | 'ALLOW_SIMULATED'>;
 
+/** What decides which pages may have an account made. */
+export type OwnPageConfig = Pick<Config, 'PUBLIC_URL' | 'HOST' | 'TRUSTED_PROXIES' | 'CORS_ORIGINS'>;
+
 const LOOPBACK = /^(localhost|(.+\.)?localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i;
 
 /**
@@ -14,13 +17,34 @@ const LOOPBACK = /^(localhost|(.+\.)?localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i;
  */
 export function refuseOtherSites(req: Request, config: OwnSiteConfig): void {
   if (!isOwnHost(req, config)) throw new GatewayError('not_permitted', { message: 'This host name is not one of the gateway.' });
-  const site = req.headers['sec-fetch-site'];
-  const { origin } = req.headers;
+  if (!isOwnPage(req, config)) throw otherSite();
+}
+
+/**
+ * Refuses what a page of another site asks for in its visitor's name, who shows no credential: else a page could have an account at the
+ * address of everybody who looks at it. Programs are no pages, and pages that the operator has named are his own. Throws `not_permitted`.
+ */
+export function refuseOtherPages(req: Request, config: OwnPageConfig): void {
+  const { origin, 'sec-fetch-site': site } = req.headers;
+  if ((origin === undefined && site === undefined) || (origin !== undefined && config.CORS_ORIGINS.includes(origin))) return;
+  // A name that points to this machine is one of another site's: nobody but this machine reaches a gateway on loopback.
+  const isRebound = isLocal(config) && !LOOPBACK.test(req.hostname ?? '');
+  if (isRebound || !isOwnPage(req, config)) throw otherSite();
+}
+
+function isLocal({ HOST, PUBLIC_URL, TRUSTED_PROXIES }: OwnPageConfig): boolean {
+  return LOOPBACK.test(HOST) && PUBLIC_URL === undefined && TRUSTED_PROXIES.length === 0;
+}
+
+function isOwnPage(req: Request, config: Pick<Config, 'PUBLIC_URL'>): boolean {
+  const { origin, 'sec-fetch-site': site } = req.headers;
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return false;
   // A page without referrer sends the origin `null` with its own forms: the browser's other word has to do there.
-  const own = origin === undefined || (origin === 'null' ? site === 'same-origin' : isOwnOrigin(origin, req, config));
-  if (!own || (site !== undefined && site !== 'same-origin' && site !== 'none')) {
-    throw new GatewayError('not_permitted', { message: 'This does not take requests of other sites.' });
-  }
+  return origin === undefined || (origin === 'null' ? site === 'same-origin' : isOwnOrigin(origin, req, config));
+}
+
+function otherSite(): GatewayError {
+  return new GatewayError('not_permitted', { message: 'This does not take requests of other sites.' });
 }
 
 /** What proxies add to a request, and HTTP/1.0, which some of them speak and no client of today does. */
@@ -40,7 +64,7 @@ function isOwnHost(req: Request, { PUBLIC_URL, HOST, ALLOW_SIMULATED }: OwnSiteC
   return ALLOW_SIMULATED && !LOOPBACK.test(HOST);
 }
 
-function isOwnOrigin(origin: string, req: Request, { PUBLIC_URL }: OwnSiteConfig): boolean {
+function isOwnOrigin(origin: string, req: Request, { PUBLIC_URL }: Pick<Config, 'PUBLIC_URL'>): boolean {
   const host = URL.canParse(origin) ? new URL(origin).host : undefined;
   return host !== undefined && (host === req.host || (PUBLIC_URL !== undefined && host === new URL(PUBLIC_URL).host));
 }

@@ -35,6 +35,19 @@ describe('POST /api/keys', () => {
     expect(await response.json()).toMatchObject({ label: null });
   });
 
+  it('is refused to pages of other sites, which would spend their visitors’ accounts, and not to their programs with a key', async () => {
+    const count = async () => (await api.pool.query('select from accounts')).rowCount;
+    const before = await count();
+    const headers = { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' };
+    for (const body of [{}, undefined]) {
+      const refused = await api.call('POST', '/api/keys', { headers, body });
+      expect([refused.status, refused.body['error']?.['code']]).toEqual([403, 'not_permitted']);
+    }
+    expect(await count()).toBe(before);
+    const { secret } = await api.newAccount();
+    expect((await api.call('POST', '/api/keys', { key: secret, headers, body: {} })).status).toBe(201);
+  });
+
   it('stores nothing that could be used as a key', async () => {
     const { secret } = await api.newAccount();
     const { rows } = await api.pool.query<{ dump: string }>('select string_agg(k::text, chr(10)) as dump from api_keys k');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Request } from 'express';
 import { GatewayError } from '../../src/errors.ts';
-import { refuseForwarded, refuseOtherSites, type OwnSiteConfig } from '../../src/http/own-site.ts';
+import { refuseForwarded, refuseOtherPages, refuseOtherSites, type OwnPageConfig, type OwnSiteConfig } from '../../src/http/own-site.ts';
 
 const LOCAL: OwnSiteConfig = { HOST: '127.0.0.1', PUBLIC_URL: undefined, ALLOW_SIMULATED: false };
 const NAMED: OwnSiteConfig = { HOST: '127.0.0.1', PUBLIC_URL: 'https://pura.example', ALLOW_SIMULATED: true };
@@ -90,5 +90,49 @@ describe('play money on this machine alone', () => {
       'x-request-id': '7',
     };
     expect(refused(headers)).toBe(false);
+  });
+});
+
+function caught(act: () => void): GatewayError | undefined {
+  try {
+    act();
+    return undefined;
+  } catch (error) {
+    return error as GatewayError;
+  }
+}
+
+describe('an account for somebody who shows no credential', () => {
+  const config = { HOST: '127.0.0.1', PUBLIC_URL: undefined, TRUSTED_PROXIES: [] as string[], CORS_ORIGINS: ['*'] };
+  const served = { ...config, HOST: '0.0.0.0' };
+  const named = { ...served, PUBLIC_URL: 'https://pura.example' };
+  const listed = { ...served, CORS_ORIGINS: ['https://app.example'] };
+  const evil = { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' };
+
+  it.each<[string, OwnPageConfig, string, Record<string, string>, boolean]>([
+    ['a program', config, 'localhost:8402', {}, true],
+    ['a program, by any name', config, 'pura:8402', {}, true],
+    ['the gateway’s own page', config, 'localhost:8402', { origin: 'http://localhost:8402', 'sec-fetch-site': 'same-origin' }, true],
+    ['the gateway’s own page, elsewhere', served, 'pura.example', { origin: 'https://pura.example' }, true],
+    ['the gateway’s own page behind a proxy', named, 'inner:8402', { origin: 'https://pura.example' }, true],
+    ['a page that the operator has named', listed, 'pura.example', { ...evil, origin: 'https://app.example' }, true],
+    ['a page that the operator has not named', listed, 'pura.example', evil, false],
+    ['another site, on a developer’s machine', config, 'localhost:8402', evil, false],
+    ['another site', named, 'pura.example', evil, false],
+    ['another site in an old browser', served, 'pura.example', { origin: 'https://evil.example' }, false],
+    ['another site that hides its origin', served, 'pura.example', { 'sec-fetch-site': 'cross-site' }, false],
+    ['a sandboxed frame', served, 'pura.example', { origin: 'null' }, false],
+    [
+      'another port of the same machine',
+      config,
+      'localhost:8402',
+      { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-site' },
+      false,
+    ],
+    ['a name that points to the machine', config, 'evil.example:8402', { origin: 'http://evil.example:8402' }, false],
+  ])('asked for by %s: %#', (_name, pageConfig, host, headers, allowed) => {
+    const request = { host, hostname: host.replace(/:\d+$/, ''), headers } as Partial<Request>;
+    const refusal = caught(() => refuseOtherPages(request as Request, pageConfig));
+    expect(refusal?.code).toBe(allowed ? undefined : 'not_permitted');
   });
 });
