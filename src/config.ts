@@ -90,6 +90,10 @@ const environment = z.object({
   LND_CERT: bytes.optional(),
   LND_PRIVATE_HINTS: flag.default(false),
   NWC_URL: text.regex(/^nostr\+walletconnect:/, 'must begin with nostr+walletconnect:').optional(),
+  LND_OLD_SOCKET: text.regex(/^(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}$/i, 'must be host:port').optional(),
+  LND_OLD_MACAROON: bytes.optional(),
+  LND_OLD_CERT: bytes.optional(),
+  NWC_OLD_URL: text.regex(/^nostr\+walletconnect:/, 'must begin with nostr+walletconnect:').optional(),
   ALLOW_SIMULATED: flag.default(false),
   FREE_TIER_REQUESTS: integer(0, 1_000_000_000).default(5000),
   FREE_TIER_MAX_COST_USD: usd.default(picoUsdFromUsd('0.10')),
@@ -142,9 +146,19 @@ export type Config = Readonly<Omit<z.infer<typeof environment>, 'GATEWAY_CONFIG'
   readonly markupBasisPoints: bigint;
 };
 
-const SECRETS = ['DATABASE_URL', 'OPENAI_API_KEY', 'SECRET_KEY', 'LND_MACAROON', 'LND_CERT', 'NWC_URL'] as const;
+const SECRETS = [
+  'DATABASE_URL',
+  'OPENAI_API_KEY',
+  'SECRET_KEY',
+  'LND_MACAROON',
+  'LND_CERT',
+  'NWC_URL',
+  'LND_OLD_MACAROON',
+  'LND_OLD_CERT',
+  'NWC_OLD_URL',
+] as const;
 /** Not text: given as hex or base64, their files as LND writes them or as either. */
-const BINARY: ReadonlySet<string> = new Set(['LND_MACAROON', 'LND_CERT']);
+const BINARY: ReadonlySet<string> = new Set(['LND_MACAROON', 'LND_CERT', 'LND_OLD_MACAROON', 'LND_OLD_CERT']);
 const MIN_SECRET_BYTES = 32;
 
 /**
@@ -222,12 +236,15 @@ function lightningBackend(config: {
   LIGHTNING_BACKEND?: Config['LIGHTNING_BACKEND'];
   LND_SOCKET?: string;
   LND_MACAROON?: Buffer;
+  LND_OLD_SOCKET?: string | undefined;
+  LND_OLD_MACAROON?: Buffer | undefined;
   NWC_URL?: string;
 }): Config['LIGHTNING_BACKEND'] {
   const backend = config.LIGHTNING_BACKEND ?? (config.LND_SOCKET ? 'lnd' : config.NWC_URL ? 'nwc' : 'simulated');
   const needed = { lnd: ['LND_SOCKET', 'LND_MACAROON'], nwc: ['NWC_URL'], simulated: [] } as const;
   const missing = needed[backend].find((name) => config[name] === undefined);
   if (missing) throw new ConfigError(`${missing} is required with LIGHTNING_BACKEND ${backend}`);
+  if (config.LND_OLD_SOCKET && !config.LND_OLD_MACAROON) throw new ConfigError('LND_OLD_MACAROON is required with LND_OLD_SOCKET');
   return backend;
 }
 

@@ -20,6 +20,8 @@ import type { Logger } from './log.ts';
 export interface FundingOptions {
   pool: Pool;
   wallet: Wallet;
+  /** Those of before: what is open with them is followed to its end. */
+  oldWallets?: readonly Pick<Wallet, 'nodeId' | 'lookupInvoice'>[];
   notifications: Notifications;
   roots: readonly RootSecret[];
   log: Logger;
@@ -44,6 +46,12 @@ export interface TopUp {
   bodySha256?: Buffer | undefined;
 }
 
+/** What is asked of one node, and when. */
+interface Node {
+  readonly lookups: InvoiceLookups;
+  readonly schedule: InvoiceSchedule;
+}
+
 /** Every process tells the others by this channel, with the invoice's id, that an invoice has changed. */
 const CHANNEL = 'invoice';
 
@@ -54,21 +62,23 @@ const CHANNEL = 'invoice';
 export class Funding {
   readonly #options: FundingOptions;
   readonly #invoices: Invoices;
-  readonly #schedule: InvoiceSchedule;
   readonly #creation: InvoiceCreation;
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #stopListening: () => void;
-  readonly #lookups: InvoiceLookups;
   readonly #otherNetwork: OtherNetwork;
+  /** By node: each is asked about its own invoices only, and one that is slow keeps no other's waiting. */
+  readonly #nodes: ReadonlyMap<string, Node>;
 
   constructor(options: FundingOptions) {
-    const { pool, wallet, roots, invoiceExpirySeconds, notifications } = options;
+    const { pool, wallet, oldWallets = [], roots, invoiceExpirySeconds, notifications } = options;
     this.#options = options;
     this.#otherNetwork = new OtherNetwork(options.log);
     this.#invoices = new Invoices({ pool, wallet, roots, expirySeconds: invoiceExpirySeconds });
     this.#creation = new InvoiceCreation(this.#invoices, wallet, invoiceExpirySeconds);
-    this.#schedule = new InvoiceSchedule(pool, wallet.nodeId);
-    this.#lookups = new InvoiceLookups(wallet);
+    const nodes = [wallet, ...oldWallets].map(
+      (each) => [each.nodeId, new InvoiceLookups(each), new InvoiceSchedule(pool, each.nodeId)] as const,
+    );
+    this.#nodes = new Map(nodes.map(([nodeId, lookups, schedule]) => [nodeId, { lookups, schedule }]));
     this.#stopListening = notifications.listen(
       CHANNEL,
       (id) => this.#listeners.get(id)?.forEach((changed) => changed()),
@@ -151,21 +161,24 @@ export class Funding {
    */
   async confirm(invoice: Invoice): Promise<Invoice> {
     if (invoice.status === 'paid') return invoice;
-    const state = await this.#lookups.forClient(invoice.id, invoice.paymentHash).catch((error: unknown) => {
+    const { id, paymentHash } = invoice;
+    const { node_id: nodeId } = (await this.#invoices.find(id)) ?? { node_id: this.#nodeId };
+    const ask = async (): Promise<InvoiceState | null> => this.#node(nodeId).lookups.forClient(id, paymentHash);
+    const state = await ask().catch((error: unknown) => {
       if (!(error instanceof GatewayError)) throw error;
       const message = 'Whether this was paid cannot be told right now. If it was, it stays good.';
       throw new GatewayError(error.code, { message, retryAfter: 1, cause: error });
     });
-    if (state) await this.credit(state);
-    return (await this.ofPayment(invoice.paymentHash)) ?? invoice;
+    if (state) await this.credit(state, nodeId);
+    return (await this.ofPayment(paymentHash)) ?? invoice;
   }
 
   async #current(row: InvoiceRow | undefined): Promise<Invoice> {
     if (!row || row.bolt11 === null || !row.payment_hash) throw new GatewayError('invoice_not_found');
     if (row.state === 'paid') return invoiceFromRow(row);
     try {
-      const state = await this.#lookups.forClient(row.id, row.payment_hash);
-      if (state) await this.credit(state);
+      const state = await this.#node(row.node_id).lookups.forClient(row.id, row.payment_hash);
+      if (state) await this.credit(state, row.node_id);
     } catch (error) {
       this.#options.log.debug({ err: error, invoiceId: row.id }, 'the node was not asked about an invoice');
     }
@@ -174,10 +187,23 @@ export class Funding {
 
   /** Looks an invoice up at its node, acts on its word and sets the time of the next check. Rejects where the node is away. */
   async check(row: InvoiceRow): Promise<void> {
-    const state = row.payment_hash && (await this.#lookups.forWatcher(row.payment_hash));
-    if (state?.status === 'settled') await this.credit(state);
-    else if (state?.status === 'open' && row.state === 'creating') await this.#creation.complete(row);
-    else await this.#schedule.checked(row.id, state?.status ?? 'unknown');
+    const { lookups, schedule } = this.#node(row.node_id);
+    const state = row.payment_hash && (await lookups.forWatcher(row.payment_hash));
+    if (state?.status === 'settled') await this.credit(state, row.node_id);
+    else if (state?.status === 'open' && row.state === 'creating' && row.node_id === this.#nodeId) await this.#creation.complete(row);
+    else await schedule.checked(row.id, state?.status ?? 'unknown');
+  }
+
+  /** What is asked of a node. Throws GatewayError `lightning_unavailable` for one that this gateway cannot ask. */
+  #node(nodeId: string): Node {
+    const node = this.#nodes.get(nodeId);
+    if (!node)
+      throw new GatewayError('lightning_unavailable', { retryAfter: 60, cause: new Error(`node ${nodeId} is not configured any more`) });
+    return node;
+  }
+
+  get #nodeId(): string {
+    return this.#options.wallet.nodeId;
   }
 
   /**
@@ -185,38 +211,40 @@ export class Funding {
    * know the invoice and whether that is an orphan could not be noted: the hint must come again then.
    */
   async settled(paymentHash: Buffer): Promise<void> {
-    const row = await this.#invoices.findByHash(paymentHash);
+    const row = await this.#invoices.findByHash(paymentHash, this.#nodeId);
     if (!row) await this.#noteOrphan(paymentHash);
     if (!row || row.state === 'paid') return;
+    const { lookups, schedule } = this.#node(this.#nodeId);
     try {
-      const state = await this.#lookups.forWatcher(paymentHash);
+      const state = await lookups.forWatcher(paymentHash);
       if (state) await this.credit(state);
     } catch (error) {
       this.#options.log.warn({ err: error, invoiceId: row.id }, 'a settled invoice could not be credited yet');
-      await this.#schedule.makeDue(paymentHash);
+      await schedule.makeDue(paymentHash);
     }
   }
 
   /** Keeps what the node received under our name for an invoice that the ledger does not know. Others' invoices on the node are theirs. */
   async #noteOrphan(paymentHash: Buffer): Promise<void> {
     const { pool, wallet, log } = this.#options;
-    const state = await this.#lookups.forWatcher(paymentHash);
+    const state = await this.#node(wallet.nodeId).lookups.forWatcher(paymentHash);
     const orphan = state && receivedOrphan(state);
     if (!orphan || !(await noteOrphan(pool, wallet.nodeId, orphan))) return;
     const told = { nodeId: wallet.nodeId, paymentHash: paymentHash.toString('hex'), receivedMsat: String(orphan.amountMsat) };
     log.error(told, 'the node received a payment under our name that the ledger does not know: see `npm run reconcile`');
   }
 
-  /** Checks up to `limit` invoices whose time has come; calls `onProgress` after each. Gives how many there were. */
-  async checkDue(limit: number, onProgress: () => void = () => {}): Promise<number> {
-    const rows = await this.#schedule.due(limit);
+  /** Checks up to `limit` invoices of a node whose time has come; calls `onProgress` after each. Gives how many there were. */
+  async checkDue(limit: number, onProgress: () => void = () => {}, nodeId = this.#nodeId): Promise<number> {
+    const { schedule } = this.#node(nodeId);
+    const rows = await schedule.due(limit);
     await Promise.all(
       rows.map(async (row) => {
         try {
           await this.check(row);
         } catch (error) {
           this.#options.log.warn({ err: error, invoiceId: row.id }, 'an invoice could not be checked and is asked about again');
-          await this.#schedule.postpone(row.id);
+          await schedule.postpone(row.id);
         }
         onProgress();
       }),
@@ -224,9 +252,9 @@ export class Funding {
     return rows.length;
   }
 
-  /** Makes every invoice due whose node has not had its last word: settlements may have gone unseen. */
-  async missedSettlements(): Promise<void> {
-    await this.#schedule.makeDue();
+  /** Makes every invoice of a node due that it has not had its last word on: settlements may have gone unseen. */
+  async missedSettlements(nodeId = this.#nodeId): Promise<void> {
+    await this.#node(nodeId).schedule.makeDue();
   }
 
   // ——— Credit ———
@@ -235,16 +263,16 @@ export class Funding {
    * Credits what the node received for an invoice of ours, once, from any state but paid: the deposit, the balance and the invoice change
    * in one transaction, under the account's lock. Any number of callers in any number of processes may report the same payment.
    * Does nothing for a state that is not settled or a hash that is not ours. Throws GatewayError `lightning_unavailable` where the balances
-   * are of another network.
+   * are of another network. `nodeId`: whose word it is.
    */
-  async credit(state: InvoiceState): Promise<void> {
+  async credit(state: InvoiceState, nodeId = this.#nodeId): Promise<void> {
     const { receivedMsat, paymentHash, settledAt = null } = state;
     if (state.status !== 'settled') return;
     if (!receivedMsat || receivedMsat <= 0n) throw new Error('the node reports a settled invoice that received nothing');
-    const known = await this.#invoices.findByHash(paymentHash);
+    const known = await this.#invoices.findByHash(paymentHash, nodeId);
     if (!known || known.state === 'paid') return;
     // Paid although its creation's answer was lost: the invoice's text is fetched first, for a paid row has one.
-    if (known.bolt11 === null) await this.#creation.complete(known);
+    if (known.bolt11 === null) await this.#fetchText(known, state);
 
     const deposit = async (client: PoolClient): Promise<boolean> => {
       // The account comes before its invoices in the lock order; a keyless invoice has none that anybody could have locked.
@@ -261,6 +289,11 @@ export class Funding {
     this.#options.log.info({ invoiceId: known.id, receivedMsat: String(receivedMsat) }, 'credited a payment');
     // Pages that miss this look again by themselves.
     await this.#options.notifications.notify(CHANNEL, known.id).catch(() => {});
+  }
+
+  async #fetchText(row: InvoiceRow, { bolt11, paymentHash }: InvoiceState): Promise<void> {
+    if (row.node_id === this.#nodeId || bolt11 === undefined) await this.#creation.complete(row);
+    else await this.#invoices.opened(row.id, { bolt11, paymentHash, expiresAt: row.expires_at });
   }
 
   /** The account of whoever paid a keyless invoice, and the key row that its token names: made with the deposit, or not at all. */

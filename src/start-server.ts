@@ -22,6 +22,7 @@ import { Turns } from './http/turns.ts';
 import { auditJob } from './jobs/audit-ledger.ts';
 import { nodeAuditJob } from './jobs/audit-node.ts';
 import { every } from './jobs/every.ts';
+import { followOldNode, OpenElsewhereWatch } from './jobs/follow-old-nodes.ts';
 import { forgetAnswers } from './jobs/forget-answers.ts';
 import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
 import { reconcileWithdrawals } from './jobs/reconcile-withdrawals.ts';
@@ -33,7 +34,7 @@ import { Holds } from './ledger/hold.ts';
 import { Instance } from './ledger/instance.ts';
 import { Leases } from './ledger/lease.ts';
 import { depositNetwork } from './ledger/write-off.ts';
-import { openWallet } from './lightning/open-wallet.ts';
+import { openOldWallets, openWallet } from './lightning/open-wallet.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 import { compilePrices, loadPriceVersion } from './pricing/catalogue.ts';
@@ -81,6 +82,7 @@ const REPORT_CONNECTIONS = 4;
 const BACKLOG = 4096;
 const SWEEP_MS = 5_000;
 const RATE_MS = 60_000;
+const ELSEWHERE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** What may still take time after the grace: settling what was ended. */
 const SETTLE_LIMIT_MS = 8_000;
@@ -101,7 +103,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const money = await openMoney(options, base);
   await refuseOtherNetwork(base.pool, money.wallet);
   const { pool, reportPool, probePool, notifications } = base;
-  const { models, holds, deliveries, instance, leases, recorder, funding, withdrawing, wallet } = money;
+  const { models, holds, deliveries, instance, leases, recorder, funding, withdrawing, wallet, oldWallets } = money;
 
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool, secrets, notifications, log });
@@ -142,7 +144,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       await closed;
       await authenticator.close();
       funding.close();
-      await Promise.all([wallet.close(), models.close()]);
+      await Promise.all([wallet.close(), ...oldWallets.map((old) => old.close()), models.close()]);
       await closeBase(base);
     },
   };
@@ -198,11 +200,15 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
   const models = createModels(config, { prices, priceVersion: await loadPriceVersion(pool, prices), providers });
   await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
   const wallet = await openWallet(config, { pool, notifications, root, log });
+  const oldWallets = await openOldWallets(config, { pool, notifications, root, log }, wallet);
+  const nodeIds = [wallet, ...oldWallets].map(({ nodeId }) => nodeId);
   const instanceId = uuid();
   const deliveries = new Deliveries(pool, log);
   return {
     models,
     wallet,
+    oldWallets,
+    openElsewhere: new OpenElsewhereWatch({ pool, nodeIds, log }),
     exchangeRate: await openExchangeRate(config, { pool, log }),
     health: createProviderHealth(),
     rateLimit: new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM }),
@@ -223,6 +229,7 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
     funding: new Funding({
       pool,
       wallet,
+      oldWallets,
       notifications,
       roots: config.secretKeys,
       log,
@@ -230,7 +237,14 @@ async function openMoney({ config, log, providers = [] }: ServerOptions, { pool,
       topupDefaultSats: config.TOPUP_DEFAULT_SATS,
       dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
     }),
-    withdrawing: new Withdrawing({ pool, wallet, log, allowed: config.WITHDRAWALS, maxFeePercent: config.WITHDRAW_MAX_FEE_PERCENT }),
+    withdrawing: new Withdrawing({
+      pool,
+      wallet,
+      oldWallets,
+      log,
+      allowed: config.WITHDRAWALS,
+      maxFeePercent: config.WITHDRAW_MAX_FEE_PERCENT,
+    }),
   };
 }
 
@@ -246,7 +260,7 @@ type Money = Awaited<ReturnType<typeof openMoney>>;
 function startJobs(
   { config, log, connectionString }: ServerOptions,
   { pool }: Base,
-  { holds, funding, withdrawing, wallet, exchangeRate }: Money,
+  { holds, funding, withdrawing, wallet, oldWallets, openElsewhere, exchangeRate }: Money,
 ): { stop(): Promise<void> }[] {
   const leaseSeconds = config.HOLD_LEASE_SECONDS;
   const sweep = async () => {
@@ -259,6 +273,8 @@ function startJobs(
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
     every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
+    ...oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
+    openElsewhere.start(ELSEWHERE_MS),
     nodeAuditJob({ pool, wallet, log, connectionString, intervalMs: HOUR_MS }),
     auditJob({
       pool,

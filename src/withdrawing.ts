@@ -16,6 +16,8 @@ import type { Logger } from './log.ts';
 export interface WithdrawingOptions {
   pool: Pool;
   wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'payments' | 'books' | 'status'>;
+  /** Those of before: what they were asked to pay is followed to its end. */
+  oldWallets?: readonly Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'payments'>[];
   log: Logger;
   /** Whether the operator allows withdrawals. Those made before go on to their end all the same. */
   allowed: boolean;
@@ -23,6 +25,12 @@ export interface WithdrawingOptions {
   maxFeePercent: number;
   /** How long an answer waits for the outcome before it tells of a pending withdrawal. */
   answerMs?: number;
+}
+
+/** Where a withdrawal is, and who tells of it. */
+interface Node {
+  readonly withdrawals: Withdrawals;
+  readonly payments: Payments | undefined;
 }
 
 /** What an owner asks for. */
@@ -50,13 +58,18 @@ export class Withdrawing {
   readonly #options: WithdrawingOptions;
   readonly #withdrawals: Withdrawals;
   readonly #otherNetwork: OtherNetwork;
+  /** By node: only its own word on a withdrawal counts. */
+  readonly #nodes: ReadonlyMap<string, Node>;
   readonly #queue = new NodeQueue({ atOnce: 4, mostWaiting: 64 });
   readonly #underWay = new Set<Promise<void>>();
 
   constructor(options: WithdrawingOptions) {
     this.#options = options;
     this.#otherNetwork = new OtherNetwork(options.log);
-    this.#withdrawals = new Withdrawals(options.pool, options.wallet);
+    const { pool, wallet, oldWallets = [] } = options;
+    this.#withdrawals = new Withdrawals(pool, wallet);
+    const old = oldWallets.map((each) => [each.nodeId, { withdrawals: new Withdrawals(pool, each), payments: each.payments }] as const);
+    this.#nodes = new Map<string, Node>([...old, [wallet.nodeId, { withdrawals: this.#withdrawals, payments: wallet.payments }]]);
     if (options.allowed && !options.wallet.payments)
       options.log.warn('WITHDRAWALS is set, but this wallet can only receive: there are none');
   }
@@ -124,7 +137,7 @@ export class Withdrawing {
       if (withdrawal?.state !== 'creating') return;
       if (!(await this.#withdrawals.tooLate(id, TRY_SECONDS)))
         throw new GatewayError('lightning_unavailable', { cause: new Error(reason) });
-      await this.#giveUp(withdrawal);
+      await this.#giveUp(withdrawal, this.#options.wallet.nodeId);
       return;
     }
     const { bolt11, feeLimitMsat } = claimed;
@@ -141,7 +154,7 @@ export class Withdrawing {
         'the answer to a payment was lost or an error: the node is asked what it did',
       );
     }
-    await this.#check(claimed);
+    await this.#check(claimed, this.#options.wallet.nodeId);
   }
 
   /**
@@ -154,30 +167,30 @@ export class Withdrawing {
   }
 
   /** Ends a withdrawal that was never sent by this ledger's word, once its node says so too. Rejects where that cannot be had. */
-  async #giveUp(withdrawal: Withdrawal): Promise<void> {
-    const { pool, wallet } = this.#options;
-    const found = await wallet.payments?.lookupPayment(withdrawal.paymentHash);
+  async #giveUp(withdrawal: Withdrawal, nodeId: string): Promise<void> {
+    const found = await this.#node(nodeId).payments?.lookupPayment(withdrawal.paymentHash);
     if (!found) return this.#failed(withdrawal.id, 'creating', 'not_sent');
-    await recordAsSent(pool, withdrawal.id);
-    return this.#check(withdrawal);
+    await recordAsSent(this.#options.pool, withdrawal.id);
+    return this.#check(withdrawal, nodeId);
   }
 
   // ——— Post or release ———
 
-  /** Deals with up to `limit` withdrawals whose time has come; gives how many there were. */
-  async checkDue(limit: number): Promise<number> {
-    const due = await this.#withdrawals.due(limit);
-    await Promise.all(due.map((withdrawal) => this.#checkOne(withdrawal)));
+  /** Deals with up to `limit` withdrawals of a node whose time has come; gives how many there were. */
+  async checkDue(limit: number, nodeId = this.#options.wallet.nodeId): Promise<number> {
+    const due = await this.#node(nodeId).withdrawals.due(limit);
+    await Promise.all(due.map((withdrawal) => this.#checkOne(withdrawal, nodeId)));
     return due.length;
   }
 
-  async #checkOne(withdrawal: Withdrawal): Promise<void> {
+  async #checkOne(withdrawal: Withdrawal, nodeId: string): Promise<void> {
     const { id, state } = withdrawal;
     const { allowed, wallet, log } = this.#options;
+    const sends = allowed && wallet.payments && nodeId === wallet.nodeId;
     try {
-      if (state === 'sent') await this.#queue.run(() => this.#check(withdrawal));
-      else if (allowed && wallet.payments) await this.#queue.run(() => this.#send(id));
-      else await this.#giveUp(withdrawal);
+      if (state === 'sent') await this.#queue.run(() => this.#check(withdrawal, nodeId));
+      else if (sends) await this.#queue.run(() => this.#send(id));
+      else await this.#giveUp(withdrawal, nodeId);
     } catch (error) {
       log.warn({ err: error, withdrawalId: id }, 'a withdrawal stays held: its node could not be asked');
       await this.#withdrawals.postpone(id);
@@ -191,21 +204,28 @@ export class Withdrawing {
   }
 
   /** Asks the node what became of a sent withdrawal, and acts on its word. Rejects where it cannot be had. */
-  async #check(withdrawal: Withdrawal): Promise<void> {
+  async #check(withdrawal: Withdrawal, nodeId: string): Promise<void> {
     const { id, paymentHash, feeLimitMsat } = withdrawal;
-    const { wallet, log } = this.#options;
-    if (!wallet.payments) throw new GatewayError('lightning_unavailable', { message: 'The wallet cannot tell of payments.' });
-    const found = await wallet.payments.lookupPayment(paymentHash);
+    const { log } = this.#options;
+    const { payments, withdrawals } = this.#node(nodeId);
+    if (!payments) throw new GatewayError('lightning_unavailable', { message: 'The wallet cannot tell of payments.' });
+    const found = await payments.lookupPayment(paymentHash);
     if (found?.status === 'paid') {
-      if (!(await this.#withdrawals.paid(id, found.feeMsat))) return;
+      if (!(await withdrawals.paid(id, found.feeMsat))) return;
       log.info({ withdrawalId: id, feeMsat: String(found.feeMsat) }, 'a withdrawal was paid');
       if (found.feeMsat > feeLimitMsat)
         log.warn({ withdrawalId: id, feeMsat: String(found.feeMsat) }, 'a withdrawal cost more than its limit');
     } else if (found?.status === 'failed') await this.#failed(id, 'sent', found.failure);
-    else if (found) await this.#withdrawals.postpone(id, { found: true, known: found.known });
-    else if (await this.#withdrawals.notFound(withdrawal)) this.#tellOfFailure(id, 'unknown_to_node');
+    else if (found) await withdrawals.postpone(id, { found: true, known: found.known });
+    else if (await withdrawals.notFound(withdrawal)) this.#tellOfFailure(id, 'unknown_to_node');
     else if (withdrawal.known)
       log.warn({ withdrawalId: id }, 'a withdrawal stays held: the node had its payment, and has no record of that');
+  }
+
+  #node(nodeId: string): Node {
+    const node = this.#nodes.get(nodeId);
+    if (!node) throw new GatewayError('lightning_unavailable', { cause: new Error(`node ${nodeId} is not configured any more`) });
+    return node;
   }
 
   async #failed(id: string, from: 'creating' | 'sent', failure: string): Promise<void> {

@@ -135,8 +135,8 @@ describe('a payment that the database has lost', () => {
   it('is left to its own invoice where the ledger has that', async () => {
     const orphan = await received({ accountId: owner.accountId });
     await database.pool.query(
-      `insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, expires_at)
-       values ($1, $2, 'lnd', $3, 'regtest', $4, 'ln', 50, 'open', now())`,
+      `insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, expires_at, next_check_at)
+       values ($1, $2, 'lnd', $3, 'regtest', $4, 'ln', 50, 'open', now(), now())`,
       [randomUUID(), owner.accountId, NODE, orphan.paymentHash],
     );
     await expect(reconciling.credit(orphan)).rejects.toThrow(CannotReconcileError);

@@ -15,6 +15,8 @@ export interface StatusRoutesDeps {
   models: { readonly providers: readonly Provider[] };
   health: ProviderHealth;
   exchangeRate: ExchangeRate;
+  /** What the wallet's word cannot tell of: why payments to other nodes are not followed. */
+  openElsewhere?: { readonly reason: string | undefined };
   log: Logger;
   /** Providers that the gateway can talk to once they are configured. */
   knownProviders?: readonly string[];
@@ -41,7 +43,7 @@ export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready
   const lightning = shared(() => wallet.status());
   const parts = shared(async (): Promise<Parts> => {
     const [database, node] = await Promise.all([databaseParts(deps), lightning()]);
-    return { ...database, lightning: node.ready ? 'ok' : (node.reason ?? 'not ready') };
+    return { ...database, lightning: node.ready ? (deps.openElsewhere?.reason ?? 'ok') : (node.reason ?? 'not ready') };
   });
 
   return {

@@ -13,12 +13,12 @@ const POLL_MS = 50;
 /** Has the node make the invoice of a row, once however many wait for it and however often its answer is lost. */
 export class InvoiceCreation {
   readonly #invoices: Invoices;
-  readonly #wallet: Pick<Wallet, 'createInvoice' | 'takesPreimage'>;
+  readonly #wallet: Pick<Wallet, 'nodeId' | 'createInvoice' | 'takesPreimage'>;
   readonly #expirySeconds: number;
   readonly #running = new Map<string, Promise<Invoice>>();
   readonly #queue = new NodeQueue({ atOnce: 8, mostWaiting: 256 });
 
-  constructor(invoices: Invoices, wallet: Pick<Wallet, 'createInvoice' | 'takesPreimage'>, expirySeconds: number) {
+  constructor(invoices: Invoices, wallet: Pick<Wallet, 'nodeId' | 'createInvoice' | 'takesPreimage'>, expirySeconds: number) {
     this.#invoices = invoices;
     this.#wallet = wallet;
     this.#expirySeconds = expirySeconds;
@@ -38,6 +38,8 @@ export class InvoiceCreation {
   }
 
   async #create(row: InvoiceRow): Promise<Invoice> {
+    // Of the same preimage, this node would make an invoice of its own.
+    if (row.node_id !== this.#wallet.nodeId) throw new GatewayError('lightning_unavailable');
     // Only asking for a preimage of ours twice is harmless: another process may have asked already.
     if (!this.#wallet.takesPreimage && !row.fresh) return this.#created(row.id);
     try {

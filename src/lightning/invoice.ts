@@ -107,6 +107,7 @@ export interface InvoiceRow {
   id: string;
   account_id: string | null;
   payer_key_id: string | null;
+  node_id: string;
   payment_hash: Buffer | null;
   bolt11: string | null;
   amount_sat: number;
@@ -125,7 +126,7 @@ export interface InvoiceRow {
 }
 
 /** The columns of an `InvoiceRow`. */
-export const INVOICE_COLUMNS = `id, account_id, payer_key_id, payment_hash, bolt11, amount_sat, state, received_msat, idempotency_sha256, created_at, expires_at,
+export const INVOICE_COLUMNS = `id, account_id, payer_key_id, node_id, payment_hash, bolt11, amount_sat, state, received_msat, idempotency_sha256, created_at, expires_at,
   paid_at, credited_at, checks, expires_at <= clock_timestamp() as past`;
 
 /** The invoice in a row that has one. Throws for a row whose invoice the node never made. */

@@ -167,9 +167,9 @@ export class Invoices {
     return one(this.#pool, `id = $1 and ($2::uuid is null or account_id = $2)`, [id, accountId ?? null]);
   }
 
-  /** The row of a payment to this node. */
-  async findByHash(paymentHash: Buffer): Promise<InvoiceRow | undefined> {
-    return one(this.#pool, `payment_hash = $1 and node_id = $2`, [paymentHash, this.#options.wallet.nodeId]);
+  /** The row of a payment to a node. */
+  async findByHash(paymentHash: Buffer, nodeId: string): Promise<InvoiceRow | undefined> {
+    return one(this.#pool, `payment_hash = $1 and node_id = $2`, [paymentHash, nodeId]);
   }
 
   /** A row by its payment hash, of whatever node. */

@@ -31,6 +31,8 @@ export interface LndWalletOptions {
   privateHints?: boolean;
   /** Whether it shall pay, too: the macaroon is expected to permit that then, and warned about where it does otherwise. */
   pays?: boolean;
+  /** Whether it is only asked about what is open with it: its macaroon is not looked at. */
+  follows?: boolean;
   /** How long a call may take. */
   deadlineMs?: number;
   /** A clock that only goes forward, in milliseconds, by which a connection is found dead. */
@@ -64,8 +66,8 @@ const DEADLINE_MS = 5_000;
  */
 export async function createLndWallet(options: LndWalletOptions): Promise<Wallet> {
   const { log, pool, startMs = 10_000, deadlineMs = DEADLINE_MS, now } = options;
-  warnOfPowers(options.macaroon, log, options.pays ? PAYING_CALLS : undefined);
-  for (const [call, what] of options.pays ? [...LISTS] : [...LISTS].slice(0, 1)) {
+  if (!options.follows) warnOfPowers(options.macaroon, log, options.pays ? PAYING_CALLS : undefined);
+  for (const [call, what] of options.follows ? [] : [...LISTS].slice(0, options.pays ? 2 : 1)) {
     if (!permits(options.macaroon, call)) log.warn({ call }, `LND_MACAROON does not permit to read ${what}`);
   }
   const connection = new LndConnection({ connect: () => connect(options), deadlineMs, log, now });

@@ -31,6 +31,36 @@ export async function openWallet(config: Config, deps: OpenWalletDeps): Promise<
   }
 }
 
+/**
+ * The wallets of before that the configuration still names: asked about the invoices and withdrawals that are theirs until those have
+ * ended, and about nothing else. One that is away and was never met with these credentials is told of and left out.
+ */
+export async function openOldWallets(config: Config, { pool, log }: OpenWalletDeps, current: Wallet): Promise<Wallet[]> {
+  const { LND_OLD_SOCKET: socket, LND_OLD_MACAROON: macaroon, LND_OLD_CERT: cert, NWC_OLD_URL: url } = config;
+  const opened: (Wallet | undefined)[] = await Promise.all([
+    socket && macaroon
+      ? openOld('LND_OLD_SOCKET', log, async () =>
+          (await import('./lnd.ts')).createLndWallet({ socket, macaroon, cert, pool, log, follows: true }),
+        )
+      : undefined,
+    url ? openOld('NWC_OLD_URL', log, async () => (await import('./nwc.ts')).createNwcWallet({ url, pool, log })) : undefined,
+  ]);
+  const old = opened.filter((wallet) => wallet !== undefined);
+  const others = old.filter(({ nodeId }) => nodeId !== current.nodeId);
+  await Promise.all(old.filter((wallet) => !others.includes(wallet)).map((wallet) => wallet.close()));
+  return others;
+}
+
+async function openOld(name: string, log: Logger, open: () => Promise<Wallet>): Promise<Wallet | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    if (!(error instanceof GatewayError || (error instanceof ConfigError && error.cause instanceof GatewayError))) throw error;
+    log.warn({ err: error }, `${name}: the wallet of before cannot be reached, so that what is open with it is not followed`);
+    return undefined;
+  }
+}
+
 async function openNwc({ NWC_URL }: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
   if (!NWC_URL) throw new ConfigError('NWC_URL is required with LIGHTNING_BACKEND nwc');
   const { createNwcWallet } = await import('./nwc.ts');

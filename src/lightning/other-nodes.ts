@@ -1,0 +1,23 @@
+import type { Pool } from '../db/postgres.ts';
+
+/** What is open with a node that this gateway cannot ask. */
+export interface OpenElsewhere {
+  readonly nodeId: string;
+  /** Its invoices that it has not had its last word on. */
+  readonly invoices: number;
+  /** Its withdrawals that are not final: the money stays held. */
+  readonly withdrawals: number;
+}
+
+/** What is open with nodes other than those of `nodeIds`, which the gateway asks. */
+export async function openElsewhere(pool: Pool, nodeIds: readonly string[]): Promise<OpenElsewhere[]> {
+  const { rows } = await pool.query<{ node_id: string; invoices: number; withdrawals: number }>(
+    `select node_id, sum(invoices)::integer as invoices, sum(withdrawals)::integer as withdrawals from (
+       select node_id, count(*) as invoices, 0 as withdrawals from invoices
+       where next_check_at is not null and payment_hash is not null and node_id <> all ($1) group by node_id
+       union all select node_id, 0, count(*) from withdrawals where next_check_at is not null and node_id <> all ($1) group by node_id) o
+     group by node_id order by node_id`,
+    [nodeIds],
+  );
+  return rows.map(({ node_id: nodeId, invoices, withdrawals }) => ({ nodeId, invoices, withdrawals }));
+}
