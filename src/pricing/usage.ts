@@ -50,7 +50,8 @@ export function usageFromWire(value: unknown): ReportedUsage | null {
     cachedTokens,
     // "Unadjusted": it may overlap with what was read.
     cacheWriteTokens: Math.min(written, (prompt ?? 0) - cachedTokens),
-    reasoningTokens: Math.min(reasoning, output ?? 0),
+    // What the total has beyond the completion is reasoning.
+    reasoningTokens: output === null ? 0 : Math.min(output, Math.max(reasoning, output - (completion ?? output))),
   };
 }
 

@@ -36,7 +36,7 @@ describe('usage from the wire', () => {
       { total_tokens: 40, completion_tokens_details: { reasoning_tokens: 25 } },
       { completionTokens: 30, reasoningTokens: 25 },
     ],
-    ['of Gemini: reasoning in the total alone', { total_tokens: 40 }, { completionTokens: 30 }],
+    ['of Gemini: reasoning in the total alone', { total_tokens: 40 }, { completionTokens: 30, reasoningTokens: 25 }],
     [
       'with more reasoning than completion and no total',
       { total_tokens: null, completion_tokens_details: { reasoning_tokens: 500 } },
