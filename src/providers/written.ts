@@ -15,6 +15,8 @@ const OF_THE_SERVER = new RegExp(
     'annotations|citations|search_results|content_filter_results?|content_filter_offsets|expires_at|mime_type|media_type|detail',
   ].join('|')})$|_(?:ids?|type)$|[a-z]Id$|[sS]ignature$`,
 );
+/** Names that are always the model's. */
+const WORDS = new Set(['content', 'reasoning_content', 'reasoning', 'text']);
 /** What a tool is called with: where it is no JSON text but JSON, everything in it was written. */
 const ARGUMENTS = new Set(['arguments', 'input', 'parameters']);
 const BINARY = new Set(['data', 'b64_json', 'encrypted_content']);
@@ -26,17 +28,22 @@ const DATA_URL = /^data:[\w.+-]+\/[\w.+-]+[;,]/;
  * at any depth. Text that comes in two members (`reasoning` and `reasoning_details`) counts once.
  */
 export function collectWritten(choice: unknown, into: Written): void {
-  const members: Written[] = [];
+  const members: string[][] = [];
   for (const part of [choice, member(choice, 'delta'), member(choice, 'message')]) {
     if (typeof part !== 'object' || part === null) continue;
-    for (const [name, value] of Object.entries(part)) {
-      if (value === null || (part === choice && (name === 'delta' || name === 'message'))) continue;
-      const found = writtenIn(name, value);
-      into.binaryCharacters += found.binaryCharacters;
-      if (found.texts.length > 0) members.push(found);
+    for (const [name, value] of Object.entries(part) as [string, unknown][]) {
+      // Most members of most chunks.
+      if (value === null || value === '' || typeof value === 'number') continue;
+      if (part === choice && (name === 'delta' || name === 'message')) continue;
+      if (typeof value === 'string' && WORDS.has(name)) members.push([value]);
+      else {
+        const { texts, binaryCharacters } = writtenIn(name, value);
+        into.binaryCharacters += binaryCharacters;
+        if (texts.length > 0) members.push(texts);
+      }
     }
   }
-  for (const text of members.length === 1 ? (members[0]?.texts ?? []) : withoutRepeats(members)) into.texts.push(text);
+  for (const text of members.length > 1 ? withoutRepeats(members) : (members[0] ?? [])) into.texts.push(text);
 }
 
 /** Whether a choice holds something that a model wrote, or says that it is finished: the one notion of what is worth delivering. */
@@ -78,10 +85,10 @@ function isBinary(name: string, value: string): boolean {
 }
 
 /** The texts of all members but those that an earlier member had already, whole or in pieces. */
-function withoutRepeats(members: readonly Written[]): string[] {
+function withoutRepeats(members: readonly string[][]): string[] {
   const seen = new Set<string>();
   const kept: string[] = [];
-  for (const { texts } of members) {
+  for (const texts of members) {
     const whole = spaceless(texts.join(''));
     if (!seen.has(whole)) for (const text of texts) if (!seen.has(spaceless(text))) kept.push(text);
     for (const text of [whole, ...texts.map(spaceless)]) seen.add(text);
