@@ -41,6 +41,8 @@ export interface BatchOptions<Row extends BatchRow, Verdict> {
   maxRowsPerAccount?: number;
   maxQueued?: number;
   maxLanes?: number;
+  /** Waits before another try: a test's own clock may stand in. */
+  pause?: (ms: number) => Promise<unknown>;
 }
 
 interface Waiting<Row, Verdict> {
@@ -74,6 +76,7 @@ export class Batch<Row extends BatchRow, Verdict> {
   readonly #maxRowsPerAccount: number;
   readonly #maxQueued: number;
   readonly #maxLanes: number;
+  readonly #pause: (ms: number) => Promise<unknown>;
   /** By account, in the order of their turns. Rows that must land are taken before the others. */
   readonly #mustLand = new Map<string, Waiting<Row, Verdict>[]>();
   readonly #others = new Map<string, Waiting<Row, Verdict>[]>();
@@ -93,6 +96,7 @@ export class Batch<Row extends BatchRow, Verdict> {
     maxRowsPerAccount = 32,
     maxQueued = 10_000,
     maxLanes = 4,
+    pause = (ms) => delay(ms),
   }: BatchOptions<Row, Verdict>) {
     this.#run = run;
     this.#depth = depth;
@@ -101,6 +105,7 @@ export class Batch<Row extends BatchRow, Verdict> {
     this.#maxRowsPerAccount = maxRowsPerAccount;
     this.#maxQueued = maxQueued;
     this.#maxLanes = maxLanes;
+    this.#pause = pause;
   }
 
   /**
@@ -224,7 +229,7 @@ export class Batch<Row extends BatchRow, Verdict> {
     const again = rows.filter(({ row }) => row.mustLand);
     for (const waiting of rows) if (!waiting.row.mustLand) this.#reject(waiting, refusal);
     if (again.length === 0 && !away) return;
-    await delay(RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)]);
+    await this.#pause(RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)] ?? 0);
     for (const waiting of again) this.#requeue(waiting);
   }
 

@@ -313,4 +313,23 @@ describe('Batch', () => {
     await batch.drained();
     expect(late.get('late')).toBe('late');
   });
+
+  it('waits longer after each failure in a row, and anew from the shortest after a success', async () => {
+    const pauses: number[] = [];
+    const { batch, sent } = scripted({ pause: async (ms) => pauses.push(ms) });
+    let batches = 0;
+    const land = async (failures: number): Promise<void> => {
+      const landed = batch.submit(row('x', 'a', true));
+      for (let failure = 0; failure < failures; failure++) (await sent(batches++)).fail(databaseError('53100'));
+      (await sent(batches++)).answer();
+      expect(await landed).toBe('x');
+    };
+    await land(7);
+    expect(pauses).toEqual([50, 100, 200, 400, 800, 800, 800]);
+    pauses.length = 0;
+    await land(0);
+    await land(2);
+    await land(1);
+    expect(pauses).toEqual([50, 100, 50]);
+  });
 });

@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { createNotifications } from '../../src/db/notify.ts';
+import { openCuttable } from '../regtest/cuttable.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';
 
@@ -70,5 +71,43 @@ describe('notifications', () => {
     await until(() => other === 'z');
     expect(seen).toEqual(['a']);
     await notifications.close();
+  });
+
+  it('come back as soon each time, however often the connection was lost before', async () => {
+    const timers = jest.spyOn(globalThis, 'setTimeout');
+    const notifications = createNotifications(database.connectionString);
+    let gaps = 0;
+    notifications.listen(
+      'one',
+      () => {},
+      () => gaps++,
+    );
+    for (let loss = 1; loss <= 4; loss++) {
+      await until(() => notifications.connected && gaps === loss);
+      await database.pool.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pura-gateway listener'`,
+      );
+      await until(() => !notifications.connected);
+    }
+    await until(() => notifications.connected);
+    const pauses = timers.mock.calls.map(([, ms]) => ms ?? 0).filter((ms) => [100, 200, 400, 800, 1_600, 3_200].includes(ms));
+    expect(pauses).toEqual([100, 100, 100, 100]);
+    timers.mockRestore();
+    await notifications.close();
+  });
+
+  it('say that some may be lost where the connection is only half open, and look for another one', async () => {
+    const url = new URL(database.connectionString);
+    const way = await openCuttable(url.host);
+    url.host = way.socket;
+    const notifications = createNotifications(url.href);
+    await until(() => notifications.connected);
+    // Nothing comes through any more, and nothing ends.
+    way.mute();
+    await until(() => !notifications.connected);
+    way.restore();
+    await until(() => notifications.connected);
+    await notifications.close();
+    await way.close();
   });
 });

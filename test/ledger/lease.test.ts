@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import type { Pool } from '../../src/db/postgres.ts';
 import { msat, picoUsd } from '../../src/ledger/amount.ts';
 import { Leases } from '../../src/ledger/lease.ts';
 import { createLog } from '../../src/log.ts';
@@ -12,6 +13,7 @@ const LEASE_SECONDS = 1.5;
 let database: TestDatabase;
 let ledger: TestLedger;
 let leases: Leases;
+let beganAt: number;
 
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -25,9 +27,13 @@ afterAll(async () => {
 
 beforeEach(() => {
   leases = new Leases(database.pool, createLog('silent'), LEASE_SECONDS);
+  beganAt = performance.now();
 });
 
-afterEach(() => leases.stop());
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await leases.stop();
+});
 
 /** A committed hold and the lease its owner took over. */
 async function place() {
@@ -37,6 +43,18 @@ async function place() {
   const lost: string[] = [];
   const lease = leases.take(request.requestId, since, () => lost.push(request.requestId));
   return { request, hold, lease, lost };
+}
+
+/** To so many leases after the test began, as this process sees it. */
+function moveClock(leasesLater: number): void {
+  jest.spyOn(performance, 'now').mockReturnValue(beganAt + leasesLater * LEASE_SECONDS * 1_000);
+}
+
+/** A database that answers a renewal when the test says so. */
+function slowPool() {
+  let answer = (_rows: { request_id: string }[]): void => {};
+  const query = () => new Promise((resolve) => (answer = (rows) => resolve({ rows })));
+  return { pool: { query } as unknown as Pool, answer: (rows: { request_id: string }[]) => answer(rows) };
 }
 
 async function leaseOf(requestId: string): Promise<{ until: Date; runsOut: boolean }> {
@@ -70,19 +88,63 @@ describe('the lease of a hold', () => {
     expect((await leaseOf(request.requestId)).runsOut).toBe(false);
   });
 
-  it('is never revived: not by a renewal, not by a late report of one, not by a checkpoint after it ran out', async () => {
-    const { request, lease } = await place();
-    await until(() => !lease.held());
-    await leases.renew();
-    lease.renewed(performance.now());
-    expect(lease.held()).toBe(false);
+  it('is never revived in the database: not by a renewal, not by a checkpoint after it ran out', async () => {
+    const { request, lease, lost } = await place();
+    // It ran out in the database, although its owner believes that it has time: their clocks need not agree.
+    await database.pool.query(`update holds set lease_until = clock_timestamp() - interval '1 millisecond' where request_id = $1`, [
+      request.requestId,
+    ]);
     const before = await leaseOf(request.requestId);
-    await until(async () => (await leaseOf(request.requestId)).runsOut);
+    moveClock(0.4);
+    expect(lease.held()).toBe(true);
     await leases.renew();
     const { requestId, accountId } = request;
     const checkpoint = { requestId, accountId, chargeMsat: msat(5n), costPicoUsd: picoUsd(5_000n) };
     expect(await ledger.holds.checkpoint(checkpoint)).toMatchObject({ verdict: 'gone' });
-    expect((await leaseOf(request.requestId)).until).toEqual(before.until);
+    expect((await leaseOf(requestId)).until).toEqual(before.until);
+    moveClock(0.55);
+    expect(lease.held()).toBe(false);
+    await leases.renew();
+    expect(lost).toEqual([requestId]);
+  });
+
+  it('is never revived in its owner: not by a late report of a renewal', async () => {
+    const { request, lease } = await place();
+    moveClock(0.6);
+    await leases.renew();
+    lease.renewed(performance.now());
+    expect(lease.held()).toBe(false);
+    expect((await leaseOf(request.requestId)).runsOut).toBe(false);
+  });
+
+  it('counts from when its renewal was asked for, not from when the answer came', async () => {
+    const renewing = slowPool();
+    leases = new Leases(renewing.pool, createLog('silent'), LEASE_SECONDS);
+    const lease = leases.take('r', performance.now(), () => {});
+    moveClock(0.2);
+    const renewal = leases.renew();
+    moveClock(0.45);
+    renewing.answer([{ request_id: 'r' }]);
+    await renewal;
+    moveClock(0.69);
+    expect(lease.held()).toBe(true);
+    moveClock(0.71);
+    expect(lease.held()).toBe(false);
+  });
+
+  it('is given up in time while its renewal hangs', async () => {
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate'] });
+    const renewing = slowPool();
+    leases = new Leases(renewing.pool, createLog('silent'), LEASE_SECONDS);
+    const lost: string[] = [];
+    leases.take('r', performance.now(), () => lost.push('r'));
+    leases.start();
+    await jest.advanceTimersByTimeAsync(450 * LEASE_SECONDS);
+    expect(lost).toEqual([]);
+    await jest.advanceTimersByTimeAsync(250 * LEASE_SECONDS);
+    expect(lost).toEqual(['r']);
+    jest.useRealTimers();
+    renewing.answer([]);
   });
 
   it('is extended by a checkpoint', async () => {

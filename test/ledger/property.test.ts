@@ -8,7 +8,7 @@ import { refundCharge } from '../../src/ledger/refund.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { LedgerModel } from '../support/ledger-model.ts';
-import { addPayer, admission, auditOf, deposit, openLedger, settlement, type Payer, type TestLedger } from '../support/holds.ts';
+import { addKey, addPayer, admission, auditOf, deposit, openLedger, settlement, type Payer, type TestLedger } from '../support/holds.ts';
 
 /** Another mix: PURA_SEED=n. The seed of a failure is printed with it, as fast-check does. */
 const SEED = Number(process.env['PURA_SEED'] ?? 20_261_121);
@@ -36,7 +36,7 @@ const index = fc.nat({ max: 1_000 });
 const gateway = fc.nat({ max: 1 });
 const share = fc.nat({ max: 150 });
 const ask = fc.record<Ask>({
-  payer: fc.nat({ max: 2 }),
+  payer: fc.nat({ max: 4 }),
   prompt: fc.nat({ max: 30_000 }),
   least: fc.integer({ min: 1, max: 20 }),
   more: fc.nat({ max: 20 }),
@@ -76,6 +76,8 @@ describe('whatever happens to it, the ledger', () => {
           await addPayer(database.pool, { freeLimit: 0, budgetPicoUsd: 400_000n }),
           await addPayer(database.pool, { freeLimit: 1 }),
         ];
+        // Further keys of the same accounts, with budgets of their own.
+        for (const { accountId } of payers.slice(0, 2)) payers.push({ accountId, keyId: await addKey(database.pool, accountId, 300_000n) });
         const model = await LedgerModel.of(database.pool, payers);
         for (const one of commands) await carryOut(one, payers, model);
         expect(await model.found(database.pool)).toEqual(model.expected());

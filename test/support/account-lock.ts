@@ -11,7 +11,8 @@ export async function whileLocked(
 ): Promise<void> {
   const locker = await pool.connect();
   // The server may be killed meanwhile: that ends the lock as well.
-  locker.on('error', () => {});
+  const ended = (): void => {};
+  locker.on('error', ended);
   try {
     await locker.query('begin');
     const { rows } = await locker.query<{ pid: number }>('select pg_backend_pid() as pid from accounts where id = $1 for update', [
@@ -20,7 +21,10 @@ export async function whileLocked(
     await work(() => blockedBy(pool, rows[0]?.pid ?? 0));
   } finally {
     await locker.query('rollback').then(
-      () => locker.release(),
+      () => {
+        locker.off('error', ended);
+        locker.release();
+      },
       () => locker.release(true),
     );
   }

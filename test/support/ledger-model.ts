@@ -1,5 +1,6 @@
 import type { Pool } from '../../src/db/postgres.ts';
-import type { Admission, HoldVerdict } from '../../src/ledger/hold.ts';
+import { msat, picoUsd } from '../../src/ledger/amount.ts';
+import type { Admission, HoldLimits, HoldVerdict } from '../../src/ledger/hold.ts';
 import { LIMITS, RATE, type Payer } from './holds.ts';
 
 interface ModelAccount {
@@ -8,9 +9,27 @@ interface ModelAccount {
   freeUsed: number;
   freeStreams: number;
   freeLimit: number;
+  /** What its free requests of the day spent, and have reserved. */
+  freeSpent: bigint;
+  freeReserved: bigint;
+  freePending: number;
+}
+
+interface ModelKey {
+  accountId: string;
+  version: number;
   budget: bigint;
   reserved: bigint;
   spent: bigint;
+}
+
+/** What the ledger must say to a request. */
+export interface Prediction {
+  verdict: string;
+  funding: 'free' | 'wallet' | null;
+  tokens: number;
+  heldMsat: bigint;
+  costPicoUsd: bigint;
 }
 
 export interface ModelHold {
@@ -27,32 +46,35 @@ export interface ModelHold {
 /** The ledger as its rules are written, in plain variables: what the database must agree with. */
 export class LedgerModel {
   readonly #accounts = new Map<string, ModelAccount>();
-  readonly #keys: readonly string[];
+  readonly #keys = new Map<string, ModelKey>();
   readonly #holds: ModelHold[] = [];
   #freeReserved = 0n;
   #freeSpent = 0n;
   readonly #freeBefore: bigint;
+  readonly #limits: HoldLimits;
 
-  constructor(keys: readonly string[], freeBefore: bigint) {
-    this.#keys = keys;
+  constructor(freeBefore: bigint, limits: HoldLimits) {
     this.#freeBefore = freeBefore;
+    this.#limits = limits;
   }
 
-  /** The model of payers that nothing has happened to yet. */
-  static async of(pool: Pool, payers: readonly Payer[]): Promise<LedgerModel> {
+  /** The model of payers that nothing has happened to yet; several may be keys of one account. */
+  static async of(pool: Pool, payers: readonly Payer[], limits: HoldLimits = LIMITS): Promise<LedgerModel> {
     const { rows: free } = await pool.query<{ used: bigint }>(
       'select coalesce(sum(reserved_pico_usd + spent_pico_usd), 0)::bigint as used from free_days',
     );
-    const model = new LedgerModel(
-      payers.map(({ keyId }) => keyId),
-      free[0]?.used ?? 0n,
+    const model = new LedgerModel(free[0]?.used ?? 0n, limits);
+    const { rows } = await pool.query<{ id: string; account_id: string; free_limit: number; budget: bigint; version: number }>(
+      `select k.id, k.version, a.id as account_id, a.free_limit, k.daily_budget_pico_usd as budget
+       from accounts a join api_keys k on k.account_id = a.id where k.id = any ($1)`,
+      [payers.map(({ keyId }) => keyId)],
     );
-    const { rows } = await pool.query<{ account_id: string; free_limit: number; budget: bigint }>(
-      `select a.id as account_id, a.free_limit, k.daily_budget_pico_usd as budget from accounts a join api_keys k on k.account_id = a.id where k.id = any ($1)`,
-      [model.#keys],
-    );
-    for (const { account_id, free_limit: freeLimit, budget } of rows) {
-      model.#accounts.set(account_id, { posted: 0n, held: 0n, freeUsed: 0, freeStreams: 0, freeLimit, budget, reserved: 0n, spent: 0n });
+    for (const { id, account_id: accountId, free_limit: freeLimit, budget, version } of rows) {
+      model.#keys.set(id, { accountId, version, budget, reserved: 0n, spent: 0n });
+      if (!model.#accounts.has(accountId)) {
+        const unused = { posted: 0n, held: 0n, freeUsed: 0, freeStreams: 0, freeSpent: 0n, freeReserved: 0n, freePending: 0 };
+        model.#accounts.set(accountId, { ...unused, freeLimit });
+      }
     }
     return model;
   }
@@ -61,30 +83,52 @@ export class LedgerModel {
     this.#account(accountId).posted += amountMsat;
   }
 
-  /** What the ledger must say to a request that comes alone. */
-  predict(request: Admission): { verdict: string; funding?: string; tokens?: number; heldMsat?: bigint } {
+  /** What the ledger must say to a request that is decided now. */
+  predict(request: Admission): Prediction {
     const account = this.#account(request.accountId);
+    const key = this.#key(request.keyId);
     const { basePicoUsd: base, perTokenPicoUsd: perToken, freeMaxPicoUsd: freeMax } = request;
     const least = base + BigInt(request.leastTokens) * perToken;
-    const budget = account.budget - account.reserved - account.spent;
-    if (least > budget) return { verdict: 'budget' };
-    const freeDay = LIMITS.freeDayPicoUsd - this.#freeBefore - this.#freeReserved - this.#freeSpent;
-    const notFree =
-      account.freeUsed >= account.freeLimit
-        ? 'used_up'
-        : least > freeMax
-          ? 'too_costly'
-          : least > freeDay
-            ? 'daily_ceiling'
-            : request.stream && account.freeStreams >= LIMITS.freeStreams
-              ? 'free_streams'
-              : null;
+    const refused = { funding: null, tokens: 0, heldMsat: 0n, costPicoUsd: least };
+    if (request.keyVersion !== key.version) return { ...refused, verdict: 'key_changed' };
+    const budget = key.budget - key.reserved - key.spent;
+    if (least > budget) return { ...refused, verdict: 'budget' };
+    const freeDay = this.#limits.freeDayPicoUsd - this.#freeBefore - this.#freeReserved - this.#freeSpent;
+    const freeShare = this.#limits.freeSharePicoUsd - account.freeReserved - account.freeSpent;
+    const notFree = this.#obstacle(account, request, least, smallest(freeDay, freeShare));
     const available = account.posted - account.held;
-    if (notFree && inMsat(least) > available) return { verdict: notFree };
-    const room = notFree ? smallest(budget, available * RATE) : smallest(freeMax, freeDay, budget);
+    if (notFree && inMsat(least) > available) return { ...refused, verdict: notFree, heldMsat: inMsat(least) };
+    const room = notFree ? smallest(budget, available * RATE) : smallest(freeMax, freeDay, freeShare, budget);
     const tokens = smallest(BigInt(request.mostTokens), (room - base) / perToken);
-    const heldMsat = notFree ? inMsat(base + tokens * perToken) : 0n;
-    return { verdict: 'admitted', funding: notFree ? 'wallet' : 'free', tokens: Number(tokens), heldMsat };
+    const cost = base + tokens * perToken;
+    const heldMsat = notFree ? inMsat(cost) : 0n;
+    return { verdict: 'admitted', funding: notFree ? 'wallet' : 'free', tokens: Number(tokens), heldMsat, costPicoUsd: cost };
+  }
+
+  /** Why a request is not free; null where it is. */
+  #obstacle(account: ModelAccount, { freeMaxPicoUsd, stream }: Admission, least: bigint, freeLeft: bigint): string | null {
+    if (account.freeUsed >= account.freeLimit) return 'used_up';
+    if (least > freeMaxPicoUsd) return 'too_costly';
+    if (least > freeLeft) return 'daily_ceiling';
+    if (stream && account.freeStreams >= this.#limits.freeStreams) return 'free_streams';
+    return account.freePending >= this.#limits.freeAtOnce ? 'free_requests' : null;
+  }
+
+  /** How an account and a key stand: what verdicts tell besides. */
+  standing({ accountId, keyId }: Payer): Pick<HoldVerdict, 'availableMsat' | 'freeUsed' | 'freeLimit' | 'budgetLeftPicoUsd'> {
+    const account = this.#account(accountId);
+    const key = this.#key(keyId);
+    return {
+      availableMsat: msat(account.posted - account.held),
+      freeUsed: account.freeUsed,
+      freeLimit: account.freeLimit,
+      budgetLeftPicoUsd: picoUsd(key.budget - key.reserved - key.spent),
+    };
+  }
+
+  /** A key's row was changed. */
+  changeKey(keyId: string): void {
+    this.#key(keyId).version++;
   }
 
   /** Takes over what the ledger granted, if it did. */
@@ -92,9 +136,11 @@ export class LedgerModel {
     if (hold.verdict !== 'admitted') return;
     const account = this.#account(admission.accountId);
     account.held += hold.heldMsat;
-    account.reserved += hold.costPicoUsd;
+    this.#key(admission.keyId).reserved += hold.costPicoUsd;
     if (hold.funding === 'free') {
       account.freeUsed++;
+      account.freePending++;
+      account.freeReserved += hold.costPicoUsd;
       if (admission.stream) account.freeStreams++;
       this.#freeReserved += hold.costPicoUsd;
     }
@@ -123,9 +169,12 @@ export class LedgerModel {
     const cost = smallest(chargeMsat * RATE, hold.costPicoUsd);
     held.chargedMsat = smallest(chargeMsat, hold.heldMsat);
     account.posted -= held.chargedMsat;
-    account.spent += cost;
+    this.#key(admission.keyId).spent += cost;
     held.spentPicoUsd = cost;
-    if (hold.funding === 'free') this.#freeSpent += cost;
+    if (hold.funding === 'free') {
+      this.#freeSpent += cost;
+      account.freeSpent += cost;
+    }
     if (hold.funding === 'free' && admission.stream) account.freeStreams--;
   }
 
@@ -143,45 +192,47 @@ export class LedgerModel {
     held.refunded = true;
     const account = this.#account(held.admission.accountId);
     account.posted += held.chargedMsat;
-    account.spent -= held.spentPicoUsd;
+    this.#key(held.admission.keyId).spent -= held.spentPicoUsd;
     if (held.hold.funding !== 'free') return;
     account.freeUsed--;
+    account.freeSpent -= held.spentPicoUsd;
     this.#freeSpent -= held.spentPicoUsd;
   }
 
-  /** The accounts as they must be, by id. */
+  /** The accounts and keys as they must be, by id. */
   expected(): unknown[] {
-    return [...this.#accounts]
-      .map(([id, { posted, held, freeUsed, freeStreams, reserved, spent }]) => ({
-        id,
-        posted,
-        held,
-        freeUsed,
-        freeStreams,
-        reserved,
-        spent,
-      }))
-      .toSorted((a, b) => a.id.localeCompare(b.id));
+    const accounts = [...this.#accounts].map(([id, { posted, held, freeUsed, freeStreams, freeSpent }]) => {
+      return { id, posted, held, freeUsed, freeStreams, freeSpent };
+    });
+    const keys = [...this.#keys].map(([id, { reserved, spent }]) => ({ id, reserved, spent }));
+    return [...accounts, ...keys].toSorted((a, b) => a.id.localeCompare(b.id));
   }
 
-  /** The accounts as the database has them. */
+  /** The same as the database has it. */
   async found(pool: Pool): Promise<unknown[]> {
-    const { rows } = await pool.query<{ id: string }>(
-      `select a.id, a.posted_msat as posted, a.held_msat as held, a.free_used as "freeUsed", a.free_streams as "freeStreams",
-         coalesce(sum(b.reserved_pico_usd), 0)::bigint as reserved, coalesce(sum(b.spent_pico_usd), 0)::bigint as spent
-       from accounts a join api_keys k on k.account_id = a.id left join budget_days b on b.key_id = k.id
-       where k.id = any ($1) group by a.id`,
-      [this.#keys],
+    const { rows: accounts } = await pool.query<{ id: string }>(
+      `select id, posted_msat as posted, held_msat as held, free_used as "freeUsed", free_streams as "freeStreams", free_spent_pico_usd as "freeSpent"
+       from accounts where id = any ($1)`,
+      [[...this.#accounts.keys()]],
     );
-    return rows.toSorted((a, b) => a.id.localeCompare(b.id));
+    const { rows: keys } = await pool.query<{ id: string }>(
+      `select k.id, coalesce(sum(b.reserved_pico_usd), 0)::bigint as reserved, coalesce(sum(b.spent_pico_usd), 0)::bigint as spent
+       from api_keys k left join budget_days b on b.key_id = k.id where k.id = any ($1) group by k.id`,
+      [[...this.#keys.keys()]],
+    );
+    return [...accounts, ...keys].toSorted((a, b) => a.id.localeCompare(b.id));
   }
 
   #release(held: ModelHold, state: 'posted' | 'voided'): ModelAccount {
     const account = this.#account(held.admission.accountId);
     held.state = state;
     account.held -= held.hold.heldMsat;
-    account.reserved -= held.hold.costPicoUsd;
-    if (held.hold.funding === 'free') this.#freeReserved -= held.hold.costPicoUsd;
+    this.#key(held.admission.keyId).reserved -= held.hold.costPicoUsd;
+    if (held.hold.funding === 'free') {
+      account.freePending--;
+      account.freeReserved -= held.hold.costPicoUsd;
+      this.#freeReserved -= held.hold.costPicoUsd;
+    }
     return account;
   }
 
@@ -189,6 +240,12 @@ export class LedgerModel {
     const account = this.#accounts.get(accountId);
     if (!account) throw new Error('not an account of this model');
     return account;
+  }
+
+  #key(keyId: string): ModelKey {
+    const key = this.#keys.get(keyId);
+    if (!key) throw new Error('not a key of this model');
+    return key;
   }
 }
 
