@@ -17,7 +17,7 @@ const NUMBERS: [name: string, smallest: string, largest: string, beyond: string[
   ['KEYS_PER_IP_PER_HOUR', '1', '9007199254740991', ['9007199254740992']],
   ['KEYLESS_INVOICES_PER_IP_PER_HOUR', '0', '9007199254740991', ['9007199254740992']],
   ['BODY_LIMIT_MB', '0.001', '256', ['0', '0.0001', '257']],
-  ['DEFAULT_MAX_TOKENS', '1', '1000000000', ['0', '1000000001']],
+  ['DEFAULT_MAX_TOKENS', '1', '9007199254740991', ['0', '9007199254740992']],
   ['UPSTREAM_TIMEOUT_SECONDS', '0.1', '86400', ['0', '86401']],
   ['STREAM_MAX_SECONDS', '1', '86400', ['0', '86401']],
   ['SHUTDOWN_GRACE_SECONDS', '0', '3600', ['3601']],
@@ -89,7 +89,7 @@ describe('prices, caps and budgets at their extremes', () => {
   it('of the dearest model with the highest markup: what no integer could hold is refused by a sentence, and the rest is served', async () => {
     const prices = { input: 1_000_000, output: 1_000_000 };
     const dear = upstream.deployment({ prices, contextWindow: 1_000_000_000, maxOutputTokens: 1_000_000_000 });
-    const env = { MARKUP_PERCENT: '1000', DEFAULT_MAX_TOKENS: '1000000000', BTC_USD: '1000000000' };
+    const env = { MARKUP_PERCENT: '1000', DEFAULT_MAX_TOKENS: '9007199254740991', BTC_USD: '1000000000' };
     gateway = await startGateway({ database, deployments: [dear], env });
     const key = await gateway.newKey({ dailyBudgetUsd: 1_000_000 });
     await gateway.fund(key, 1_000_000);

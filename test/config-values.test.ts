@@ -55,7 +55,7 @@ describe('an amount in USD', () => {
   it('is kept to the pico-dollar, as it was written', () => {
     const digits = (length: number) => fc.stringMatching(new RegExp(`^[0-9]{${length}}$`));
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 999_999_999 }), fc.integer({ min: 1, max: 12 }).chain(digits), (dollars, decimals) => {
+      fc.property(fc.integer({ min: 0, max: 999_999 }), fc.integer({ min: 1, max: 12 }).chain(digits), (dollars, decimals) => {
         const picoUsd = BigInt(`${dollars}${decimals.padEnd(12, '0')}`);
         for (const name of ['FREE_TIER_MAX_COST_USD', 'FREE_TIER_GLOBAL_DAILY_USD', 'DAILY_BUDGET_USD'] as const) {
           expect(loadConfig({ [name]: `${dollars}.${decimals}` })[name]).toBe(picoUsd);
@@ -73,7 +73,7 @@ describe('a number', () => {
     ['TOPUP_DEFAULT_SATS', '1', '1000000'],
     ['INVOICE_EXPIRY_SECONDS', '60', '604800'],
     ['DEFAULT_MAX_TOKENS', '1', '9007199254740991'],
-    ['BODY_LIMIT_MB', '0.001', '1024'],
+    ['BODY_LIMIT_MB', '0.001', '256'],
     ['UPSTREAM_TIMEOUT_SECONDS', '0.1', '86400'],
     ['WITHDRAW_MAX_FEE_PERCENT', '0', '100'],
   ])('of %s may be at either edge', (name, least, most) => {
