@@ -75,6 +75,8 @@ describe('a payment to a real LND', () => {
       const { invoiceId, paymentRequest } = await expiring.topUp(payer, 500);
       await until(async () => (await expiring.invoiceStatus(payer, invoiceId)) === 'expired');
       await expect(regtest.pay(paymentRequest)).rejects.toBeDefined();
+      // The node is asked for it.
+      expect(await expiring.invoiceStatus(payer, invoiceId)).toBe('expired');
       expect(await expiring.deposits(payer)).toEqual([]);
     } finally {
       await expiring.close();

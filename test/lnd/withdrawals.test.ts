@@ -1,7 +1,9 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { cancelHodlInvoice, createHodlInvoice, createInvoice, getInvoice, settleHodlInvoice } from 'lightning';
+import { msat } from '../../src/ledger/amount.ts';
 import type { WithdrawalView } from '../../src/lightning/withdrawal.ts';
+import { openCuttable, type Cuttable } from '../regtest/cuttable.ts';
 import { startLndGateway, type LndGateway } from '../regtest/lnd-gateway.ts';
 import { startRegtest, type Regtest } from '../regtest/regtest.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -11,17 +13,22 @@ import { accountOf } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
 
 const PATH = '/api/wallet/withdraw';
+/** Fewer bytes than the call to pay has, which carries an invoice, and more than any other call once connected. */
+const A_CALL_TO_PAY = 300;
 
 let regtest: Regtest;
 let database: TestDatabase;
+let way: Cuttable;
 let gateway: LndGateway;
 
 beforeAll(async () => {
   [regtest, database] = await Promise.all([startRegtest(), createTestDatabase({ max: 20 })]);
+  way = await openCuttable(regtest.gateway.socket);
   gateway = await start();
 });
 afterAll(async () => {
   await gateway?.close();
+  await way?.close();
   await database?.drop();
   await regtest?.close();
 });
@@ -31,7 +38,11 @@ afterEach(async () => {
 
 async function start(): Promise<LndGateway> {
   const macaroon = await regtest.gateway.leastMacaroon({ pays: true });
-  return startLndGateway(regtest.gateway, { database, env: { WITHDRAWALS: 'true', LND_MACAROON: macaroon.toString('hex') } });
+  return startLndGateway(regtest.gateway, {
+    database,
+    socket: way.socket,
+    env: { WITHDRAWALS: 'true', LND_MACAROON: macaroon.toString('hex') },
+  });
 }
 
 /** A new account with a deposit of 10,000 sats. */
@@ -62,6 +73,12 @@ const money = async ({ accountId }: TestKey) => {
   const { posted_msat, held_msat } = await accountOf(gateway.pool, accountId);
   return { posted: posted_msat, held: held_msat };
 };
+
+/** How often LND was asked about a withdrawal. */
+async function checksOf(id: string): Promise<number> {
+  const { rows } = await gateway.pool.query<{ checks: number }>(`select checks from withdrawals where id = $1`, [id]);
+  return rows[0]?.checks ?? 0;
+}
 
 /** An invoice of the payer's that is paid only when the test says so. */
 async function heldInvoice(): Promise<{ request: string; id: string; secret: string }> {
@@ -135,6 +152,39 @@ describe('a withdrawal through a real LND', () => {
     await settleHodlInvoice({ lnd: regtest.payer.lnd, secret: invoice.secret });
     expect(await ended(key, withdrawal)).toMatchObject({ status: 'paid' });
     expect(await money(key)).toEqual({ posted: 8_000_000n, held: 0n });
+  });
+
+  it('whose call to pay is held up in the network is not released meanwhile, and is posted once when that arrives', async () => {
+    const key = await funded();
+    const { request, id } = await createInvoice({ lnd: regtest.payer.lnd, tokens: 9_000 });
+    way.holdNext(A_CALL_TO_PAY);
+    const { withdrawalId, status } = await withdraw(key, request);
+    expect([status, way.held]).toEqual(['pending', 1]);
+    // Long past the time that LND had to look for a route, it says on a new connection, again and again, that it knows nothing of it.
+    await gateway.pool.query(`update withdrawals set deadline_at = now() - interval '1 day' where id = $1`, [withdrawalId]);
+    const { payments } = gateway.server.wallet;
+    const unknown = () => payments?.lookupPayment(Buffer.from(id, 'hex')).then((found) => found === null);
+    await until(async () => (await unknown()?.catch(() => false)) ?? false, 90_000);
+    const before = await checksOf(withdrawalId);
+    await until(async () => {
+      await gateway.pool.query(`update withdrawals set next_check_at = now() where id = $1`, [withdrawalId]);
+      return (await checksOf(withdrawalId)) > before + 3;
+    }, 60_000);
+    expect(await money(key)).toEqual({ posted: 10_000_000n, held: 9_090_000n });
+    way.release();
+    expect(await ended(key, { withdrawalId } as WithdrawalView)).toMatchObject({ status: 'paid' });
+    expect(await getInvoice({ lnd: regtest.payer.lnd, id })).toMatchObject({ is_confirmed: true, received: 9_000 });
+    expect(await money(key)).toEqual({ posted: 1_000_000n, held: 0n });
+  });
+
+  it('of an invoice that has expired by the clock of LND is refused, and leaves no record', async () => {
+    const expiresAt = Date.now() + 1_000;
+    const { request, id } = await createInvoice({ lnd: regtest.payer.lnd, tokens: 1_000, expires_at: new Date(expiresAt).toISOString() });
+    await until(() => Date.now() > expiresAt + 1_000);
+    const { payments } = gateway.server.wallet;
+    const paying = payments?.pay({ bolt11: request, maxFeeMsat: msat(10_000n), tryMs: 5_000, startBy: Infinity });
+    await expect(paying).rejects.toMatchObject({ cause: { message: expect.stringContaining('invoice expired') } });
+    expect(await payments?.lookupPayment(Buffer.from(id, 'hex'))).toBeNull();
   });
 
   it('that was never sent is one that LND knows nothing of', async () => {

@@ -4,7 +4,6 @@ import { completion, contentEvent, finishEvent, usageEvent, type FakeExchange, t
 import type { TestGateway, TestKey } from './gateway.ts';
 
 const AT_ONCE = 40;
-const EXPECTED = new Set([200, 400, 402, 409, 429, 503]);
 
 const USAGES = [
   { prompt_tokens: 10, completion_tokens: 5 },
@@ -13,6 +12,24 @@ const USAGES = [
   { prompt_tokens: -1 },
   null,
 ];
+
+/** What the provider does with a request. */
+interface Behaviour {
+  script: FakeScript;
+  /** Whether a client is answered by it: as a stream only, or a JSON request, too. */
+  answers: 'never' | 'streams' | 'all';
+  /** Of a refusal that is about the request, which no other candidate may change. */
+  refusal?: number;
+}
+
+/** A request as its client knows it. */
+interface Asked {
+  stream: boolean;
+  malformed: boolean;
+  idempotent: boolean;
+  /** What the provider did with it, in order. */
+  met: readonly Behaviour[];
+}
 
 /** What a client was told that its request cost. */
 export interface Told {
@@ -32,35 +49,36 @@ export class RandomMix {
   readonly #gateways: RandomMixOptions['gateways'];
   readonly #keys: readonly TestKey[];
   readonly #random: () => number;
-  readonly #behaviours: readonly FakeScript[];
+  readonly #behaviours: readonly (() => Behaviour)[];
+  /** By the client's id of the request. */
+  readonly #met = new Map<string, Behaviour[]>();
+  #asked = 0;
 
   constructor({ gateways, keys, random }: RandomMixOptions) {
     this.#gateways = gateways;
     this.#keys = keys;
     this.#random = random;
+    const well = (): Behaviour => ({ script: (exchange) => exchange.answer(), answers: 'all' });
     this.#behaviours = [
-      (exchange) => exchange.answer(),
-      (exchange) => exchange.answer(),
-      (exchange) => exchange.answer(),
-      (exchange) => exchange.error(this.#oneOf([400, 401, 429, 500, 503])),
-      (exchange) => exchange.reset(),
-      () => {},
-      (exchange) => this.#answerWithOddUsage(exchange),
-      async (exchange) => {
-        exchange.startStream();
-        await exchange.content('Hello');
-        exchange.reset();
+      ...[well, well, well],
+      () => {
+        const status = this.#oneOf([400, 401, 429, 500, 503]);
+        return { script: (exchange) => exchange.error(status), answers: 'never', ...(status === 400 && { refusal: status }) };
       },
-      async (exchange) => {
-        exchange.startStream();
-        for (const byte of Buffer.from(contentEvent('é') + finishEvent() + usageEvent())) await exchange.send(Buffer.of(byte));
-        exchange.end();
-      },
+      () => ({ script: (exchange) => exchange.reset(), answers: 'never' }),
+      () => ({ script: () => {}, answers: 'never' }),
+      () => ({ script: (exchange) => this.#answerWithOddUsage(exchange), answers: 'all' }),
+      () => ({ script: breaksOff, answers: 'streams' }),
+      () => ({ script: inPieces, answers: 'streams' }),
     ];
   }
 
   /** The provider's part, for `FakeProvider.always`. */
-  readonly behave: FakeScript = (exchange) => this.#oneOf(this.#behaviours)(exchange);
+  readonly behave: FakeScript = (exchange) => {
+    const behaviour = this.#oneOf(this.#behaviours)();
+    this.#met.get(String(exchange.headers['x-client-request-id']))?.push(behaviour);
+    return behaviour.script(exchange);
+  };
 
   /** Makes so many requests. Gives what clients were told of charges; throws where an answer has a status that none may have. */
   async run(requests: number): Promise<Told[]> {
@@ -78,28 +96,44 @@ export class RandomMix {
 
   /** One request, given up by its client after `patienceMs`. */
   async #request(key: TestKey, patienceMs: number | null): Promise<Told | null> {
-    const stream = this.#random() < 0.5;
+    const id = `mix-${this.#asked++}`;
+    const asked = {
+      stream: this.#random() < 0.5,
+      malformed: this.#random() < 0.1,
+      idempotent: this.#random() < 0.2,
+      met: [] as Behaviour[],
+    };
     const body = chat({
-      stream,
+      stream: asked.stream,
       model: this.#oneOf(['pureai/fake', 'auto']),
       ...(this.#random() < 0.3 && { max_tokens: 50 }),
-      ...(this.#random() < 0.1 && { temperature: 'hot' }),
+      ...(asked.malformed && { temperature: 'hot' }),
     });
-    const headers: Record<string, string> = this.#random() < 0.2 ? { 'idempotency-key': String(Math.floor(this.#random() * 20)) } : {};
+    const headers = {
+      'x-client-request-id': id,
+      ...(asked.idempotent && { 'idempotency-key': String(Math.floor(this.#random() * 20)) }),
+    };
     const client = new AbortController();
     if (patienceMs !== null) setTimeout(() => client.abort(), patienceMs);
+    this.#met.set(id, asked.met);
     try {
       const answer = await this.#oneOf(this.#gateways).post('/v1/chat/completions', body, key, headers, client.signal);
       const text = await answer.text();
-      if (!EXPECTED.has(answer.status)) throw new Error(`HTTP ${answer.status}: ${text}`);
+      if (!isRight(answer.status, text, asked)) {
+        throw new Error(
+          `HTTP ${answer.status} to ${JSON.stringify({ ...asked, met: asked.met.map(({ answers, refusal }) => refusal ?? answers) })}: ${text}`,
+        );
+      }
       if (answer.status !== 200) return null;
-      if (!stream)
+      if (!asked.stream)
         return { requestId: answer.headers.get('x-pura-request-id') ?? '', chargedMsat: Number(answer.headers.get('x-pura-charged-msat')) };
       const { settled } = parseStream(text);
       return settled && { requestId: settled.request_id, chargedMsat: settled.charged_msat };
     } catch (error) {
       if (client.signal.aborted) return null;
       throw error;
+    } finally {
+      this.#met.delete(id);
     }
   }
 
@@ -112,5 +146,43 @@ export class RandomMix {
 
   #oneOf<T>(items: readonly T[]): T {
     return items[Math.floor(this.#random() * items.length)] as T;
+  }
+}
+
+const breaksOff: FakeScript = async (exchange) => {
+  exchange.startStream();
+  await exchange.content('Hello');
+  exchange.reset();
+};
+/** The pieces end within characters and events. */
+const inPieces: FakeScript = async (exchange) => {
+  exchange.startStream();
+  const bytes = Buffer.from(contentEvent('é'.repeat(7)) + finishEvent() + usageEvent());
+  for (let at = 0; at < bytes.length; at += 7) await exchange.send(bytes.subarray(at, at + 7));
+  exchange.end();
+};
+
+/** Whether the gateway had a reason to answer a request with this status. None of them is a database or a gateway that is overwhelmed. */
+function isRight(status: number, text: string, { stream, malformed, idempotent, met }: Asked): boolean {
+  if (status === 200) return idempotent || met.some(({ answers }) => answers === 'all' || (stream && answers === 'streams'));
+  const { code, param } = (JSON.parse(text) as { error: { code?: string; param?: string | null } }).error;
+  const refused = met.at(-1)?.refusal;
+  switch (status) {
+    case 400:
+      return malformed ? param === 'temperature' : refused === 400;
+    case 402:
+      return met.length === 0 && ['insufficient_balance', 'free_tier_exceeded'].includes(code ?? '');
+    case 409:
+      return idempotent && met.length === 0;
+    case 429:
+      return met.length === 0 && ['rate_limit_exceeded', 'too_many_invoices'].includes(code ?? '');
+    case 503:
+      return (
+        code === 'upstream_error' &&
+        met.length > 0 &&
+        met.every(({ answers, refusal }) => !refusal && (answers === 'never' || (answers === 'streams' && !stream)))
+      );
+    default:
+      return false;
   }
 }
