@@ -14,20 +14,35 @@ export interface TestDatabase {
 
 /** Clones the migrated template: milliseconds, so that every test file (or test) can have a database to itself. */
 export async function createTestDatabase({ max = 10 } = {}): Promise<TestDatabase> {
-  const cluster = process.env[CLUSTER_VARIABLE];
-  if (!cluster) throw new Error(`${CLUSTER_VARIABLE} is not set: run the tests through jest, whose global setup starts the database`);
+  return clone(TEMPLATE_DATABASE, max);
+}
+
+/** A copy of a database as it is now, as from a cold backup: what is connected to it is cut off. */
+export async function copyOf({ connectionString }: TestDatabase, { max = 10 } = {}): Promise<TestDatabase> {
+  const name = new URL(connectionString).pathname.slice(1);
+  await maintain(cluster(), `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+  return clone(name, max);
+}
+
+async function clone(template: string, max: number): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString('hex')}`;
-  await maintain(cluster, `create database ${name} template ${TEMPLATE_DATABASE}`);
-  const connectionString = withDatabase(cluster, name);
+  await maintain(cluster(), `create database ${name} template ${template}`);
+  const connectionString = withDatabase(cluster(), name);
   const pool = createPool({ connectionString, max });
   return {
     pool,
     connectionString,
     async drop() {
       await pool.end();
-      await maintain(cluster, `drop database ${name} with (force)`);
+      await maintain(cluster(), `drop database ${name} with (force)`);
     },
   };
+}
+
+function cluster(): string {
+  const url = process.env[CLUSTER_VARIABLE];
+  if (!url) throw new Error(`${CLUSTER_VARIABLE} is not set: run the tests through jest, whose global setup starts the database`);
+  return url;
 }
 
 async function maintain(connectionString: string, statement: string): Promise<void> {
