@@ -13,11 +13,12 @@ let key: TestKey;
 
 beforeAll(async () => {
   upstream = await startFakeProvider();
-  gateway = await startGateway({ deployments: [upstream.deployment()], pingAfterMs: 50 });
+  gateway = await startGateway({ env: { FREE_TIER_REQUESTS: '0' }, deployments: [upstream.deployment()], pingAfterMs: 50 });
 });
 
 beforeEach(async () => {
   key = await gateway.newKey();
+  await gateway.fund(key, 1000);
 });
 
 afterAll(async () => {
@@ -60,7 +61,7 @@ function check(raw: string, expected: { done: boolean; error: string | undefined
   const events = decodeStrictly(raw);
   const { content, done, error, settled } = parseStream(raw);
   expect({ content, done, error: error?.message }).toEqual({ content: 'grüße 🦊', ...expected });
-  expect(settled).toMatchObject({ request_id: expect.any(String), charged_msat: 0 });
+  expect(settled).toMatchObject({ request_id: expect.any(String), charged_msat: expect.any(Number) });
   const end = expected.done ? String.raw`data: \[DONE\]` : String.raw`data: \{"error":[^\n]*\}`;
   expect(raw).toMatch(new RegExp(String.raw`[\r\n]: pura \{[^\n]*\}\n${end}\n\n$`));
   expect(raw.match(/^: pura /gm)).toHaveLength(1);
