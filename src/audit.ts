@@ -1,5 +1,6 @@
 import { withWallet } from './command-wallet.ts';
-import { ConfigError, loadConfig } from './config.ts';
+import { olderSecrets } from './accounts/older-secrets.ts';
+import { ConfigError, loadConfig, withSecretKey, type RootSecret } from './config.ts';
 import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
@@ -28,12 +29,25 @@ try {
   }
   for (const what of node?.notCompared ?? []) console.error(`Not compared: ${what}.`);
   if (node && node.foreign > 0) console.log(`${node.foreign} entries of the node's books are none of this gateway's.`);
+  for (const { secretId, keys, known } of await olderSecrets(pool, secretKeys())) {
+    console.log(`Live keys stored under secret ${secretId}, ${known ? 'an older one of SECRET_KEY' : 'which SECRET_KEY lacks'}: ${keys}.`);
+  }
   const asked = node ? '' : ' The Lightning node could not be asked what it received and paid.';
   console.log(violations.length === 0 ? `The ledger is sound: every invariant holds.${asked}` : `${violations.length} violations.${asked}`);
   process.exitCode = violations.length === 0 ? 0 : 1;
 } finally {
   await pool.end();
   await database.stop();
+}
+
+/** None where SECRET_KEY is missing, which the wallet tells of. */
+function secretKeys(): readonly RootSecret[] {
+  try {
+    return withSecretKey(config, database.dataDir).secretKeys;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [];
+  }
 }
 
 /** What the node's books and ours differ in; undefined where it cannot be asked. */

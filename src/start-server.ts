@@ -28,6 +28,7 @@ import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
 import { reconcileWithdrawals } from './jobs/reconcile-withdrawals.ts';
 import { refundUndelivered } from './jobs/refund-undelivered.ts';
 import { sweepHolds } from './jobs/sweep-holds.ts';
+import { watchOlderSecrets } from './jobs/watch-older-secrets.ts';
 import { picoUsd, type PicoUsd } from './ledger/amount.ts';
 import { Deliveries } from './ledger/deliveries.ts';
 import { Holds } from './ledger/hold.ts';
@@ -275,6 +276,7 @@ function startJobs(
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     ...oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
     openElsewhere.start(ELSEWHERE_MS),
+    every(HOUR_MS, 'older secrets', () => watchOlderSecrets(pool, config.secretKeys, log), log),
     nodeAuditJob({ pool, wallet, log, connectionString, intervalMs: HOUR_MS }),
     auditJob({
       pool,

@@ -5,6 +5,7 @@ import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { WindowLimit, type Share } from '../window-limit.ts';
 import { API_KEY_COLUMNS, apiKeyFromRow, type ApiKey, type ApiKeyRow } from './api-key.ts';
+import { HashRenewal } from './hash-renewal.ts';
 import { KeyCache } from './key-cache.ts';
 import type { KeySecrets } from './key-secret.ts';
 import { LastUsed } from './last-used.ts';
@@ -37,6 +38,7 @@ export class KeyAuthenticator {
   readonly #now: () => number;
   readonly #cache: KeyCache;
   readonly #lastUsed: LastUsed;
+  readonly #renewal: HashRenewal;
   readonly #unknown: WindowLimit;
   readonly #lookups = new Map<string, Promise<ApiKey>>();
   readonly #stopListening: () => void;
@@ -50,6 +52,7 @@ export class KeyAuthenticator {
     this.#now = now;
     this.#cache = new KeyCache({ ...CACHE, now });
     this.#lastUsed = new LastUsed(pool, log);
+    this.#renewal = new HashRenewal(pool, secrets.newestId, log);
     this.#unknown = new WindowLimit({ points: unknownKeysPerMinute, windowMs: MINUTE_MS, now });
     this.#stopListening = notifications.listen(
       KEY_CHANGED_CHANNEL,
@@ -104,7 +107,7 @@ export class KeyAuthenticator {
   /** Writes what is still to be written. */
   async close(): Promise<void> {
     this.#stopListening();
-    await this.#lastUsed.flush();
+    await Promise.all([this.#lastUsed.flush(), this.#renewal.flush()]);
   }
 
   /** Requests that come with the same secret at once share one query, unless a change could be missed. */
@@ -122,17 +125,19 @@ export class KeyAuthenticator {
 
   async #query(secret: string, digest: string, address: string): Promise<ApiKey> {
     const hashes = this.#secrets.hashesOf(secret);
-    if (hashes.length === 0) throw new GatewayError('invalid_api_key');
+    const [fresh] = hashes;
+    if (!fresh) throw new GatewayError('invalid_api_key');
     if (!this.#cache.knows(digest)) this.#refuseGuessing(address);
     const { epoch } = this.#cache;
     const readAt = this.#now();
-    const { rows } = await this.#pool.query<ApiKeyRow>({ name: 'key-by-secret', text: KEY_BY_SECRET, values: [hashes] });
+    const { rows } = await this.#pool.query<HashedRow>({ name: 'key-by-secret', text: KEY_BY_SECRET, values: [hashes] });
     const [row] = rows;
     if (!row) {
       this.#cache.keepMiss(digest);
       this.#unknown.take(alone(address));
       throw new GatewayError('invalid_api_key');
     }
+    if (row.secret_id !== this.#secrets.newestId) this.#renewal.note({ keyId: row.id, stored: row.secret_hash, fresh });
     const key = apiKeyFromRow(row);
     this.#cache.keep(digest, key, readAt, epoch);
     return key;
@@ -158,5 +163,10 @@ export class KeyAuthenticator {
 
 const alone = (address: string): Share[] => [{ name: address, times: 1 }];
 
+interface HashedRow extends ApiKeyRow {
+  secret_id: string;
+  secret_hash: Buffer;
+}
+
 const KEY_BY_ID = `select ${API_KEY_COLUMNS} from api_keys where id = $1 and revoked_at is null`;
-const KEY_BY_SECRET = `select ${API_KEY_COLUMNS} from api_keys where secret_hash = any ($1) and revoked_at is null`;
+const KEY_BY_SECRET = `select ${API_KEY_COLUMNS}, secret_id, secret_hash from api_keys where secret_hash = any ($1) and revoked_at is null`;

@@ -14,6 +14,8 @@ export interface NewKeySecret {
 
 /** Makes the secrets of API keys, and the hashes under which they may be stored. */
 export interface KeySecrets {
+  /** Of the root secret that makes new hashes. */
+  readonly newestId: string;
   create(): NewKeySecret;
   /** The hashes of a secret under every root, newest first; none where it cannot be a key's secret. */
   hashesOf(secret: string): Buffer[];
@@ -33,6 +35,7 @@ export function createKeySecrets(roots: readonly RootSecret[]): KeySecrets {
   if (!newest) throw new RangeError('no root secret');
   const hash = (subkey: Buffer, secret: string): Buffer => createHmac('sha256', subkey).update(secret).digest();
   return {
+    newestId: newest.id,
     create() {
       const secret = `pura_${randomBytes(32).toString('base64url')}`;
       return { secret, prefix: secret.slice(0, PREFIX_LENGTH), secretHash: hash(newest.subkey, secret), secretId: newest.id };

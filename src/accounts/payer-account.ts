@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { PoolClient } from '../db/postgres.ts';
 import type { PicoUsd } from '../ledger/amount.ts';
 import { insertAccount } from './account.ts';
+import { TOKEN_ROWS } from './older-secrets.ts';
 
 /** Stands where other keys have their secret's first characters: a payer's first key row has no secret, but a payment's token. */
 export const PAYER_KEY_PREFIX = 'l402';
@@ -17,8 +18,8 @@ export async function insertPayerAccount(
   const accountId = await insertAccount(client, 0);
   // No secret has this hash: the row can be used by its token alone, until its owner rotates it.
   await client.query(
-    `insert into api_keys (id, account_id, secret_hash, secret_id, prefix, role, daily_budget_pico_usd) values ($1, $2, $3, 'none', $4, 'owner', $5)`,
-    [keyId, accountId, randomBytes(32), PAYER_KEY_PREFIX, dailyBudgetPicoUsd],
+    `insert into api_keys (id, account_id, secret_hash, secret_id, prefix, role, daily_budget_pico_usd) values ($1, $2, $3, $4, $5, 'owner', $6)`,
+    [keyId, accountId, randomBytes(32), TOKEN_ROWS, PAYER_KEY_PREFIX, dailyBudgetPicoUsd],
   );
   return accountId;
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { ApiKeys, type IssuedKey, type KeySettings } from '../../src/accounts/api-keys.ts';
 import { KeyAuthenticator } from '../../src/accounts/key-authenticator.ts';
 import { createKeySecrets } from '../../src/accounts/key-secret.ts';
+import { olderSecrets } from '../../src/accounts/older-secrets.ts';
 import type { RootSecret } from '../../src/config.ts';
 import type { Notifications } from '../../src/db/notify.ts';
 import { picoUsd } from '../../src/ledger/amount.ts';
@@ -190,6 +191,50 @@ describe('KeyAuthenticator', () => {
     const fresh = await apiKeys.create(old.key, 'inference', SETTINGS);
     expect(await gateway(undefined, [newRoot]).authenticator.authenticate(fresh.secret, HOME)).toMatchObject({ id: fresh.key.id });
     await expect(gateway(undefined, [newRoot]).authenticator.authenticate(old.secret, HOME)).rejects.toEqual(refused);
+  });
+
+  it('renews the hash of a key that is used under the newest root secret, so that the older one can go', async () => {
+    const [oldRoot, newRoot] = [root('1'), root('2')];
+    const old = await gateway(undefined, [oldRoot]).apiKeys.createAccount(SETTINGS);
+    const unused = await gateway(undefined, [oldRoot]).apiKeys.createAccount(SETTINGS);
+    const gone = await gateway(undefined, [root('0')]).apiKeys.createAccount(SETTINGS);
+    const both = [newRoot, oldRoot];
+    const hanging = () => olderSecrets(database.pool, both);
+    expect(await hanging()).toEqual([
+      { secretId: '0', keys: 1, known: false },
+      { secretId: '1', keys: 2, known: true },
+    ]);
+    const gateways = [gateway(undefined, both), gateway(undefined, both)];
+    await Promise.all(gateways.map(({ authenticator }) => authenticator.authenticate(old.secret, HOME)));
+    await Promise.all(gateways.map(({ authenticator }) => authenticator.close()));
+    expect(await hanging()).toEqual([
+      { secretId: '0', keys: 1, known: false },
+      { secretId: '1', keys: 1, known: true },
+    ]);
+    const after = gateway(undefined, [newRoot]).authenticator;
+    // The secret is the same: no cached copy of the key is out of date.
+    expect(await after.authenticate(old.secret, HOME)).toMatchObject({ id: old.key.id, version: old.key.version });
+    // As does a gateway that knows the new secret, but does not make anything with it yet.
+    expect(await gateway(undefined, [oldRoot, newRoot]).authenticator.authenticate(old.secret, HOME)).toMatchObject({ id: old.key.id });
+    for (const { secret } of [unused, gone]) await expect(after.authenticate(secret, HOME)).rejects.toEqual(refused);
+    await expect(gateway(undefined, [oldRoot]).authenticator.authenticate(old.secret, HOME)).rejects.toEqual(refused);
+  });
+
+  it('renews no hash of a secret that was replaced meanwhile, nor one that is new', async () => {
+    const [oldRoot, newRoot] = [root('1'), root('2')];
+    const { key, secret } = await gateway(undefined, [oldRoot]).apiKeys.createAccount(SETTINGS);
+    const { authenticator, apiKeys } = gateway(undefined, [newRoot, oldRoot]);
+    await authenticator.authenticate(secret, HOME);
+    const rotated = await gateway(undefined, [oldRoot]).apiKeys.rotate(key, key.id);
+    await authenticator.close();
+    expect(await olderSecrets(database.pool, [newRoot, oldRoot])).toMatchObject([{ secretId: '1', keys: 1 }]);
+    const fresh = await apiKeys.createAccount(SETTINGS);
+    const asked = queries;
+    await authenticator.authenticate(fresh.secret, HOME);
+    await authenticator.close();
+    // The lookup, and when the key was last used.
+    expect(queries).toBe(asked + 2);
+    expect(await gateway(undefined, [oldRoot]).authenticator.authenticate(rotated.secret, HOME)).toMatchObject({ id: key.id });
   });
 
   it('asks once for a secret that is nobody’s, and never for what cannot be one', async () => {

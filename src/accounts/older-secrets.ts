@@ -1,0 +1,24 @@
+import type { RootSecret } from '../config.ts';
+import type { Pool } from '../db/postgres.ts';
+
+/** Live keys that are not stored under the newest root secret. */
+export interface OlderSecret {
+  readonly secretId: string;
+  readonly keys: number;
+  /** False where the secret was removed from `SECRET_KEY`: these keys are refused. */
+  readonly known: boolean;
+}
+
+/** How many live keys would be refused if nothing but the newest of `roots` were left, by the secret that their hash hangs on. */
+export async function olderSecrets(pool: Pool, roots: readonly RootSecret[]): Promise<OlderSecret[]> {
+  const { rows } = await pool.query<{ secret_id: string; keys: number }>(LIVE_BY_SECRET, [roots[0]?.id, TOKEN_ROWS]);
+  return rows.map(({ secret_id: secretId, keys }) => ({ secretId, keys, known: roots.some(({ id }) => id === secretId) }));
+}
+
+/** Stands where other rows name the secret of their hash: rows of payments' tokens have none. */
+export const TOKEN_ROWS = 'none';
+
+const LIVE_BY_SECRET = `
+  select secret_id, count(*)::integer as keys from api_keys
+  where revoked_at is null and (expires_at is null or expires_at > clock_timestamp()) and secret_id not in ($1, $2)
+  group by secret_id order by secret_id`;
