@@ -38,10 +38,10 @@ import { depositNetwork } from './ledger/write-off.ts';
 import { openOldWallets, openWallet } from './lightning/open-wallet.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
-import { compilePrices, loadPriceVersion } from './pricing/catalogue.ts';
 import { openExchangeRate } from './pricing/exchange-rate.ts';
 import type { Provider } from './providers/provider.ts';
 import { createProviderHealth } from './routing/health.ts';
+import { PriceSchedule } from './pricing/price-schedule.ts';
 import { createModels, type Models } from './routing/models.ts';
 import { Withdrawing } from './withdrawing.ts';
 
@@ -55,6 +55,8 @@ export interface ServerOptions {
   providers?: readonly Provider[];
   /** After how much silence a stream shows that it is alive, where a test cannot wait as long as a load balancer. */
   pingAfterMs?: number | undefined;
+  /** The time, in Unix milliseconds, whose prices are in force. */
+  priceClock?: (() => number) | undefined;
 }
 
 /** A gateway that serves. */
@@ -193,12 +195,11 @@ async function closeBase({ notifications, ...pools }: Base): Promise<void> {
 }
 
 /** All that prices, holds, charges and credits. */
-async function openMoney({ config, log, providers = [] }: ServerOptions, { pool, ledgerPool, leasePool, notifications }: Base) {
+async function openMoney({ config, log, providers = [], priceClock }: ServerOptions, { pool, ledgerPool, leasePool, notifications }: Base) {
   // The oldest one: a secret that is added must not make another node of the simulated one.
   const root = config.secretKeys.at(-1);
   if (!root) throw new ConfigError('SECRET_KEY is missing');
-  const prices = compilePrices(config);
-  const models = createModels(config, { prices, priceVersion: await loadPriceVersion(pool, prices), providers });
+  const models = createModels(config, { prices: await PriceSchedule.open({ config, pool, now: priceClock }), providers });
   await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
   const wallet = await openWallet(config, { pool, notifications, root, log });
   const oldWallets = await openOldWallets(config, { pool, notifications, root, log }, wallet);

@@ -22,13 +22,18 @@ export interface Priced {
   readonly maxCostPicoUsd: PicoUsd | null;
 }
 
-/** @param headerCap the cap that the request's headers name; the lesser of that and its body's counts. */
+/**
+ * Prices a request at the prices of now, which stay its own however long it takes.
+ * @param headerCap the cap that the request's headers name; the lesser of that and its body's counts.
+ */
 export async function price(
   { models, health, config }: PriceDeps,
   request: ChatRequest,
   headerCap: PicoUsd | null,
   key: Pick<ApiKey, 'allowedModels'>,
 ): Promise<Priced> {
+  const turning = models.keepUp();
+  if (turning) await turning;
   const choice = chooseCandidates(request, models, key, (id) => health.snapshot(id).windows['5m'].latencyMs);
   const maxCostPicoUsd = lesser(headerCap, request.routing.maxCostPicoUsd);
   const { candidates, quote } = await quoteOver(request, choice, maxCostPicoUsd, config);

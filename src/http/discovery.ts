@@ -16,7 +16,8 @@ const CACHE_SECONDS = 300;
 
 /** The handler of `/.well-known/l402`: all that an agent needs to know to pay for requests without asking anybody for a key. */
 export function discovery({ models, wallet, config }: DiscoveryDeps): RequestHandler {
-  return (req, res) => {
+  return async (req, res) => {
+    await models.keepUp();
     const origin = originOf(req, config.PUBLIC_URL);
     res.set('Cache-Control', `public, max-age=${CACHE_SECONDS}`).json({
       version: '1',

@@ -26,12 +26,14 @@ export function modelRoutes({ models, markupBasisPoints }: { models: Models; mar
     pricing: pricingOf(deployment, markupBasisPoints),
   });
   return {
-    list(_req, res) {
+    async list(_req, res) {
+      await models.keepUp();
       const mayUse = allowedTo(res);
       const data = models.list().filter(({ model }) => mayUse(model));
       res.json({ object: 'list', data: data.map(describe) });
     },
-    show(req, res) {
+    async show(req, res) {
+      await models.keepUp();
       const { id } = req.params;
       const model = Array.isArray(id) ? id.join('/') : (id ?? '');
       const deployment = allowedTo(res)(model) ? models.find(model) : undefined;

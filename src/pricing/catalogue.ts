@@ -28,6 +28,8 @@ const DEMO_PRICES: Readonly<Record<string, PricesConfig>> = {
   'demo-premium': { input: 5, output: 20, cacheRead: 1.25 },
 };
 
+const DAY_MS = 86_400_000;
+
 /** Per-call extras that the gateway never asks for, so that they cannot be billed. */
 const NEVER_ASKED_FOR = new Set(['web_searches_kcount', 'storage_searches_kcount']);
 const TOKEN_PRICES = new Set(['input_mtok', 'output_mtok', 'cache_read_mtok', 'cache_write_mtok']);
@@ -49,6 +51,29 @@ export function compilePrices({ prices, deployments }: Pick<Config, 'prices' | '
   for (const [model, own] of Object.entries(DEMO_PRICES)) compiled.set(`demo/${model}`, ratesFromConfig(prices[model] ?? own));
   for (const { id, prices: own } of deployments) compiled.set(`pureai/${id}`, ratesFromConfig(prices[`pureai/${id}`] ?? own));
   return compiled;
+}
+
+/** When a price of the catalogue next changes after `afterMs`, or may; Unix milliseconds, Infinity where none ever does. */
+export function nextPriceChange(afterMs: number): number {
+  const models = PROVIDERS.flatMap((provider) => findProvider({ providerId: provider })?.models ?? []);
+  return nextChangeOf(models, afterMs);
+}
+
+/** The same of the models given. Prices hold from a date on (00:00 UTC), or between two times of every day (UTC). */
+export function nextChangeOf(models: readonly Pick<ModelInfo, 'prices'>[], afterMs: number): number {
+  const constraints = models.flatMap(({ prices }) => (Array.isArray(prices) ? prices : [])).map(({ constraint }) => constraint);
+  const changes = constraints.flatMap((constraint) => {
+    if (!constraint) return [];
+    if (constraint.type === 'start_date') return [Date.parse(constraint.start_date)];
+    return [constraint.start_time, constraint.end_time].map((time) => nextTimeOfDay(time, afterMs));
+  });
+  return Math.min(...changes.filter((change) => change > afterMs), Infinity);
+}
+
+/** When it is next `time` (`16:30:00Z`). */
+function nextTimeOfDay(time: string, afterMs: number): number {
+  const today = Date.parse(`${new Date(afterMs).toISOString().slice(0, 10)}T${time}`);
+  return [today - DAY_MS, today, today + DAY_MS, today + 2 * DAY_MS].find((moment) => moment > afterMs) ?? Infinity;
 }
 
 /** The catalogue's entry for a model id as a provider takes it (dated ids and aliases included); null where it has none. */

@@ -1,13 +1,16 @@
 import { ConfigError, deploymentApiKey, type Config, type DeploymentConfig } from '../config.ts';
 import { catalogueEntry, type Prices, type Rates } from '../pricing/catalogue.ts';
+import type { PriceSet, PriceSource } from '../pricing/price-schedule.ts';
 import { createDemo } from '../providers/demo.ts';
 import { createOpenAiWire, type OpenAiWireOptions } from '../providers/openai-wire.ts';
 import type { Provider, Tier } from '../providers/provider.ts';
 import type { Deployment } from './deployment.ts';
 import { isOpenAiChatModel, OPENAI_LISTED, openAiModel } from './openai-models.ts';
 
-/** The models that can be called now. */
+/** The models that can be called now, at the prices of now: those of a deployment never change, another one takes its place. */
 export interface Models {
+  /** Undefined where the prices of the last look are still in force; else resolves once those of now are. */
+  keepUp(): Promise<void> | undefined;
   /** Those that are listed and that `auto` chooses from. */
   list(): readonly Deployment[];
   /** The deployment behind an exact model id; undefined where no configured provider has it or no price is known. */
@@ -21,9 +24,7 @@ export interface Models {
 }
 
 export interface ModelsOptions {
-  prices: Prices;
-  /** The number of `prices` in the database. */
-  priceVersion: number;
+  prices: PriceSource;
   /** Stand in for the configured providers of the same id. */
   providers?: readonly Provider[];
 }
@@ -46,7 +47,7 @@ const CREATED = 1_735_689_600;
  * The deployments of a configuration: OpenAI's with a key, the operator's own, and the demo where there is nothing else
  * or the operator wants it. Throws ConfigError for deployments that cannot be told apart.
  */
-export function createModels(config: ModelsConfig, { prices, priceVersion, providers: standIns = [] }: ModelsOptions): Models {
+export function createModels(config: ModelsConfig, { prices, providers: standIns = [] }: ModelsOptions): Models {
   const headersTimeoutMs = config.UPSTREAM_TIMEOUT_SECONDS * 1000;
   const providers: Provider[] = [];
   const provide = (id: string, create: () => Provider): Provider => {
@@ -57,34 +58,64 @@ export function createModels(config: ModelsConfig, { prices, priceVersion, provi
   const wire = (options: Pick<OpenAiWireOptions, 'id' | 'baseUrl' | 'apiKey' | 'passesHeaders'>) =>
     createOpenAiWire({ headersTimeoutMs, ...options });
 
-  const listed: Deployment[] = [];
   const openAi =
     config.OPENAI_API_KEY === undefined
       ? undefined
       : provide('openai', () =>
           wire({ id: 'openai', baseUrl: config.OPENAI_BASE_URL, apiKey: config.OPENAI_API_KEY, passesHeaders: true }),
         );
+  const custom = config.deployments.map((entry) => {
+    refuseAmbiguous(entry, providers);
+    return {
+      entry,
+      provider: provide(entry.id, () =>
+        wire({ id: entry.id, baseUrl: entry.baseUrl, apiKey: deploymentApiKey(entry), passesHeaders: false }),
+      ),
+    };
+  });
+  const demo = config.DEMO_PROVIDER || providers.length === 0 ? provide('demo', createDemo) : undefined;
+
+  let offer = createOffer(prices.current, { openAi, custom, demo });
+  const offerNow = (): Offer => (offer.set === prices.current ? offer : (offer = createOffer(prices.current, { openAi, custom, demo })));
+  return {
+    keepUp: () => prices.keepUp(),
+    list: () => offerNow().listed,
+    find: (model) => offerNow().find(model),
+    providers,
+    allowParameters: new Set(config.deployments.flatMap((entry) => entry.allowParameters)),
+    close: async () => void (await Promise.all(providers.map((provider) => provider.close()))),
+  };
+}
+
+interface Sources {
+  openAi: Provider | undefined;
+  custom: readonly { entry: DeploymentConfig; provider: Provider }[];
+  demo: Provider | undefined;
+}
+
+/** All that is on offer at one set of prices. */
+interface Offer extends Pick<Models, 'find'> {
+  readonly set: PriceSet;
+  readonly listed: readonly Deployment[];
+}
+
+function createOffer(set: PriceSet, { openAi, custom, demo }: Sources): Offer {
+  const { prices, priceVersion } = set;
   const openAiDeployment = (model: string): Deployment | undefined =>
     openAi && isOpenAiChatModel(model) ? createOpenAiDeployment(model, openAi, prices, priceVersion) : undefined;
-  if (openAi) listed.push(...OPENAI_LISTED.map(openAiDeployment).filter((deployment) => deployment !== undefined));
-
-  for (const entry of config.deployments) {
-    refuseAmbiguous(entry, listed);
+  const listed: Deployment[] = openAi ? OPENAI_LISTED.map(openAiDeployment).filter((deployment) => deployment !== undefined) : [];
+  for (const { entry, provider } of custom) {
     const rates = prices.get(`${CUSTOM_PREFIX}${entry.id}`);
     if (!rates) throw new ConfigError(`deployments: ${entry.id} has no price`);
-    const provider = provide(entry.id, () =>
-      wire({ id: entry.id, baseUrl: entry.baseUrl, apiKey: deploymentApiKey(entry), passesHeaders: false }),
-    );
     listed.push(createCustomDeployment(entry, provider, { priceVersion, ...rates }));
   }
-
-  if (config.DEMO_PROVIDER || providers.length === 0)
-    listed.push(...createDemoDeployments(provide('demo', createDemo), prices, priceVersion));
+  if (demo) listed.push(...createDemoDeployments(demo, prices, priceVersion));
 
   const byModel = new Map(listed.map((deployment) => [deployment.model, deployment]));
   const onDemand = new Map<string, Deployment>();
   return {
-    list: () => listed,
+    set,
+    listed,
     find(model) {
       const known = byModel.get(model) ?? onDemand.get(model);
       if (known) return known;
@@ -92,9 +123,6 @@ export function createModels(config: ModelsConfig, { prices, priceVersion, provi
       if (found && onDemand.size < MAX_ON_DEMAND) onDemand.set(model, found);
       return found;
     },
-    providers,
-    allowParameters: new Set(config.deployments.flatMap((entry) => entry.allowParameters)),
-    close: async () => void (await Promise.all(providers.map((provider) => provider.close()))),
   };
 }
 
@@ -172,7 +200,7 @@ function tierOf({ output }: Rates): Tier {
 }
 
 /** A deployment's id is its provider's, in headers, reports and `routing.excludeProviders`. */
-function refuseAmbiguous({ id }: DeploymentConfig, listed: readonly Deployment[]): void {
+function refuseAmbiguous({ id }: DeploymentConfig, providers: readonly Provider[]): void {
   if (RESERVED_PROVIDER_IDS.has(id)) throw new ConfigError(`deployments: ${id} is the name of a public provider`);
-  if (listed.some(({ provider }) => provider.id === id)) throw new ConfigError(`deployments: ${id} is there twice`);
+  if (providers.some((provider) => provider.id === id)) throw new ConfigError(`deployments: ${id} is there twice`);
 }

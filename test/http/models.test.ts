@@ -30,7 +30,7 @@ describe('GET /v1/models', () => {
       prices: {},
       deployments: [upstream.deployment({ id: 'org/own', prices: { input: 0.015, output: 0.06 } })],
     };
-    models = createModels(config, { prices: compilePrices(config), priceVersion: 1 });
+    models = createModels(config, { prices: { current: { prices: compilePrices(config), priceVersion: 1 }, keepUp: () => undefined } });
     const routes = modelRoutes({ models, markupBasisPoints: 1_000n });
     const app = express();
     app.use((_req, res, next) => {

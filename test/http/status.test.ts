@@ -31,6 +31,7 @@ function provider(id: string, demo = false): Provider {
 }
 
 const models = (...providers: Provider[]) => ({
+  keepUp: () => undefined,
   list: () => [],
   find: () => undefined,
   providers,

@@ -19,6 +19,7 @@ const all = [premium, midB, cheapB, midA, cheapA];
 
 function modelsOf(listed: Deployment[]): Models {
   return {
+    keepUp: () => undefined,
     list: () => listed,
     find: (model) => listed.find((one) => one.model === model),
     providers: [],

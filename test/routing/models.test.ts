@@ -26,7 +26,10 @@ function make(
   providers = [createDemo()],
 ): Models {
   const whole = { ...bare, ...config };
-  const models = createModels(whole, { prices: compilePrices(whole, AT), priceVersion: 7, providers });
+  const models = createModels(whole, {
+    prices: { current: { prices: compilePrices(whole, AT), priceVersion: 7 }, keepUp: () => undefined },
+    providers,
+  });
   made.push(models);
   return models;
 }

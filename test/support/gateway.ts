@@ -22,6 +22,8 @@ export interface GatewayOptions {
   log?: Logger;
   /** After how much silence a stream shows that it is alive. */
   pingAfterMs?: number;
+  /** Of prices that change with the time. */
+  priceClock?: () => number;
 }
 
 /** A whole gateway on a free port of loopback, over a database of its own. */
@@ -67,8 +69,8 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
   const database = options.database ?? (await createTestDatabase());
   const config = testConfig(options);
   const log = options.log ?? createLog('silent');
-  const { providers = [], pingAfterMs } = options;
-  const server = await startServer({ config, log, connectionString: database.connectionString, providers, pingAfterMs });
+  const { providers = [], pingAfterMs, priceClock } = options;
+  const server = await startServer({ config, log, connectionString: database.connectionString, providers, pingAfterMs, priceClock });
   const { url } = server;
   const headersOf = (key: TestKey | null | undefined) => (key ? { authorization: `Bearer ${key.secret}` } : {});
   const post: TestGateway['post'] = (path, body, key, headers = {}, signal) =>

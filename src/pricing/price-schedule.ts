@@ -1,0 +1,85 @@
+import type { Config } from '../config.ts';
+import type { Pool } from '../db/postgres.ts';
+import { GatewayError } from '../errors.ts';
+import { compilePrices, loadPriceVersion, nextPriceChange, type Prices } from './catalogue.ts';
+
+/** A set of prices, and the number under which the database knows it. */
+export interface PriceSet {
+  readonly prices: Prices;
+  readonly priceVersion: number;
+}
+
+/** Where the prices in force come from. */
+export interface PriceSource {
+  /** The set of the last look at the clock. */
+  readonly current: PriceSet;
+  /** Undefined where that set is still in force; else resolves once the next one is. */
+  keepUp(): Promise<void> | undefined;
+}
+
+export interface PriceScheduleOptions {
+  config: Pick<Config, 'prices' | 'deployments'>;
+  pool: Pool;
+  /** Unix milliseconds. */
+  now?: (() => number) | undefined;
+}
+
+/**
+ * The prices of now: those of the catalogue change on a date or by the hour. Each set is stored before it is used, under the same number
+ * on every gateway; a set that comes back, as off-peak prices do each day, has the number of before. What was priced earlier keeps its set.
+ */
+export class PriceSchedule implements PriceSource {
+  readonly #options: PriceScheduleOptions;
+  readonly #now: () => number;
+  #current: PriceSet;
+  /** When `#current` came into force, or a moment since, and when it ends. */
+  #sinceMs: number;
+  #untilMs: number;
+  #turning: Promise<void> | undefined;
+
+  private constructor(options: PriceScheduleOptions, now: () => number, turn: Turn) {
+    this.#options = options;
+    this.#now = now;
+    this.#current = turn.set;
+    this.#sinceMs = turn.atMs;
+    this.#untilMs = turn.untilMs;
+  }
+
+  static async open(options: PriceScheduleOptions): Promise<PriceSchedule> {
+    const now = options.now ?? Date.now;
+    return new PriceSchedule(options, now, await turnAt(now(), options));
+  }
+
+  get current(): PriceSet {
+    return this.#current;
+  }
+
+  /** Rejects with `database_unavailable` where the new set cannot be stored: nothing is served at prices that are over. */
+  keepUp(): Promise<void> | undefined {
+    const now = this.#now();
+    if (now >= this.#sinceMs && now < this.#untilMs) return undefined;
+    return (this.#turning ??= this.#turn(now).finally(() => (this.#turning = undefined)));
+  }
+
+  async #turn(nowMs: number): Promise<void> {
+    try {
+      const { set, atMs, untilMs } = await turnAt(nowMs, this.#options);
+      this.#current = set;
+      this.#sinceMs = atMs;
+      this.#untilMs = untilMs;
+    } catch (cause) {
+      throw new GatewayError('database_unavailable', { retryAfter: 1, cause });
+    }
+  }
+}
+
+interface Turn {
+  set: PriceSet;
+  atMs: number;
+  untilMs: number;
+}
+
+async function turnAt(atMs: number, { config, pool }: PriceScheduleOptions): Promise<Turn> {
+  const prices = compilePrices(config, new Date(atMs));
+  return { set: { prices, priceVersion: await loadPriceVersion(pool, prices) }, atMs, untilMs: nextPriceChange(atMs) };
+}

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { ModelInfo } from '@pydantic/genai-prices';
+import { compilePrices, nextChangeOf, nextPriceChange } from '../../src/pricing/catalogue.ts';
+import { PriceSchedule } from '../../src/pricing/price-schedule.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+
+const config = { prices: {}, deployments: [] };
+/** On this day the catalogue lowers the price of one of OpenAI's models. */
+const CHANGE = Date.parse('2026-08-21T00:00:00Z');
+const MODEL = 'openai/gpt-5.6-sol';
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+const price = ({ current }: PriceSchedule) => current.prices.get(MODEL)?.output;
+
+async function keepUp(schedule: PriceSchedule): Promise<void> {
+  await schedule.keepUp();
+}
+
+describe('the prices of now', () => {
+  it('change at the moment that the catalogue says, and not before', async () => {
+    let now = CHANGE - 1;
+    const schedule = await PriceSchedule.open({ config, pool: database.pool, now: () => now });
+    const before = schedule.current;
+    expect([schedule.keepUp(), price(schedule)]).toEqual([undefined, 30_000_000n]);
+
+    now = CHANGE;
+    await schedule.keepUp();
+    expect(price(schedule)).toBe(20_000_000n);
+    expect(schedule.current.priceVersion).not.toBe(before.priceVersion);
+    expect(schedule.keepUp()).toBeUndefined();
+    // What was priced with the set of before keeps it.
+    expect(before.prices.get(MODEL)?.output).toBe(30_000_000n);
+  });
+
+  it('are the same, under the same number, at every gateway, however many turn at once, and after a restart', async () => {
+    let now = CHANGE - 1;
+    const open = () => PriceSchedule.open({ config, pool: database.pool, now: () => now });
+    const schedules = await Promise.all(Array.from({ length: 6 }, open));
+    const versions = (some: PriceSchedule[]) => [...new Set(some.map(({ current }) => current.priceVersion))];
+    const [before] = versions(schedules);
+    now = CHANGE;
+    await Promise.all(schedules.flatMap((schedule) => [keepUp(schedule), keepUp(schedule)]));
+    const after = versions(schedules);
+    expect([after.length, versions([await open()])]).toEqual([1, after]);
+    // A clock that is set back finds the set of that time again.
+    now = CHANGE - 1;
+    await Promise.all(schedules.map(keepUp));
+    expect(versions(schedules)).toEqual([before]);
+  });
+
+  it('are looked up once by any number of requests', async () => {
+    let now = CHANGE - 1;
+    const schedule = await PriceSchedule.open({ config, pool: database.pool, now: () => now });
+    now = CHANGE;
+    const query = jest.spyOn(database.pool, 'query');
+    await Promise.all(Array.from({ length: 50 }, () => keepUp(schedule)));
+    expect(query.mock.calls.length).toBeLessThanOrEqual(3);
+    query.mockRestore();
+  });
+
+  it('are nobody’s while their number cannot be had, and are had as soon as it can', async () => {
+    let now = CHANGE - 1;
+    const schedule = await PriceSchedule.open({ config, pool: database.pool, now: () => now });
+    now = CHANGE;
+    const query = jest.spyOn(database.pool, 'query').mockImplementation(() => {
+      throw new Error('the database is away');
+    });
+    for (let time = 0; time < 2; time++) await expect(schedule.keepUp()).rejects.toMatchObject({ code: 'database_unavailable' });
+    query.mockRestore();
+    await schedule.keepUp();
+    expect(price(schedule)).toBe(20_000_000n);
+  });
+});
+
+describe('the next change', () => {
+  const model = (...constraints: object[]) =>
+    ({ prices: [undefined, ...constraints].map((constraint) => ({ constraint, prices: {} })) }) as unknown as ModelInfo;
+  const from = (day: string) => ({ type: 'start_date', start_date: day });
+  const daily = (start: string, end: string) => ({ type: 'time_of_date', start_time: `${start}Z`, end_time: `${end}Z` });
+  const peaks = model(from('2026-08-17'), daily('01:00:00', '04:00:00'), daily('06:00:00', '10:00:00'));
+
+  it.each<[string, ModelInfo[], string, string | null]>([
+    ['nothing ever changes', [model()], '2026-01-01T00:00:00Z', null],
+    ['a date has passed', [model(from('2026-08-17'))], '2026-08-17T00:00:00Z', null],
+    ['a date is to come', [model(from('2026-12-01'))], '2026-11-30T23:59:59.999Z', '2026-12-01T00:00:00Z'],
+    ['several are', [model(from('2027-01-01')), model(from('2026-12-01'))], '2026-11-01T00:00:00Z', '2026-12-01T00:00:00Z'],
+    ['a peak is to come', [peaks], '2026-09-01T00:59:59.999Z', '2026-09-01T01:00:00Z'],
+    ['it begins', [peaks], '2026-09-01T01:00:00Z', '2026-09-01T04:00:00Z'],
+    ['it ends', [peaks], '2026-09-01T04:00:00Z', '2026-09-01T06:00:00Z'],
+    ['the day’s last has ended', [peaks], '2026-09-01T10:00:00Z', '2026-09-02T01:00:00Z'],
+    ['a date comes before an hour', [peaks], '2026-08-16T23:00:00Z', '2026-08-17T00:00:00Z'],
+    ['hours go over midnight', [model(daily('22:00:00', '03:00:00'))], '2026-12-31T23:00:00Z', '2027-01-01T03:00:00Z'],
+  ])('is known where %s', (_when, models, after, next) => {
+    expect(nextChangeOf(models, Date.parse(after))).toBe(next === null ? Infinity : Date.parse(next));
+  });
+
+  it('leaves none of the catalogue’s out: between two of them every price stands still', () => {
+    const start = Date.parse('2025-06-01T00:00:00Z');
+    const end = Date.parse('2026-12-31T00:00:00Z');
+    let [changes, set] = [0, compilePrices(config, new Date(start))];
+    for (let until = nextPriceChange(start), day = start; day < end; day += 5 * 86_400_000) {
+      const now = compilePrices(config, new Date(day));
+      if (day >= until) [changes, set, until] = [changes + 1, now, nextPriceChange(day)];
+      expect(now).toEqual(set);
+    }
+    expect(changes).toBeGreaterThanOrEqual(3);
+  });
+});
