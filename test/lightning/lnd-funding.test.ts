@@ -31,7 +31,7 @@ afterEach(async () => {
 
 /** One gateway process with its own connection to the node; `watching` where it also watches it. */
 async function startGateway({ watching = true } = {}) {
-  const options = { deadlineMs: 500, probeMs: 50, startMs: 0, macaroon: Buffer.from('0201', 'hex'), cert: lnd.cert };
+  const options = { deadlineMs: 2_000, probeMs: 50, startMs: 0, macaroon: Buffer.from('0201', 'hex'), cert: lnd.cert };
   const wallet = await createLndWallet({ socket: lnd.socket, pool: database.pool, log, ...options });
   closing.push(() => wallet.close());
   const { funding, close } = openFunding(database, wallet);
@@ -42,6 +42,20 @@ async function startGateway({ watching = true } = {}) {
     await until(() => lnd.subscribers > 0);
   }
   return { funding, wallet };
+}
+
+/** Everything that LND told before this is dealt with: the index moves over a settlement only once each before was. */
+async function dealtWith({ funding, wallet }: Awaited<ReturnType<typeof startGateway>>): Promise<void> {
+  const marker = await addOwner(database.pool);
+  const { invoice } = await funding.fund(marker, { amountSat: 1 });
+  lnd.settle(invoice.paymentHash);
+  const index = Number(lnd.invoices.get(invoice.paymentHash.toString('hex'))?.settle_index);
+  await until(async () => {
+    const { rows } = await database.pool.query<{ settle_index: bigint }>(`select settle_index from lightning_nodes where node_id = $1`, [
+      wallet.nodeId,
+    ]);
+    return Number(rows[0]?.settle_index) >= index;
+  });
 }
 
 const deposits = async () => (await depositsOf(database.pool, account)).deposits;
@@ -65,18 +79,21 @@ describe('a payment that LND settles', () => {
       }),
     );
     await until(async () => (await deposits()).length > 0);
+    await dealtWith(first);
     expect(await deposits()).toEqual([500_000n]);
     expect(await audit(first.wallet)).toEqual([]);
   });
 
   it('stays paid when the node tells of the open invoice after it', async () => {
-    const { funding, wallet } = await startGateway();
+    const gateway = await startGateway();
+    const { funding, wallet } = gateway;
     const { invoice } = await funding.fund(owner, { amountSat: 500 });
     lnd.settle(invoice.paymentHash, { receivedMsat: 600_000n });
     await until(async () => (await deposits()).length > 0);
     const stored = lnd.invoices.get(invoice.paymentHash.toString('hex'));
     Object.assign(stored ?? {}, { state: 'OPEN' });
     lnd.tell(invoice.paymentHash);
+    await dealtWith(gateway);
     expect((await funding.status(account, invoice.id)).status).toBe('paid');
     Object.assign(stored ?? {}, { state: 'SETTLED' });
     expect(await deposits()).toEqual([600_000n]);

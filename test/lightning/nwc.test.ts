@@ -143,6 +143,8 @@ describe('a wallet over Nostr Wallet Connect', () => {
     const { invoice: next } = await funding.fund(owner, { amountSat: 600 });
     await service.pay(next.bolt11);
     await credited([500_000n, 600_000n]);
+    await Promise.all(heard);
+    expect(await deposits()).toEqual([500_000n, 600_000n]);
   });
 
   it('is credited by lookup where the notification is lost', async () => {
