@@ -10,5 +10,7 @@ export default {
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   // Many tests wait for a process, a lease or a lock: two cores have room for four.
   maxWorkers: 4,
+  // Four workers of hundreds of megabytes are torn down at once on two cores: half a second, as jest has it, is not enough.
+  workerGracefulExitTimeout: 5_000,
   testTimeout: 30_000,
 };

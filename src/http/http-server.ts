@@ -69,12 +69,35 @@ export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = 
   return server;
 }
 
+/** A listener that ends in a moment when nobody comes: but a crowd does not keep it open for longer than this. */
+const LONGEST_STOP_MS = 250;
+const SHORT_TURN_MS = 1;
+
 /**
  * Takes no more connections, and keeps those that are open: a request may be on its way on any of them, from a load
  * balancer that does not know yet. `Server.close` of node:http would cut those. Calls back when the last one is gone.
+ *
+ * Connections that the kernel has taken and we have not would be reset with the listener, and the requests on them fail. So it is closed
+ * at the end of a short turn of the event loop in which no connection came: right after the kernel said that it has no more.
  */
 export function stopListening(server: Server, onClosed: () => void): void {
-  NetServer.prototype.close.call(server, onClosed);
+  const since = performance.now();
+  let turnSince = since;
+  let came = true;
+  const note = (): void => void (came = true);
+  const endTurn = (): void => {
+    const now = performance.now();
+    if ((came || now - turnSince > SHORT_TURN_MS) && now - since < LONGEST_STOP_MS) {
+      came = false;
+      turnSince = now;
+      setImmediate(endTurn);
+      return;
+    }
+    server.off('connection', note);
+    NetServer.prototype.close.call(server, onClosed);
+  };
+  server.on('connection', note);
+  setImmediate(endTurn);
 }
 
 /** Puts what Express adds to requests (or responses) under the prototype of a subclass of Node's, to take its place. */
