@@ -284,7 +284,7 @@ export class Funding {
       await this.#invoices.markPaid(client, row.id, { receivedMsat, transferId, settledAt });
       return true;
     };
-    const credited = await this.#otherNetwork.refuse(() => transaction(this.#options.pool, deposit));
+    const credited = await this.#otherNetwork.refuse(() => transaction(this.#options.pool, deposit, { promised: true }));
     if (!credited) return;
     this.#options.log.info({ invoiceId: known.id, receivedMsat: String(receivedMsat) }, 'credited a payment');
     // Pages that miss this look again by themselves.

@@ -68,7 +68,7 @@ export class Reconciling {
     const sealed = this.#sealed(orphan);
     const owner: InvoiceOwner | undefined = accountId === undefined ? sealed?.owner : { accountId };
     if (!owner) throw new CannotReconcileError('its description has no seal of this gateway: name the account that it is for');
-    return transaction(pool, async (client) => {
+    const credit = async (client: PoolClient): Promise<boolean> => {
       if ('accountId' in owner) await lockExisting(client, owner.accountId);
       const locked = await lockOrphan(client, wallet.nodeId, orphan);
       if (!locked) return false;
@@ -79,7 +79,8 @@ export class Reconciling {
       await this.#addPaidInvoice(client, locked, { ...received, transferId, payerKeyId: 'payerKeyId' in owner ? owner.payerKeyId : null });
       await resolveOrphan(client, wallet.nodeId, locked, 'credited');
       return true;
-    });
+    };
+    return transaction(pool, credit, { promised: true });
   }
 
   /**
@@ -91,7 +92,7 @@ export class Reconciling {
     const belonging = await this.belongsTo(orphan);
     const bookedTo = accountId ?? ('accountId' in belonging ? belonging.accountId : undefined);
     if (bookedTo === undefined) throw new CannotReconcileError('the ledger knows no such withdrawal: name the account that was paid out');
-    return transaction(pool, async (client) => {
+    const book = async (client: PoolClient): Promise<boolean> => {
       await lockExisting(client, bookedTo);
       const locked = await lockOrphan(client, wallet.nodeId, orphan);
       if (!locked) return false;
@@ -105,7 +106,8 @@ export class Reconciling {
       await this.#setPaidWithdrawal(client, locked, { accountId: bookedTo, transferId });
       await resolveOrphan(client, wallet.nodeId, locked, 'booked');
       return true;
-    });
+    };
+    return transaction(pool, book, { promised: true });
   }
 
   /** Notes that an orphan is none of the ledger's, or is to stay as it is. Gives false where another process has dealt with it. */

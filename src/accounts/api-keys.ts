@@ -137,10 +137,11 @@ export class ApiKeys {
   }
 
   #as<T>(owner: ActingKey, work: (client: PoolClient) => Promise<T>): Promise<T> {
-    return transaction(this.#pool, async (client) => {
+    const act = async (client: PoolClient): Promise<T> => {
       await lockAccountAs(client, owner, 'owner');
       return work(client);
-    });
+    };
+    return transaction(this.#pool, act, { promised: true });
   }
 
   async #read(database: Pool | PoolClient, accountId: string, keyId: string): Promise<ApiKey> {

@@ -48,12 +48,20 @@ export function createPool({ connectionString, max = 10, min = 0, pipeline = fal
   return pool;
 }
 
-/** Runs `work` in one transaction: committed when it resolves, rolled back when it rejects. */
-export async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+/**
+ * Runs `work` in one transaction: committed when it resolves, rolled back when it rejects. `promised` is for what the world outside will
+ * rely on (a payment credited or sent, a key ended): it returns once the synchronous standbys have it too, where there are any and
+ * however the server is set for the rest.
+ */
+export async function transaction<T>(
+  pool: Pool,
+  work: (client: PoolClient) => Promise<T>,
+  { promised = false }: { promised?: boolean } = {},
+): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
-    await client.query('begin');
+    await client.query(promised ? 'begin; set local synchronous_commit = remote_apply' : 'begin');
     const result = await work(client);
     await client.query('commit');
     return result;

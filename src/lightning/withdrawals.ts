@@ -101,14 +101,16 @@ export class Withdrawals {
    * another caller did, the invoice has not as long to live, or the node's books have what the ledger lacks: then it is left as it is.
    */
   async claim(id: string, trySeconds: number): Promise<Withdrawal | undefined> {
-    const { rows } = await this.#pool.query<WithdrawalRow>(
-      `update withdrawals set state = 'sent', sent_at = clock_timestamp(), deadline_at = clock_timestamp() + make_interval(secs => $2),
+    const claim = (client: PoolClient) =>
+      client.query<WithdrawalRow>(
+        `update withdrawals set state = 'sent', sent_at = clock_timestamp(), deadline_at = clock_timestamp() + make_interval(secs => $2),
          next_check_at = clock_timestamp() + interval '5 seconds'
        where id = $1 and state = 'creating' and node_id = $3 and expires_at > clock_timestamp() + make_interval(secs => $2)
          and ${noOrphans('$3')}
        returning ${WITHDRAWAL_COLUMNS}`,
-      [id, trySeconds, this.#wallet.nodeId],
-    );
+        [id, trySeconds, this.#wallet.nodeId],
+      );
+    const { rows } = await transaction(this.#pool, claim, { promised: true });
     return rows[0] && withdrawalFromRow(rows[0]);
   }
 
@@ -157,14 +159,15 @@ export class Withdrawals {
   ): Promise<boolean> {
     const seen = await this.find(id);
     if (!seen || !may(seen)) return false;
-    return transaction(this.#pool, async (client) => {
+    const resolve = async (client: PoolClient): Promise<boolean> => {
       await lockAccount(client, seen.accountId);
       const row = await one(client, `id = $1 for update`, [id]);
       const withdrawal = row && withdrawalFromRow(row);
       if (!withdrawal || !may(withdrawal)) return false;
       await work(client, withdrawal);
       return true;
-    });
+    };
+    return transaction(this.#pool, resolve, { promised: true });
   }
 
   /** The node was not asked for a claimed withdrawal after all, and this claim will not ask it: the next one may. */
