@@ -2,6 +2,7 @@ import type { Pool } from '../db/postgres.ts';
 import { msat, picoUsd, type Msat, type PicoUsd } from '../ledger/amount.ts';
 import type { Funding } from '../ledger/hold.ts';
 import { UNRECORDED } from '../ledger/spend.ts';
+import { BEFORE_KEYS } from '../ledger/statement.ts';
 
 /** What is known of a request that has ended: never what was said in it. */
 export interface RecordedRequest {
@@ -78,7 +79,7 @@ export async function readRequests(pool: Pool, { accountId, keyId, after, limit 
   const { rows: recorded } = await pool.query<Row>(RECORDED, page);
   // Only as far back as this page goes: so it reads no more than a page of holds, whatever the account's history.
   const oldestMicros = recorded.length === limit ? recorded.at(-1)?.at_micros : undefined;
-  const { rows: lost } = await pool.query<Row>(LOST, [...page, UNRECORDED, oldestMicros ?? null]);
+  const { rows: lost } = await pool.query<Row>(LOST(keyId !== null), [...page, UNRECORDED, oldestMicros ?? null]);
   const rows = [...recorded, ...lost].toSorted(newestFirst).slice(0, limit);
   return rows.map((row) => ({
     id: row.id,
@@ -128,16 +129,27 @@ const RECORDED = `
   where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::bigint is null or (r.created_at, r.id) < (${time('$3')}, $4::uuid))
   order by r.created_at desc, r.id desc limit $5`;
 
+/**
+ * The holds of a key that were charged, and in the same moment. Its free requests whose record was lost are not looked for: nothing but a
+ * walk through the account's holds would find them.
+ */
+const CHARGED_TO_KEY = `(
+    select request_id, kind, created_at from transfers where account_id = $1 and key_id = $2
+    union all select request_id, kind, created_at from transfers t where account_id = $1 and ${BEFORE_KEYS}
+  ) t join holds h on h.request_id = t.request_id and t.kind = 'charge'
+    and ($7::bigint is null or t.created_at >= ${time('$7')} - interval '1 minute')
+    and ($3::bigint is null or t.created_at <= ${time('$3')} + interval '1 minute')`;
+
 /** A statement of its own: the planner must know how far back it goes, or it joins both tables whole. */
-const LOST = `
+const LOST = (ofKey: boolean) => `
   select h.request_id as id, h.key_id, h.resolved_at as created_at, ${micros('h.resolved_at')} as at_micros, null as path, null as requested_model,
     $6::text as model, $6::text as provider, null as tier, h.stream, $6::text as outcome, null::integer as status, null as error_code, h.funding,
     0::bigint as prompt_tokens, 0::bigint as completion_tokens, 0::bigint as cached_tokens, 0::bigint as reasoning_tokens,
     h.posted_pico_usd as cost_pico_usd, (h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat as cost_msat,
     h.posted_msat as charged_msat, null::double precision as latency_ms, null::double precision as ttft_ms, false as explored,
     null as upstream_request_id, null as client_request_id
-  from holds h
-  where h.account_id = $1 and h.state = 'posted' and ($2::uuid is null or h.key_id = $2)
+  from ${ofKey ? CHARGED_TO_KEY : 'holds h'}
+  where h.account_id = $1 and h.state = 'posted' and ${ofKey ? 'h.key_id = $2' : '$2::uuid is null'}
     and ($3::bigint is null or (h.resolved_at, h.request_id) < (${time('$3')}, $4::uuid))
     and ($7::bigint is null or h.resolved_at >= ${time('$7')})
     and not exists (select from requests r where r.id = h.request_id)

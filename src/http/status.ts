@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { RequestHandler } from 'express';
 import { migrationNames } from '../db/migrate.ts';
-import type { Pool } from '../db/postgres.ts';
+import { isPassing, type Pool } from '../db/postgres.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 import { btcUsdFromExchangeRate } from '../ledger/amount.ts';
 import type { Logger } from '../log.ts';
@@ -52,7 +52,7 @@ export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready
       res.json({ status: 'ok' });
     },
 
-    /** 503 while the database or its schema is not usable. Without Lightning, funded keys go on: that alone is no reason. */
+    /** 503 while the database or its schema is not usable: where it cannot write (a full disk, a standby), nothing can be served. Without Lightning, funded keys go on: that alone is no reason. */
     async ready(_req, res) {
       const state = await parts();
       const ready = state.database === 'ok' && state.migrations === 'ok';
@@ -111,13 +111,24 @@ async function databaseParts({ pool, log, databaseDeadlineMs = 2_000 }: StatusRo
     timer = setTimeout(() => reject(new Error('the database did not answer in time')), databaseDeadlineMs);
   });
   try {
-    return { database: 'ok', migrations: await Promise.race([migrationState(pool), deadline]) };
+    const migrations = await Promise.race([migrationState(pool), deadline]);
+    // An older schema has nothing to write to, and is not ready anyway.
+    if (migrations === 'ok') await Promise.race([writeSomething(pool), deadline]);
+    return { database: 'ok', migrations };
   } catch (error) {
     log.warn({ err: error }, 'the database is not ready');
-    return { database: 'unreachable', migrations: 'unknown' };
+    return isPassing(error) ? { database: 'cannot write', migrations: 'ok' } : { database: 'unreachable', migrations: 'unknown' };
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Several pages, of room that was not there before: a standby refuses it, and so does a disk without any. */
+const WRITE = `truncate write_probes; insert into write_probes select repeat('x', 8000) from generate_series(1, 8)`;
+
+/** Both statements are one transaction. Gateways that probe at the same moment come one after the other. */
+async function writeSomething(pool: Pool): Promise<void> {
+  await pool.query(WRITE);
 }
 
 const UNDEFINED_TABLE = '42P01';

@@ -37,9 +37,13 @@ export interface StatementPage {
   limit: number;
 }
 
+/** In SQL: a charge or refund from before they named their key, $2, which its hold does. */
+export const BEFORE_KEYS = `t.key_id is null and t.kind in ('charge', 'refund')
+  and exists (select from holds k where k.request_id = t.request_id and k.key_id = $2)`;
+
 /** A page of the statement, newest first. */
 export async function readStatement(pool: Pool, { accountId, keyId, before, limit }: StatementPage): Promise<StatementLine[]> {
-  const { rows } = await pool.query<Row>(STATEMENT, [accountId, keyId, before, limit, UNRECORDED]);
+  const { rows } = await pool.query<Row>(keyId === null ? STATEMENT : STATEMENT_OF_KEY, [accountId, keyId, before, limit, UNRECORDED]);
   return rows.map((row) => ({
     id: row.id,
     kind: row.kind,
@@ -52,13 +56,22 @@ export async function readStatement(pool: Pool, { accountId, keyId, before, limi
   }));
 }
 
-const STATEMENT = `
+const LINES = `
   select t.id, t.kind, case when t.credit = 'wallet' then t.amount_msat else -t.amount_msat end as signed_msat, t.balance_after_msat,
     t.created_at, t.invoice_id, t.request_id, case when t.kind = 'charge' then coalesce(r.model, $5) end as model
-  from transfers t left join requests r on r.id = t.request_id
-  where t.account_id = $1 and ($3::bigint is null or t.id < $3)
-    and ($2::uuid is null or exists (select from holds h where h.request_id = t.request_id and h.key_id = $2))
-  order by t.id desc limit $4`;
+  from transfers t left join requests r on r.id = t.request_id`;
+
+const STATEMENT = `${LINES} where t.account_id = $1 and $2::uuid is null and ($3::bigint is null or t.id < $3) order by t.id desc limit $4`;
+
+/** By time and id: so a page begins where the one before ended, and reads no more than itself. */
+const PAGE = `($3::bigint is null or (t.created_at, t.id) < ((select created_at from transfers where id = $3), $3))
+  order by t.created_at desc, t.id desc limit $4`;
+
+const STATEMENT_OF_KEY = `select * from (
+  (${LINES} where t.account_id = $1 and t.key_id = $2 and ${PAGE})
+  union all
+  (${LINES} where t.account_id = $1 and ${BEFORE_KEYS} and ${PAGE})
+) t order by t.created_at desc, t.id desc limit $4`;
 
 /** What went in and out of a wallet in a period, charges and their refunds aside. */
 export interface WalletMovements {

@@ -77,13 +77,16 @@ describe("a database's disk that is full", () => {
       await Promise.all(Array.from({ length: CLIENTS }, client));
       expect(new Set(refused().map(({ status, code }) => `${status} ${code}`))).toEqual(new Set(['503 database_unavailable']));
       expect((await gateway.get('/health')).status).toBe(200);
+      const ready = await gateway.get('/ready');
+      expect(ready.status).toBe(503);
+      expect(await ready.json()).toMatchObject({ ready: false, parts: { database: 'cannot write' } });
 
       rmSync(filler);
       await until(async () => {
         answers.push(await ask(gateway, key));
         return answers.at(-1)?.status === 200;
       }, LIMIT_MS);
-      expect((await gateway.get('/ready')).status).toBe(200);
+      await until(async () => (await gateway.get('/ready')).status === 200);
       await until(async () => (await holdsOf(database.pool, key.accountId)).every(({ state }) => state !== 'pending'), LIMIT_MS);
 
       const charged = answers.reduce((sum, { chargedMsat }) => sum + chargedMsat, 0n);

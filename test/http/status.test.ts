@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { createPool } from '../../src/db/postgres.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { createProviderHealth } from '../../src/routing/health.ts';
 import { startApi, type TestApi, type TestApiOptions } from '../support/api.ts';
+import { createTestDatabase } from '../support/database.ts';
 import { FakeWallet } from '../support/fake-wallet.ts';
 
 let api: TestApi;
@@ -67,6 +68,28 @@ describe('/ready', () => {
       expect([status, body]).toEqual([503, { ready: false, parts: { database: 'ok', migrations: '1 missing', lightning: 'ok' } }]);
       await own.pool.query('drop table schema_migrations');
     }));
+
+  it('is 503 where the database can be read and not written, as a standby can, and 200 again once it can', async () => {
+    const options = `-c default_transaction_read_only=on`;
+    const database = await createTestDatabase();
+    const standby = new URL(database.connectionString);
+    standby.searchParams.set('options', options);
+    const probePool = createPool({ connectionString: standby.href });
+    await withApi({ deps: { probePool } }, async (own) => {
+      const { status, body } = await own.call('GET', '/ready');
+      expect([status, body]).toEqual([503, { ready: false, parts: { database: 'cannot write', migrations: 'ok', lightning: 'ok' } }]);
+    });
+    await probePool.end();
+    await database.drop();
+  });
+
+  it('writes at most once in a moment, however many ask', async () => {
+    const writes = jest.spyOn(api.pool, 'query');
+    const answers = await Promise.all(Array.from({ length: 50 }, () => api.call('GET', '/ready')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(writes.mock.calls.filter(([statement]) => JSON.stringify(statement).includes('write_probes')).length).toBeLessThanOrEqual(1);
+    writes.mockRestore();
+  });
 
   it('is 503 where the database cannot be reached, and serves nothing unmetered meanwhile', async () => {
     const pool = createPool({ connectionString: 'postgres://nobody:secret@127.0.0.1:1/none' });
