@@ -5,10 +5,11 @@ import { GatewayError } from '../errors.ts';
  * Refuses a change after which nobody could get at an account's money for ever: an account with a balance, money held or an invoice that
  * may still be paid keeps an owner key that does not expire. Asked after the change, in its transaction, which holds the account's lock;
  * what it throws, GatewayError `last_owner_key`, takes the change back.
+ * @param message what to do about it, where the table's does not fit.
  */
-export async function keepWayIn(client: PoolClient, accountId: string): Promise<void> {
+export async function keepWayIn(client: PoolClient, accountId: string, message?: string): Promise<void> {
   const { rows } = await client.query<{ stranded: boolean }>(STRANDED, [accountId]);
-  if (rows[0]?.stranded) throw new GatewayError('last_owner_key');
+  if (rows[0]?.stranded) throw new GatewayError('last_owner_key', { message });
 }
 
 /**

@@ -15,6 +15,8 @@ const MOST_OPEN = 5;
 const MOST_OPEN_KEYLESS = 4_000;
 /** An arbitrary number that only those lock who add a keyless invoice. */
 const KEYLESS_LOCK = 8_402_005;
+const NO_WAY_OUT =
+  'Nothing can be paid in while the account has no owner key without an expiry. PATCH one with {"expiresAt":null}, or make another.';
 /** Ten minutes left, or half its life where that is shorter: time enough to pay it. */
 const LASTS = `expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
 
@@ -216,7 +218,7 @@ export class Invoices {
     );
     if ((open.rows[0]?.count ?? 0n) >= MOST_OPEN) throw new GatewayError('too_many_invoices');
     const added = await this.#insert(client, accountId, row);
-    await keepWayIn(client, accountId);
+    await keepWayIn(client, accountId, NO_WAY_OUT);
     return added;
   }
 

@@ -165,7 +165,10 @@ describe('an account whose owner keys expire', () => {
     expect([answer.status, answer.headers.get('www-authenticate'), answer.headers.get('payment-required')]).toEqual([402, null, null]);
     const { code, reason, funding, message } = await errorOf(answer);
     expect([code, reason, funding]).toEqual(['free_tier_exceeded', 'used_up', undefined]);
-    expect(message).toMatch(/keeps an owner key without an expiry/);
+    expect(message).toBe(
+      'The free requests do not cover this one. Nothing can be paid in while the account has no owner key without an expiry. ' +
+        'PATCH one with {"expiresAt":null}, or make another.',
+    );
     const { rows } = await gateway.pool.query('select from invoices where account_id = $1', [expiring.accountId]);
     expect(rows).toEqual([]);
   });
@@ -226,6 +229,24 @@ describe('many callers at once', () => {
     );
     return rows[0]?.lasting ?? 0;
   };
+
+  it('get nothing more from a key once its revocation was answered', async () => {
+    const thief = await addKey(key, { role: 'owner' });
+    const keys = async (): Promise<number> => {
+      const { rows } = await gateway.pool.query<{ keys: number }>('select count(*)::integer as keys from api_keys where account_id = $1', [
+        key.accountId,
+      ]);
+      return rows[0]?.keys ?? 0;
+    };
+    const making = Array.from({ length: 30 }, () => call('POST', '/api/keys', thief, { role: 'owner' }));
+    await Promise.race(making);
+    expect((await call('DELETE', `/api/keys/${thief.id}`, key)).status).toBe(204);
+    const made = await keys();
+    const statuses = (await Promise.all(making)).map(({ status }) => status);
+    expect(statuses.filter((status) => ![201, 401].includes(status))).toEqual([]);
+    expect(await keys()).toBe(made);
+    expect(statuses.filter((status) => status === 201)).toHaveLength(made - 2);
+  });
 
   it.each(ENDS)('of which each has the other %s leave one owner key, and every refusal is 401, 403 or 409', async (_name, end) => {
     for (let round = 0; round < ROUNDS; round++) {
