@@ -115,6 +115,65 @@ describe('a cap on the cost of one request', () => {
   });
 });
 
+describe('the output of a request without a cap of its own', () => {
+  let narrow: TestGateway;
+  beforeAll(async () => {
+    const small = upstream.deployment({ id: 'small', maxOutputTokens: 300 });
+    const dear = upstream.deployment({ id: 'dear', prices: { input: 100, output: 200 } });
+    const env = { FREE_TIER_MAX_COST_USD: '0.001', DEFAULT_MAX_TOKENS: '1000' };
+    narrow = await startGateway({ deployments: [upstream.deployment(), small, dear], env });
+  });
+  afterAll(() => narrow.close());
+
+  const PICO_USD = 1_000_000_000_000;
+  /** A hundred sats, at 100,000 dollars a bitcoin. */
+  const funded = { free: false, dailyBudgetUsd: 10, limitUsd: 0.1, outputPicoUsd: 200_000_000 };
+
+  it.each([
+    ['the free request’s limit', {}, {}, { free: true, dailyBudgetUsd: 10, limitUsd: 0.001, outputPicoUsd: 2_000_000 }],
+    ['what is left of the budget', {}, {}, { free: true, dailyBudgetUsd: 0.0008, limitUsd: 0.0008, outputPicoUsd: 2_000_000 }],
+    ['its own limit', {}, { 'x-pura-max-cost-sats': '1' }, { free: true, dailyBudgetUsd: 10, limitUsd: 0.001, outputPicoUsd: 2_000_000 }],
+    ['the balance', { model: 'pureai/dear' }, {}, funded],
+  ])(
+    'is as much as is still paid for by %s, to the token',
+    async (_what, members, headers, { free, dailyBudgetUsd, limitUsd, outputPicoUsd }) => {
+      const key = await narrow.newKey({ dailyBudgetUsd });
+      if (!free) {
+        await narrow.pool.query('update accounts set free_limit = 0 where id = $1', [key.accountId]);
+        await narrow.fund(key, 100);
+      }
+      expect((await narrow.post(PATH, chat(members), key, headers)).status).toBe(200);
+      const granted = upstream.requests.at(-1)?.body['max_tokens'] as number;
+      const [hold] = await holdsOf(narrow.pool, key.accountId);
+      const left = limitUsd * PICO_USD - Number(hold?.amount_pico_usd);
+      expect(granted).toBeGreaterThanOrEqual(256);
+      expect(granted).toBeLessThan(1_000);
+      expect([left >= 0, left < outputPicoUsd]).toEqual([true, true]);
+
+      // A cap of the client's own is kept as it is, or refused.
+      expect((await narrow.post(PATH, chat({ ...members, max_tokens: 999 }), key, headers)).status).toBe(402);
+    },
+  );
+
+  it.each([
+    ['the model gives', { model: 'pureai/small' }, 300],
+    ['the operator’s default is', {}, 1_000],
+  ])('is at most what %s', async (_what, members, most) => {
+    const key = await narrow.newKey();
+    await narrow.pool.query('update accounts set free_limit = 0 where id = $1', [key.accountId]);
+    await narrow.fund(key, 1_000);
+    expect((await narrow.post(PATH, chat(members), key)).status).toBe(200);
+    expect(upstream.requests.at(-1)?.body['max_tokens']).toBe(most);
+  });
+
+  it('is never less than 256: then the request is refused', async () => {
+    const key = await narrow.newKey({ dailyBudgetUsd: 0.0005 });
+    const before = upstream.requests.length;
+    expect((await errorOf(await narrow.post(PATH, chat(), key))).code).toBe('budget_exhausted');
+    expect(upstream.requests.length).toBe(before);
+  });
+});
+
 describe('rate limits', () => {
   it('of requests a minute: 429 with Retry-After in seconds, in the header and the body', async () => {
     const key = await gateway.newKey({ rateLimitRpm: 2 });

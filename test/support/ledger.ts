@@ -7,6 +7,7 @@ export interface HoldRow {
   funding: 'free' | 'wallet';
   state: 'pending' | 'posted' | 'voided' | 'refunded';
   amount_msat: bigint;
+  amount_pico_usd: bigint;
   posted_msat: bigint;
   posted_pico_usd: bigint;
   checkpoint_msat: bigint | null;
