@@ -12,7 +12,7 @@ import { Cancellation, type AbortReason } from './completions/cancellation.ts';
 import { dispatch, type Dispatch } from './completions/dispatch.ts';
 import { EndUsers } from './completions/end-users.ts';
 import { Kept, type Call, type Exchange } from './completions/exchange.ts';
-import { promptTokensOf } from './completions/outcome.ts';
+import { mostOutputTokens, promptTokensOf } from './completions/outcome.ts';
 import { price, type Priced } from './completions/price.ts';
 import type { Recorder } from './completions/record.ts';
 import { parseChatRequest } from './completions/request.ts';
@@ -313,7 +313,8 @@ export class Gateway {
       streamHead: (deployment, answer) => streamHead(exchange, deployment, answer),
       checkpoint: async (deployment, deliveredTokens) => {
         const since = performance.now();
-        const usage = { ...ZERO_USAGE, promptTokens: await promptTokensOf(exchange, deployment), completionTokens: deliveredTokens };
+        const completionTokens = Math.min(deliveredTokens, mostOutputTokens(exchange, deployment));
+        const usage = { ...ZERO_USAGE, promptTokens: await promptTokensOf(exchange, deployment), completionTokens };
         const { chargeMsat, costPicoUsd } = billOf(usage, deployment.rateCard, config.markupBasisPoints, hold, rate);
         const { verdict } = await holds.checkpoint({ requestId, accountId: key.accountId, chargeMsat, costPicoUsd });
         if (verdict === 'kept') lease.renewed(since);

@@ -72,11 +72,15 @@ export async function promptTokensOf({ request }: Exchange, { tokenizer, imageTo
   return (await countOutputTokens(request.promptText(), tokenizer)) + request.images.count * (imageTokens ?? 0);
 }
 
+/** The most output, over all choices, that what went upstream allows. */
+export function mostOutputTokens({ request, hold }: Exchange, { maxOutputTokens }: Deployment): number {
+  return Math.min(hold.tokens, maxOutputTokens) * request.n;
+}
+
 /** What happened, in the terms of the bill. */
 export function outcomeOf(exchange: Exchange, dispatched: Answered): Outcome {
   const { deployment, dispatchedAt } = dispatched;
-  const { request, hold } = exchange;
-  const { rateCard, tokenizer, tokensPerSecond, maxOutputTokens } = deployment;
+  const { rateCard, tokenizer, tokensPerSecond } = deployment;
   const elapsedSeconds = (performance.now() - dispatchedAt) / 1000;
   const facts = {
     promptTokens: () => promptTokensOf(exchange, deployment),
@@ -85,7 +89,7 @@ export function outcomeOf(exchange: Exchange, dispatched: Answered): Outcome {
     usageIsFinal: false,
     hiddenSeconds: 0,
     tokensPerSecond,
-    outputTokens: Math.min(hold.tokens, maxOutputTokens) * request.n,
+    outputTokens: mostOutputTokens(exchange, deployment),
     freeModel: rateCard.dearestInput === 0n && rateCard.dearestOutput === 0n,
   };
   switch (dispatched.kind) {

@@ -70,6 +70,7 @@ class Relay {
   #heldBytes = 0;
   #usage: ReportedUsage | null = null;
   #usageSeen: UsageSeen | null = null;
+  #usagesAlone = 0;
   #failure: unknown;
   #deliveredAt: number | null = null;
   #durableAt = performance.now();
@@ -127,9 +128,12 @@ class Relay {
     else this.#end(this.#isWhole() ? 'complete' : 'broke_off');
   }
 
-  /** Without `[DONE]`: whether all choices were finished, or the usage came by itself after all that was written. */
+  /**
+   * Without `[DONE]`: whether all choices were finished, or the usage came by itself, and that once, after all that was written. Some tell
+   * it by itself again and again.
+   */
   #isWhole(): boolean {
-    return this.#delivered.finished() || (this.#usageSeen?.alone === true && !this.#delivered.wroteAfterUsage());
+    return this.#delivered.finished() || (this.#usagesAlone === 1 && this.#usageSeen?.alone === true && !this.#delivered.wroteAfterUsage());
   }
 
   /** Notes usage and errors, hands the events on; false asks the provider to pause. */
@@ -150,6 +154,7 @@ class Relay {
   #noteUsage(seen: UsageSeen): void {
     const usage = usageFromWire(seen.usage);
     if (!usage) return;
+    if (seen.alone) this.#usagesAlone++;
     this.#usage = mergeUsage(this.#usage, usage);
     this.#usageSeen = seen;
     this.#delivered.usageSeen();

@@ -84,8 +84,9 @@ function largest(...values: (number | null)[]): number | null {
   return counts.length > 0 ? Math.max(...counts) : null;
 }
 
+/** What a total leaves beside one of its parts; of a part that is said to be nothing, which no prompt is, it tells nothing. */
 function difference(total: number | null, part: number | null): number | null {
-  return total !== null && part !== null && total >= part ? total - part : null;
+  return total !== null && part && total >= part ? total - part : null;
 }
 
 function asObject(value: unknown): Record<string, unknown> {

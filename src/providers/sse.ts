@@ -133,9 +133,10 @@ class Stretches {
     this.length += part.length;
   }
 
+  /** A small part is copied all the same: it must not keep the whole in memory. */
   bytes(): Buffer {
-    const parts = this.#parts.map(({ start, end }) => this.#whole.subarray(start, end));
-    return parts.length === 1 ? (parts[0] ?? EMPTY) : Buffer.concat(parts);
+    const [first = EMPTY, ...more] = this.#parts.map(({ start, end }) => this.#whole.subarray(start, end));
+    return more.length === 0 && first.length * 2 >= this.#whole.length ? first : Buffer.concat([first, ...more]);
   }
 }
 

@@ -131,6 +131,13 @@ describe('the checkpoints of a stream', () => {
     expect(checkpoint.mock.calls).toEqual([[4], [13]]);
   });
 
+  it('count what was written in any shape', async () => {
+    const { send, checkpoint } = start();
+    send(event({ choices: [{ delta: { content: [{ type: 'thinking', thinking: [{ type: 'text', text: 'four' }] }] } }] }));
+    await jest.advanceTimersByTimeAsync(2_000);
+    expect(checkpoint.mock.calls).toEqual([[4]]);
+  });
+
   it('where none lands for 10 seconds, the stream waits for one', async () => {
     const { send, checkpoint, resumed } = start();
     checkpoint.mockRejectedValue(new Error('the database is away'));
@@ -396,6 +403,10 @@ describe('the figures of a stream', () => {
     ended.send(contentEvent('x'), usageEvent());
     ended.reader.end();
     expect((await ended.end).reason).toBe('complete');
+    const running = start();
+    running.send(usageEvent({ prompt_tokens: 10, completion_tokens: 1 }), contentEvent('x'), usageEvent());
+    running.reader.end();
+    expect((await running.end).reason).toBe('broke_off');
     const half = start();
     half.send(
       choice(0, { delta: { content: 'a' } }),

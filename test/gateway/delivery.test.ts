@@ -4,7 +4,8 @@ import { OpenStream, readStream } from '../support/chat-stream.ts';
 import { completion, contentEvent, event, finishEvent, startFakeProvider, usageEvent } from '../support/fake-provider.ts';
 import type { FakeExchange, FakeProvider, FakeScript } from '../support/fake-provider.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
-import { accountOf, settledHold } from '../support/ledger.ts';
+import { accountOf, holdsOf, settledHold } from '../support/ledger.ts';
+import { until } from '../support/until.ts';
 
 let upstream: FakeProvider;
 let spare: FakeProvider;
@@ -226,5 +227,19 @@ describe('what is billed of a stream that does not end whole', () => {
     expect((await readStream(await ask({ max_tokens: 100 }))).settled?.charged_msat).toBe(10 + 100 * 2);
     upstream.script((exchange) => exchange.stream(['one word'], { usage: { prompt_tokens: 10, completion_tokens: 100_000 } }));
     expect((await readStream(await ask({ max_tokens: 100, n: 3 }))).settled?.charged_msat).toBe(10 + 300 * 2);
+  });
+
+  it('is not more in a checkpoint either', async () => {
+    const held = upstream.hold();
+    const answer = ask({ max_tokens: 5 });
+    const exchange = await held;
+    exchange.startStream();
+    await exchange.send(words.join(''));
+    const stream = new OpenStream(await answer);
+    await stream.until(words.at(-1) ?? '');
+    const checkpoint = await until(async () => (await holdsOf(gateway.pool, key.accountId))[0]?.checkpoint_msat);
+    expect(checkpoint).toBe(OWN_PROMPT_MSAT + 5n * 2n);
+    await exchange.send(finishEvent() + usageEvent({ prompt_tokens: 10, completion_tokens: 5 }) + DONE);
+    expect((await stream.rest()).settled?.charged_msat).toBe(20);
   });
 });

@@ -5,6 +5,7 @@ import { chat, ownPromptTokens } from '../support/chat.ts';
 import { OpenStream, parseStream, readStream } from '../support/chat-stream.ts';
 import {
   contentEvent,
+  DEFAULT_USAGE,
   event,
   finishEvent,
   startFakeProvider,
@@ -112,6 +113,35 @@ describe('the usage chunk', () => {
     expect((await upstream.received(upstream.requests.length)).body['stream_options']).toEqual({ include_usage: true });
     expect(stream.raw).not.toContain('"usage"');
     expect(stream.settled?.cost_msat).toBe(20);
+  });
+
+  it('is asked for on streams only', async () => {
+    for (const streamOptions of [undefined, { include_usage: true }]) {
+      expect((await ask({ stream: false, stream_options: streamOptions })).status).toBe(200);
+      expect((await upstream.received(upstream.requests.length)).body).not.toHaveProperty('stream_options');
+    }
+  });
+
+  const WHOLE = {
+    id: expect.stringMatching(/^chatcmpl-/),
+    object: 'chat.completion.chunk',
+    model: expect.stringMatching(/./),
+    choices: [],
+  };
+
+  it.each<[string, object]>([
+    ['null for choices', { choices: null }],
+    ['no choices', {}],
+    ['neither id, object nor model', { id: null, object: undefined, model: '', choices: null }],
+  ])('that comes with %s is kept back too, and made whole where the client asked', async (_name, members) => {
+    for (const include_usage of [false, true]) {
+      scriptBytes(contentEvent('Hi'), finishEvent(), event({ choices: [], ...members, usage: DEFAULT_USAGE }), DONE);
+      const { raw, chunks, settled } = await readStream(await ask({ stream_options: { include_usage } }));
+      expect(raw.match(/"usage"/g) ?? []).toHaveLength(include_usage ? 1 : 0);
+      expect(chunks.every(({ choices }) => Array.isArray(choices))).toBe(true);
+      expect(settled?.cost_msat).toBe(20);
+      expect(chunks.at(-1)).toMatchObject(include_usage ? WHOLE : { choices: [{ finish_reason: 'stop' }] });
+    }
   });
 
   it('comes with the cost, before the settled figures and [DONE], where the client asked', async () => {

@@ -54,6 +54,7 @@ describe('usage from the wire', () => {
       { total_tokens: 60, cache_read_input_tokens: 40, cache_creation_input_tokens: 5 },
       { promptTokens: 55, cachedTokens: 40, cacheWriteTokens: 5 },
     ],
+    ['with a prompt of nothing, whose total tells nothing', { prompt_tokens: 0 }, { promptTokens: 0 }],
     ['with a prompt that is in the total alone', { prompt_tokens: null }, {}],
     ['with a completion that is in the total alone', { completion_tokens: null }, {}],
   ];
