@@ -86,6 +86,8 @@ export class Gateway {
   readonly #entrance: Entrance;
   /** Requests that have come in and are not answered, dispatched or not. */
   #inside = 0;
+  /** Why nothing is served for now, as clients are told; null while all is well. */
+  suspended: string | null = null;
   /** Set once the gateway takes no more requests. */
   #onEmpty: (() => void) | undefined;
 
@@ -119,6 +121,7 @@ export class Gateway {
     try {
       if (this.#onEmpty)
         throw new GatewayError('overloaded', { message: 'The gateway is stopping.', retryAfter: 1, headers: { Connection: 'close' } });
+      if (this.suspended !== null) throw new GatewayError('overloaded', { message: this.suspended, retryAfter: 60 });
       await this.#answer(req, res, path, head);
     } catch (error) {
       if (!res.headersSent) setHeaders(res, head);

@@ -28,6 +28,7 @@ import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
 import { reconcileWithdrawals } from './jobs/reconcile-withdrawals.ts';
 import { refundUndelivered } from './jobs/refund-undelivered.ts';
 import { sweepHolds } from './jobs/sweep-holds.ts';
+import { watchNetwork } from './jobs/watch-network.ts';
 import { watchOlderSecrets } from './jobs/watch-older-secrets.ts';
 import { picoUsd, type PicoUsd } from './ledger/amount.ts';
 import { Deliveries } from './ledger/deliveries.ts';
@@ -85,6 +86,7 @@ const REPORT_CONNECTIONS = 4;
 const BACKLOG = 4096;
 const SWEEP_MS = 5_000;
 const RATE_MS = 60_000;
+const NETWORK_MS = 15_000;
 const ELSEWHERE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** What may still take time after the grace: settling what was ended. */
@@ -123,7 +125,8 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   await listen(server, config);
   leases.start();
   instance.start();
-  const jobs = startJobs(options, base, money);
+  const network = every(NETWORK_MS, 'network', () => watchNetwork({ pool, wallet, gateway, log }), log);
+  const jobs = [network, ...startJobs(options, base, money)];
 
   const { port } = server.address() as AddressInfo;
   const host = config.HOST.includes(':') ? `[${bareHost(config.HOST)}]` : config.HOST;

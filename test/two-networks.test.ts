@@ -4,6 +4,7 @@ import { createNotifications, type Notifications } from '../src/db/notify.ts';
 import type { ActingKey } from '../src/accounts/acting-key.ts';
 import { auditLedger } from '../src/ledger/audit.ts';
 import { writeOff } from '../src/ledger/write-off.ts';
+import { watchNetwork } from '../src/jobs/watch-network.ts';
 import { SimulatedWallet } from '../src/lightning/simulated.ts';
 import { createLog } from '../src/log.ts';
 import { Withdrawing } from '../src/withdrawing.ts';
@@ -11,6 +12,7 @@ import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { FakePayments } from './support/fake-payments.ts';
 import { FakeWallet } from './support/fake-wallet.ts';
 import { foreignInvoice } from './support/foreign-invoice.ts';
+import { startGateway } from './support/gateway.ts';
 import { addOwner, depositsOf, openFunding, TEST_ROOT } from './support/funded.ts';
 
 /** Two gateways that share a new database, one of them with play money. */
@@ -127,5 +129,26 @@ describe('play money and real money on one database', () => {
     await creditReal();
     expect(await depositsOf(database.pool, owner.accountId)).toMatchObject({ postedMsat: 7_000n });
     expect(await auditLedger(database.pool, { oldestHoldSeconds: 60 })).toEqual([]);
+  });
+});
+
+describe('a gateway whose wallet is not of the network of the balances', () => {
+  it('serves nobody on them, and serves again once they are written off', async () => {
+    const gateway = await startGateway({ database });
+    const key = await gateway.newKey();
+    const look = () => watchNetwork({ pool: database.pool, wallet: gateway.server.wallet, gateway: gateway.server.gateway, log });
+    const ask = async () => (await gateway.post('/v1/chat/completions', { messages: [{ role: 'user', content: 'hi' }] }, key)).status;
+    expect(await ask()).toBe(200);
+
+    const paid = await real.funding.fund(owner, { amountSat: 7 });
+    await real.funding.credit(real.wallet.settle(paid.invoice.paymentHash));
+    await look();
+    expect([await ask(), (await gateway.post('/l402/v1/chat/completions', {})).status]).toEqual([503, 503]);
+    expect(told).toMatchObject([{ level: 50, balances: 'regtest', wallet: 'simulated' }]);
+
+    await writeOff(database.pool, 'regtest');
+    await look();
+    expect(await ask()).toBe(200);
+    await gateway.close();
   });
 });
