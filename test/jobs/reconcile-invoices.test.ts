@@ -95,7 +95,7 @@ describe('the invoice watcher', () => {
 
 /** A gateway whose node does what a test says, and whose pauses end when the test says so. */
 async function startFake(change: (funding: Funding) => Funding = (funding) => funding) {
-  const wallet = new FakeWallet();
+  const wallet = new FakeWallet({ network: 'simulated' });
   const { funding, close } = openFunding(database, wallet);
   closing.push(close);
   const pauses: { ms: number; end(): void }[] = [];
@@ -164,7 +164,7 @@ describe('a lost subscription', () => {
 
 describe('a watcher that gets nothing done', () => {
   it('gives the lock to a gateway that can', async () => {
-    const wallet = new FakeWallet();
+    const wallet = new FakeWallet({ network: 'simulated' });
     const { funding, close } = openFunding(database, wallet);
     closing.push(close);
     const stuck = Object.assign(Object.create(funding) as Funding, {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { GatewayError } from '../../src/errors.ts';
 import { msat, type Msat } from '../../src/ledger/amount.ts';
-import type { InvoiceState, NewInvoice, SettlementListener, Wallet } from '../../src/lightning/wallet.ts';
+import type { InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from '../../src/lightning/wallet.ts';
 
 /** A wallet whose node does what a test says: answers late or never, settles late or with more, forgets, chooses the hash itself. */
 export class FakeWallet implements Wallet {
   readonly backend = 'lnd';
-  readonly network = 'regtest';
+  readonly network: Network;
   readonly nodeId: string;
   readonly takesPreimage: boolean;
   readonly node = new Map<string, InvoiceState & { bolt11: string; amountMsat: Msat }>();
@@ -21,9 +21,14 @@ export class FakeWallet implements Wallet {
   readonly #watchers = new Set<SettlementListener>();
   #cut = new AbortController();
 
-  constructor({ nodeId = '02fake', takesPreimage = true }: { nodeId?: string; takesPreimage?: boolean } = {}) {
+  constructor({
+    nodeId = '02fake',
+    takesPreimage = true,
+    network = 'regtest',
+  }: { nodeId?: string; takesPreimage?: boolean; network?: Network } = {}) {
     this.nodeId = nodeId;
     this.takesPreimage = takesPreimage;
+    this.network = network;
   }
 
   async createInvoice(request: { amountMsat: Msat; expirySeconds: number; preimage: Buffer }): Promise<NewInvoice> {
