@@ -39,6 +39,16 @@ export interface Needed {
   topupSats?: number | undefined;
 }
 
+/** Somebody without a key who is asked to pay. */
+export interface KeylessSender {
+  /** The invoice that this payer was offered before. */
+  earlier?: Invoice | undefined;
+  /** The networks of the sender, narrowest first. */
+  networks?: readonly string[];
+  /** Called before an invoice is made; may throw where there is to be no other. */
+  onNew?: () => void;
+}
+
 export interface TopUp {
   amountSat: number;
   idempotencyKey?: string | undefined;
@@ -108,16 +118,15 @@ export class Funding {
   }
 
   /**
-   * The same for a refusal of somebody without a key: an invoice that belongs to nobody until it is paid. `earlier` is the one that the
-   * payer was offered before, offered again while it fits; `onNew` may throw where there is to be no other. Throws as `offer` does, and
-   * `overloaded` while too many wait for the node.
+   * The same for a refusal of somebody without a key: an invoice that belongs to nobody until it is paid, or the sender's earlier one while
+   * that fits. Throws as `offer` does, and `overloaded` while too many wait for the node.
    */
-  async offerKeyless(needed: Needed, earlier?: Invoice, onNew: () => void = () => {}): Promise<Invoice> {
+  async offerKeyless(needed: Needed, { earlier, networks = [], onNew }: KeylessSender = {}): Promise<Invoice> {
     const amounts = this.#amounts(needed);
     const open = earlier && (await this.#invoices.findKeyless(earlier.id, amounts));
     if (open) return invoiceFromRow(open);
-    onNew();
-    return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveKeyless(amounts.amountSat)));
+    onNew?.();
+    return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveKeyless(amounts.amountSat, networks)));
   }
 
   #amounts({ shortfallMsat, topupSats }: Needed): { amountSat: number; mostSat: number } {

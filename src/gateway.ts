@@ -3,6 +3,7 @@ import type { Request, Response } from 'express';
 import { requireLive } from './accounts/acting-key.ts';
 import type { ApiKey, Principal } from './accounts/api-key.ts';
 import { admit, FundsNeededError, KeyChangedError, priceUnpaid, RepeatedError, type Admitted } from './admission/admit.ts';
+import { FreeShares } from './admission/free-shares.ts';
 import { OpenStreams } from './admission/open-streams.ts';
 import type { RateLimit } from './admission/rate-limit.ts';
 import { errorEvent, type Head } from './completions/answer.ts';
@@ -14,6 +15,7 @@ import { EndUsers } from './completions/end-users.ts';
 import { Kept, type Call, type Exchange } from './completions/exchange.ts';
 import { mostOutputTokens, promptTokensOf } from './completions/outcome.ts';
 import { price, type Priced } from './completions/price.ts';
+import { costBound } from './completions/quote.ts';
 import type { Recorder } from './completions/record.ts';
 import { parseChatRequest } from './completions/request.ts';
 import { billOf } from './completions/settle.ts';
@@ -22,12 +24,13 @@ import type { Config } from './config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Authenticate } from './http/authenticate.ts';
-import { Entrance } from './http/entrance.ts';
+import { Entrance, networksOf } from './http/entrance.ts';
 import { refuseOtherTypes } from './http/json-body.ts';
 import { identify, setHeaders } from './http/request-id.ts';
 import { readWishes, type Wishes } from './http/wishes.ts';
 import type { Payers, Unpaid } from './http/payers.ts';
 import type { PaymentOffers } from './http/payment-offers.ts';
+import { picoUsd } from './ledger/amount.ts';
 import type { Deliveries } from './ledger/deliveries.ts';
 import type { Holds } from './ledger/hold.ts';
 import type { Leases } from './ledger/lease.ts';
@@ -81,6 +84,7 @@ export interface InferencePath {
 export class Gateway {
   readonly #deps: GatewayDeps;
   readonly #endUsers: EndUsers;
+  readonly #freeShares: FreeShares;
   readonly #underWay = new Roster<Cancellation>();
   readonly #openStreams: OpenStreams;
   readonly #entrance: Entrance;
@@ -96,6 +100,8 @@ export class Gateway {
     this.#openStreams = new OpenStreams(deps.config.OPEN_STREAMS_PER_ACCOUNT);
     this.#entrance = new Entrance(deps);
     this.#endUsers = new EndUsers(deps.config.secretKeys);
+    const { FREE_TIER_GLOBAL_DAILY_USD: dayPicoUsd, FREE_TIER_MAX_COST_USD: requestPicoUsd } = deps.config;
+    this.#freeShares = new FreeShares({ dayPicoUsd, requestPicoUsd });
   }
 
   /** Requests under way now. */
@@ -240,18 +246,23 @@ export class Gateway {
     call: Call,
     wishes: Wishes,
     { choice, quote, maxCostPicoUsd, repeatable }: Priced & Pick<Exchange, 'repeatable'>,
-  ): Promise<Admitted> {
+  ): Promise<Admitted & Pick<Exchange, 'free'>> {
     const { rateLimit, holds, config } = this.#deps;
     const { requestId, key, rate, request } = call;
     const priceVersion = choice.candidates[0]?.rateCard.priceVersion ?? 0;
     const { n: choices, stream } = request;
     const idempotency = repeatable?.idempotency;
+    const free = this.#freeShares.reserve(networksOf(req, config), costBound(quote, quote.mostTokens));
     try {
-      return await admit(
-        { rateLimit, holds, freeMaxPicoUsd: config.FREE_TIER_MAX_COST_USD },
+      const admitted = await admit(
+        { rateLimit, holds, freeMaxPicoUsd: free.maxPicoUsd, aboveFreeMax: free.isShort ? 'daily_ceiling' : 'too_costly' },
         { requestId, key, quote, choices, priceVersion, rate, maxCostPicoUsd, stream, idempotency },
       );
+      const isFree = admitted.hold.funding === 'free';
+      free.correct(isFree ? admitted.hold.costPicoUsd : picoUsd(0n));
+      return { ...admitted, free: isFree ? free : null };
     } catch (error) {
+      free.correct(picoUsd(0n));
       if (!(error instanceof FundsNeededError)) throw error;
       const { code, reason, shortfallMsat, ticket } = error;
       throw await this.#deps.offers.refuse(
@@ -276,14 +287,18 @@ export class Gateway {
   }
 
   /** The admitted request with its lease, and what gives it up. */
-  #open(call: Call, { hold, ticket, since }: Admitted, priced: Pick<Exchange, 'choice' | 'quote' | 'repeatable'>): Exchange {
+  #open(
+    call: Call,
+    { hold, ticket, since, free }: Admitted & Pick<Exchange, 'free'>,
+    priced: Pick<Exchange, 'choice' | 'quote' | 'repeatable'>,
+  ): Exchange {
     const cancellation = new Cancellation();
     const give = (reason: AbortReason) => cancellation.cancel(reason);
     const lease = this.#deps.leases.take(call.requestId, since, () => give('lease_lost'));
     // Answers to free requests are not stored.
     const repeatable = hold.funding === 'free' ? null : priced.repeatable;
     const kept = repeatable && call.request.stream ? new Kept() : null;
-    const exchange: Exchange = { ...call, ...priced, repeatable, hold, ticket, lease, cancellation, kept };
+    const exchange: Exchange = { ...call, ...priced, repeatable, free, hold, ticket, lease, cancellation, kept };
     const timeLimit = setTimeout(() => give('time_limit'), this.#deps.config.STREAM_MAX_SECONDS * 1000);
     call.res.once('close', () => {
       clearTimeout(timeLimit);

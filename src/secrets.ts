@@ -2,7 +2,8 @@ import { hkdfSync } from 'node:crypto';
 import type { RootSecret } from './config.ts';
 
 /** What a root secret is used for. One purpose's key says nothing about another's. */
-export type SecretPurpose = 'key-hash' | 'preimage' | 'macaroon' | 'challenge' | 'answer' | 'end-user' | 'simulated-node' | 'seal';
+export type SecretPurpose =
+  'key-hash' | 'preimage' | 'macaroon' | 'challenge' | 'answer' | 'end-user' | 'simulated-node' | 'seal' | 'sender';
 
 /**
  * The 32-byte subkey of a root secret for one purpose: HKDF-SHA-256 (RFC 5869) with the purpose as `info`.

@@ -179,7 +179,7 @@ describe('after a change of the node', () => {
     const needed = { shortfallMsat: msat(5_000n) };
     const [mine, nobodys] = [await funding.offer(owner, needed), await funding.offerKeyless(needed)];
     const at = moved();
-    const [offered, keyless] = [await at.offer(owner, needed), await at.offerKeyless(needed, nobodys)];
+    const [offered, keyless] = [await at.offer(owner, needed), await at.offerKeyless(needed, { earlier: nobodys })];
     expect([offered.id, offered.bolt11]).not.toEqual([mine.id, mine.bolt11]);
     expect(keyless.id).not.toBe(nobodys.id);
     const { rows } = await database.pool.query(`select count(distinct node_id) as nodes from invoices where id = any($1)`, [

@@ -10,6 +10,8 @@ export interface AdmissionDeps {
   holds: Holds;
   rateLimit: RateLimit;
   freeMaxPicoUsd: PicoUsd;
+  /** What is said of a request above that: it may not be its own cost that is too high. */
+  aboveFreeMax?: 'too_costly' | 'daily_ceiling';
 }
 
 export interface AdmissionRequest {
@@ -103,7 +105,7 @@ export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Pro
     throw asRefusal(error);
   }
   if (hold.verdict === 'admitted') return { hold, ticket, since };
-  const refusal = refusalOf(hold, ticket);
+  const refusal = refusalOf(hold.verdict === 'too_costly' ? { ...hold, verdict: deps.aboveFreeMax ?? 'too_costly' } : hold, ticket);
   // These are looked at again: only what becomes of them in the end counts.
   if (refusal instanceof KeyChangedError || refusal instanceof RepeatedError) deps.rateLimit.cancel(ticket);
   else deps.rateLimit.refundTokens(ticket);

@@ -294,6 +294,7 @@ function record(
 ): void {
   const { requestId, key, path, request, hold, rate, choice, clientRequestId } = exchange;
   if (bill.overrunPicoUsd > 0n) log.warn({ requestId, overrunPicoUsd: String(bill.overrunPicoUsd) }, 'an answer cost more than its hold');
+  exchange.free?.correct(bill.costPicoUsd);
   const upstreamId = answer?.headers['x-request-id'];
   recorder.add({
     id: requestId,

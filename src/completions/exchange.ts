@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { ApiKey } from '../accounts/api-key.ts';
+import type { FreeTicket } from '../admission/free-shares.ts';
 import type { RateLimitTicket } from '../admission/rate-limit.ts';
 import type { PicoUsdPerMsat } from '../ledger/amount.ts';
 import type { HoldVerdict } from '../ledger/hold.ts';
@@ -36,6 +37,8 @@ export interface Exchange extends Call {
   quote: Quote;
   hold: HoldVerdict;
   ticket: RateLimitTicket;
+  /** Where the request is free: what of the day it takes from its sender's share. */
+  free: FreeTicket | null;
   lease: Lease;
   cancellation: Cancellation;
   repeatable: Repeatable | null;

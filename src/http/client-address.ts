@@ -62,6 +62,12 @@ export function sharesOf(text: string | undefined): Share[] {
   return IPV6_PREFIXES.map(({ bits, times }) => ({ name: ipv6Prefix(groups, bits), times }));
 }
 
+/** Whether an address is this machine's own. */
+export function isLoopback(text: string | undefined): boolean {
+  const address = text === undefined ? null : addressIn(text);
+  return address !== null && (address.startsWith('127.') || address === '0:0:0:0:0:0:0:1');
+}
+
 function isAddress(text: string): boolean {
   return isIPv4(text) || isIPv6(text);
 }

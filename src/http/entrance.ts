@@ -3,9 +3,9 @@ import type { ApiKey, Principal } from '../accounts/api-key.ts';
 import type { RateLimit } from '../admission/rate-limit.ts';
 import type { Config } from '../config.ts';
 import { GatewayError } from '../errors.ts';
-import { WindowLimit } from '../window-limit.ts';
+import { WindowLimit, type Share } from '../window-limit.ts';
 import type { BodyHolder } from './body-intake.ts';
-import { clientAddress, sharesOf } from './client-address.ts';
+import { clientAddress, isLoopback, sharesOf } from './client-address.ts';
 import { clientOf } from './forwarded.ts';
 import { readBody } from './json-body.ts';
 import type { Unpaid } from './payers.ts';
@@ -86,4 +86,13 @@ function isUnpaid(payer: Principal | Unpaid | null): payer is Unpaid {
 
 function keyOf(payer: Principal | Unpaid | null): ApiKey | null {
   return payer?.key ?? null;
+}
+
+/**
+ * The networks whose shares of what is free for all a request takes from. Where every sender comes from this machine, by a proxy that nobody
+ * trusts, one cannot be told from the other, and there are none.
+ */
+export function networksOf(req: Request, { TRUSTED_PROXIES }: Pick<Config, 'TRUSTED_PROXIES'>): readonly Share[] {
+  const client = clientOf(req);
+  return TRUSTED_PROXIES.length === 0 && isLoopback(client) ? [] : sharesOf(client);
 }

@@ -97,12 +97,12 @@ export class PaymentOffers {
     const earlier = debtor && 'unpaid' in debtor ? debtor.unpaid : undefined;
     const shares = sharesOf(clientOf(req));
     let counted = false;
-    const count = (): void => {
+    const onNew = (): void => {
       this.#refuseAfter(this.#keylessLimit.take(shares));
       counted = true;
     };
     try {
-      return await this.#deps.funding.offerKeyless(needed, earlier, count);
+      return await this.#deps.funding.offerKeyless(needed, { earlier, networks: shares.map(({ name }) => name), onNew });
     } catch (error) {
       // One that could not be made is none.
       if (counted) this.#keylessLimit.giveBack(shares);

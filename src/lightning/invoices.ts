@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import { LIVE_KEY, lockAccountAs, type ActingKey } from '../accounts/acting-key.ts';
 import { keepWayIn } from '../accounts/way-in.ts';
 import type { RootSecret } from '../config.ts';
@@ -6,6 +6,7 @@ import { validate as isUuid } from 'uuid';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { Msat } from '../ledger/amount.ts';
+import { deriveKey } from '../secrets.ts';
 import { INVOICE_COLUMNS, invoicePreimage, paymentHashOf, type InvoiceRow } from './invoice.ts';
 import { describeInvoice } from './invoice-seal.ts';
 import type { NewInvoice, Wallet } from './wallet.ts';
@@ -13,6 +14,14 @@ import type { NewInvoice, Wallet } from './wallet.ts';
 const MOST_OPEN = 5;
 /** Unpaid ones of nobody's, of all senders together: each costs the node a lookup now and then for a day and more. */
 const MOST_OPEN_KEYLESS = 4_000;
+/** Of those, what one sender may have, and the wider networks around it: none of them comes near to all. */
+const MOST_OPEN_A_NETWORK = [MOST_OPEN_KEYLESS / 50, MOST_OPEN_KEYLESS / 40, MOST_OPEN_KEYLESS / 20];
+const SENDER_HASH_CHARACTERS = 16;
+const OPEN_KEYLESS = `
+  select count(*)::integer as total,
+    array[count(*) filter (where sender_hashes[1] = ($1::text[])[1]), count(*) filter (where sender_hashes[2] = ($1::text[])[2]),
+      count(*) filter (where sender_hashes[3] = ($1::text[])[3])]::integer[] as networks
+  from invoices where account_id is null and state in ('creating', 'open') and expires_at > clock_timestamp()`;
 /** An arbitrary number that only those lock who add a keyless invoice. */
 const KEYLESS_LOCK = 8_402_005;
 const NO_WAY_OUT =
@@ -114,17 +123,26 @@ export class Invoices {
 
   /**
    * The row for an invoice that belongs to nobody yet, with the id of the key row that its payment will make.
-   * Throws GatewayError `too_many_invoices` where too many such are open already, whoever asked for them.
+   * Throws GatewayError `too_many_invoices` where too many such are open already, whoever asked for them, or too many of one of `networks`:
+   * the sender's, narrowest first.
    */
-  async reserveKeyless(amountSat: number): Promise<InvoiceRow> {
+  async reserveKeyless(amountSat: number, networks: readonly string[] = []): Promise<InvoiceRow> {
+    const senderHashes = networks.map((network) => this.#senderHash(network));
     return transaction(this.#pool, async (client) => {
       await client.query(`select pg_advisory_xact_lock($1)`, [KEYLESS_LOCK]);
-      const open = await client.query<{ count: bigint }>(
-        `select count(*) from invoices where account_id is null and state in ('creating', 'open') and expires_at > clock_timestamp()`,
-      );
-      if ((open.rows[0]?.count ?? 0n) >= MOST_OPEN_KEYLESS) throw new GatewayError('too_many_invoices', { retryAfter: 60 });
-      return this.#insert(client, null, { amountSat, idempotencyKey: null, bodySha256: null, reusable: false });
+      const { rows } = await client.query<{ total: number; networks: number[] }>(OPEN_KEYLESS, [senderHashes]);
+      const open = rows[0];
+      const isSpent = senderHashes.some((_, width) => (open?.networks[width] ?? 0) >= (MOST_OPEN_A_NETWORK[width] ?? 0));
+      if (isSpent || (open?.total ?? 0) >= MOST_OPEN_KEYLESS) throw new GatewayError('too_many_invoices', { retryAfter: 60 });
+      return this.#insert(client, null, { amountSat, idempotencyKey: null, bodySha256: null, reusable: false, senderHashes });
     });
+  }
+
+  /** What is stored of a network tells nobody which one it is. */
+  #senderHash(network: string): string {
+    const [root] = this.#options.roots;
+    if (!root) throw new RangeError('no root secret');
+    return createHmac('sha256', deriveKey(root, 'sender')).update(network).digest('base64url').slice(0, SENDER_HASH_CHARACTERS);
   }
 
   /** The preimage of a row, the same one each time that the node is asked. */
@@ -228,8 +246,8 @@ export class Invoices {
     const paymentHash = wallet.takesPreimage ? paymentHashOf(invoicePreimage(roots, id)) : null;
     const { rows } = await client.query<InvoiceRow>(
       `insert into invoices (id, account_id, backend, node_id, network, payment_hash, amount_sat, reusable, idempotency_key, idempotency_sha256,
-         expires_at, next_check_at, payer_key_id)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() + make_interval(secs => $11), clock_timestamp() + interval '15 seconds', $12)
+         expires_at, next_check_at, payer_key_id, sender_hashes)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() + make_interval(secs => $11), clock_timestamp() + interval '15 seconds', $12, $13)
        returning ${INVOICE_COLUMNS}`,
       [
         id,
@@ -244,6 +262,7 @@ export class Invoices {
         row.bodySha256,
         expirySeconds,
         accountId === null ? randomUUID() : null,
+        row.senderHashes ?? null,
       ],
     );
     const added = rows[0];
@@ -257,6 +276,7 @@ interface NewRow {
   idempotencyKey: string | null;
   bodySha256: Buffer | null;
   reusable: boolean;
+  senderHashes?: string[];
 }
 
 /** Takes the account's lock for a key and ends creations whose answer is lost for good: the wallet chose the hash, and never told. */
