@@ -119,7 +119,7 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
     if (received.status < 200 || received.status > 299) return await refusalOf(leg, received, abort);
     const answer = decodedAnswer(received, abort);
     if (!d.client) return await readJson(leg, answer);
-    if (!SSE_TYPE.test(typeOf(answer))) throw new ProviderError('protocol', 'the answer is not an event stream');
+    if (!isOfType(answer, SSE_TYPE)) throw new ProviderError('protocol', 'the answer is not an event stream');
     const streamed = await stream(d, leg, { answer, client: d.client, abort, onDelivery: () => clearTimeout(silence) });
     return silent && streamed.kind === 'failed' ? failed('timeout') : streamed;
   } catch (error) {
@@ -179,13 +179,14 @@ function failed(reason: string): Failed {
   return { kind: 'failed', failure: { reason, words: null, operatorsFault: false, retryAfterSeconds: null } };
 }
 
-function typeOf({ headers }: UpstreamAnswer): string {
-  return String(headers['content-type'] ?? '').trim();
+function isOfType({ headers }: UpstreamAnswer, wanted: RegExp): boolean {
+  const type = String(headers['content-type'] ?? '').trim();
+  return wanted.test(type) || ANY_TYPE.test(type);
 }
 
 async function readJson(leg: Leg, answer: UpstreamAnswer): Promise<Answered | Failed> {
   const firstByteAt = performance.now();
-  if (!JSON_TYPE.test(typeOf(answer)) && !ANY_TYPE.test(typeOf(answer))) throw new ProviderError('protocol', 'the answer is not JSON');
+  if (!isOfType(answer, JSON_TYPE)) throw new ProviderError('protocol', 'the answer is not JSON');
   const bytes = await collectBody(answer);
   let parsed: ExactJson;
   try {

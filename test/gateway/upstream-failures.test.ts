@@ -253,9 +253,17 @@ describe('an answer whose type says nothing', () => {
       const answer = await gateway.post('/v1/chat/completions', chat(), key);
       expect(await answer.json()).toMatchObject({ choices: [{ message: { content: 'hi' } }] });
 
-      for (const body of ['Service starting', '{"ok":true}', JSON.stringify({ error: 'x' }), '']) {
-        upstream.script((exchange) => exchange.raw(body, { headers }));
-        expect((await gateway.post('/v1/chat/completions', chat(), key)).status).toBe(503);
+      const events = [contentEvent('hi'), finishEvent(), usageEvent(), 'data: [DONE]\n\n'].join('');
+      upstream.script((exchange) => exchange.raw(events, { headers }));
+      const stream = await gateway.post('/v1/chat/completions', chat({ stream: true }), key);
+      expect(await readStream(stream)).toMatchObject({ content: 'hi', done: true });
+
+      for (const body of ['Service starting\n\nplease wait\n\n', '{"ok":true}', JSON.stringify({ error: 'x' }), '<p>\n\n</p>', '']) {
+        for (const asStream of [false, true]) {
+          upstream.script((exchange) => exchange.raw(body, { headers }));
+          const failed = await gateway.post('/v1/chat/completions', chat({ stream: asStream }), key);
+          expect([failed.status, (await errorOf(failed)).code]).toEqual([503, 'upstream_error']);
+        }
       }
     },
   );
