@@ -7,6 +7,7 @@ import { GatewayError } from './errors.ts';
 import { auditLedger } from './ledger/audit.ts';
 import { soundUntil } from './ledger/sound-audit.ts';
 import { compareBooks, type NodeAudit } from './lightning/audit-node.ts';
+import { openElsewhere, type OpenElsewhere } from './lightning/other-nodes.ts';
 import { createLog } from './log.ts';
 
 /**
@@ -27,12 +28,15 @@ try {
   for (const { invariant, rule, subject, expected, found } of violations) {
     console.error(`invariant ${invariant}, ${rule}: ${subject} should be ${expected}, is ${found}`);
   }
+  for (const { nodeId, invoices, withdrawals } of node?.elsewhere ?? []) {
+    console.error(`Not compared: ${invoices} invoices and ${withdrawals} withdrawals that are open with another node, ${nodeId}.`);
+  }
   for (const what of node?.notCompared ?? []) console.error(`Not compared: ${what}.`);
-  if (node && node.foreign > 0) console.log(`${node.foreign} entries of the node's books are none of this gateway's.`);
+  if (node && node.foreign > 0) console.error(`${node.foreign} entries of the node's books are none of this gateway's.`);
   for (const { secretId, keys, known } of await olderSecrets(pool, secretKeys())) {
     console.log(`Live keys stored under secret ${secretId}, ${known ? 'an older one of SECRET_KEY' : 'which SECRET_KEY lacks'}: ${keys}.`);
   }
-  const asked = node ? '' : ' The Lightning node could not be asked what it received and paid.';
+  const asked = node ? '' : ' The Lightning node could not be asked what it received.';
   console.log(violations.length === 0 ? `The ledger is sound: every invariant holds.${asked}` : `${violations.length} violations.${asked}`);
   process.exitCode = violations.length === 0 ? 0 : 1;
 } finally {
@@ -51,10 +55,13 @@ function secretKeys(): readonly RootSecret[] {
 }
 
 /** What the node's books and ours differ in; undefined where it cannot be asked. */
-async function askNode(): Promise<NodeAudit | undefined> {
+async function askNode(): Promise<(NodeAudit & { elsewhere: OpenElsewhere[] }) | undefined> {
   try {
     const options = { full: !recent };
-    return await withWallet(config, { pool, database }, (wallet) => compareBooks(pool, wallet, options));
+    return await withWallet(config, { pool, database }, async (wallet) => ({
+      ...(await compareBooks(pool, wallet, options)),
+      elsewhere: await openElsewhere(pool, [wallet.nodeId]),
+    }));
   } catch (error) {
     // What went wrong is told in a sentence; the log would mix with the verdict.
     if (!(error instanceof GatewayError || error instanceof ConfigError)) throw error;

@@ -31,6 +31,9 @@ export const transaction = z.object({
   payment_hash: hash,
   amount: z.int().min(0),
   settled_at: z.number().nullish(),
+  // For the operator alone: what they are does not matter to a credit.
+  description: z.string().nullish().catch(undefined),
+  invoice: z.string().nullish().catch(undefined),
 });
 
 /** A notification, as far as it matters: which invoice it is about. */
@@ -105,7 +108,7 @@ function decode(text: string, network: Network): bolt11.PaymentRequestObject & {
  * invoice's, and for a settled one of nothing.
  */
 export function stateOf(
-  { type, state, payment_hash, amount, settled_at }: z.infer<typeof transaction>,
+  { type, state, payment_hash, amount, settled_at, description, invoice }: z.infer<typeof transaction>,
   paymentHash: Buffer,
 ): InvoiceState | null {
   if (!payment_hash.equals(paymentHash)) throw new NwcAnswerError('the wallet told of another invoice');
@@ -117,6 +120,8 @@ export function stateOf(
       status: 'settled',
       receivedMsat: msat(BigInt(amount)),
       ...(settled_at && { settledAt: new Date(settled_at * 1000) }),
+      ...(description && { description }),
+      ...(invoice && { bolt11: invoice }),
     };
   }
   return { paymentHash, status: state === 'failed' ? 'canceled' : 'open' };

@@ -1,3 +1,4 @@
+import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ActingKey } from '../../src/accounts/acting-key.ts';
 import type { Nip47Transaction } from '@getalby/sdk/nwc';
@@ -8,13 +9,16 @@ import { createNotifications, type Notifications } from '../../src/db/notify.ts'
 import type { GatewayError } from '../../src/errors.ts';
 import type { Funding } from '../../src/funding.ts';
 import { reconcileInvoices } from '../../src/jobs/reconcile-invoices.ts';
-import { msat } from '../../src/ledger/amount.ts';
+import { msat, picoUsdFromUsd } from '../../src/ledger/amount.ts';
 import type { Invoice } from '../../src/lightning/invoice.ts';
 import { auditNode } from '../../src/lightning/audit-node.ts';
+import { describeInvoice } from '../../src/lightning/invoice-seal.ts';
 import { createNwcWallet, type NwcWalletOptions } from '../../src/lightning/nwc.ts';
+import { openOrphans } from '../../src/lightning/orphans.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated.ts';
 import type { SettlementListener, Wallet } from '../../src/lightning/wallet.ts';
 import { createLog } from '../../src/log.ts';
+import { Reconciling } from '../../src/reconciling.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addOwner, depositsOf, openFunding, stopSchedule, TEST_ROOT } from '../support/funded.ts';
 import { startNostrRelay, type NostrRelay } from '../support/nostr-relay.ts';
@@ -129,6 +133,25 @@ describe('a wallet over Nostr Wallet Connect', () => {
     await service.pay(invoice.bolt11, { amountMsat: 700_000n });
     await credited([700_000n]);
     expect(performance.now() - paidAt).toBeLessThan(1_000);
+    expect(await auditNode(database.pool, wallet)).toEqual([]);
+  });
+
+  it('tells of a payment under our name that the database has lost, which is kept to be credited', async () => {
+    const sealed = describeInvoice([TEST_ROOT], { invoiceId: randomUUID(), owner: { accountId: account }, amountSat: 5 });
+    const invoice = { amountMsat: msat(5_000n), description: sealed, expirySeconds: 600, preimage: randomBytes(32) };
+    const { bolt11: text, paymentHash } = await node.createInvoice(invoice);
+    const service = await startService({ tells: (found) => ({ ...found, description: sealed, invoice: text }) });
+    const wallet = await connect(service);
+    await startGateway(wallet);
+    await service.pay(text);
+    const [orphan] = await until(async () => {
+      const orphans = await openOrphans(database.pool, wallet.nodeId);
+      return orphans.length > 0 && orphans;
+    });
+    expect(orphan).toMatchObject({ paymentHash, amountMsat: 5_000n, bolt11: text });
+    const options = { pool: database.pool, wallet, roots: [TEST_ROOT], dailyBudgetPicoUsd: picoUsdFromUsd('10') };
+    expect(orphan && (await new Reconciling(options).credit(orphan))).toBe(true);
+    expect(await deposits()).toEqual([5_000n]);
     expect(await auditNode(database.pool, wallet)).toEqual([]);
   });
 

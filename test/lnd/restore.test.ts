@@ -47,10 +47,10 @@ async function stop(): Promise<void> {
 }
 
 /** A command of the project's on the database; gives its exit code and what it said. */
-async function command(name: string, args: string[], on: TestDatabase): Promise<{ code: number; out: string }> {
+async function command(name: string, args: string[], on: TestDatabase, node = regtest.gateway): Promise<{ code: number; out: string }> {
   const env = {
     ...{ DATABASE_URL: on.connectionString, SECRET_KEY: `${TEST_ROOT.id}:${TEST_ROOT.secret.toString('hex')}` },
-    ...(await envOf(regtest.gateway)),
+    ...(await envOf(node)),
   };
   const script = fileURLToPath(new URL(`../../src/${name}.ts`, import.meta.url));
   return new Promise((resolve) => {
@@ -144,6 +144,8 @@ describe('a gateway that was moved to another node', () => {
     });
     const ready = (await (await unaware.get('/ready')).json()) as { parts: { lightning: string } };
     expect(ready.parts.lightning).toMatch(/of another node are open/);
+    const audited = await command('audit', [], database, other);
+    expect(audited.out).toContain(`2 invoices and 0 withdrawals that are open with another node, ${regtest.gateway.publicKey}`);
     await stop();
 
     const { LND_SOCKET = '', LND_MACAROON = '', LND_CERT = '' } = await envOf(regtest.gateway);
