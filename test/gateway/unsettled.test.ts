@@ -142,6 +142,7 @@ describe('a free request that is released', () => {
     const first = await ask();
     // A day goes by; the new one has no free request yet.
     await database.pool.query(`update holds set budget_day = budget_day - 1`);
+    await database.pool.query(`update accounts set free_day = free_day - 1`);
     await database.pool.query(`update budget_days set day = day - 1`);
     await database.pool.query(`update free_days set day = day - 1`);
     const backends = `select pid, query_start::text as at from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
