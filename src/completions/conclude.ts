@@ -2,7 +2,6 @@ import type { ServerResponse } from 'node:http';
 import type { RateLimit } from '../admission/rate-limit.ts';
 import type { Config } from '../config.ts';
 import { GatewayError } from '../errors.ts';
-import { msatFromPicoUsd } from '../ledger/amount.ts';
 import type { Deliveries } from '../ledger/deliveries.ts';
 import type { Holds } from '../ledger/hold.ts';
 import type { Logger } from '../log.ts';
@@ -23,13 +22,13 @@ import {
   type Head,
   type Timing,
 } from './answer.ts';
-import type { StreamHead } from './client-stream.ts';
 import type { Answered, Attempt, Dispatched } from './dispatch.ts';
 import type { Exchange } from './exchange.ts';
 import { billedUsage, outcomeOf } from './outcome.ts';
 import { refusalBody, streamFailure, type ErrorObject } from './provider-reason.ts';
 import type { Recorder } from './record.ts';
 import type { Replay } from './stored-answer.ts';
+import { lastingStreamHead } from './stream-head.ts';
 import { billOf, NOTHING_BILLED, settle, type Bill, type Settled } from './settle.ts';
 
 export interface ConcludeDeps {
@@ -57,39 +56,6 @@ export async function conclude(deps: ConcludeDeps, exchange: Exchange, dispatche
     case 'stream':
       return finishStream(deps, exchange, dispatched);
   }
-}
-
-/** The head of a stream: its cost is what was quoted, for it is not known yet. */
-export function streamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer | null): StreamHead {
-  const { hold, head, ticket } = exchange;
-  return {
-    head: () => [...head, ...lastingStreamHead(exchange, deployment, answer), ...headOf(ticket.headers), ...accountHead(hold)],
-    model: deployment.model,
-  };
-}
-
-/** The head of a stream of which nothing more is known. */
-export function bareStreamHead(head: Head): StreamHead {
-  return { head: () => [...head, ...EVENT_STREAM], model: null };
-}
-
-const EVENT_STREAM = [
-  'Content-Type',
-  'text/event-stream; charset=utf-8',
-  'Cache-Control',
-  'no-cache, no-transform',
-  'X-Accel-Buffering',
-  'no',
-];
-
-/** What of it a repeat gets too: how the account stood at the time is not. */
-function lastingStreamHead(exchange: Exchange, deployment: Deployment, answer: UpstreamAnswer | null): Head {
-  const { hold, rate } = exchange;
-  return [
-    ...EVENT_STREAM,
-    ...providerHead(deployment, answer, exchange),
-    ...costHead(hold.costPicoUsd, msatFromPicoUsd(hold.costPicoUsd, rate), 'estimate'),
-  ];
 }
 
 /** Gives the answer of an earlier request with the same Idempotency-Key and body, under that request's id. */
