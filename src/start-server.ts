@@ -85,6 +85,8 @@ const REPORT_CONNECTIONS = 4;
 /** Connections that wait for the loop to accept them, up to the system's own limit: a burst of agents is not made to try again. */
 const BACKLOG = 4096;
 const SWEEP_MS = 5_000;
+/** Often: a client that was told of a failure looks at its balance. Asks a table of as many rows as there are gateways. */
+const REFUND_MS = 1_000;
 const RATE_MS = 60_000;
 const NETWORK_MS = 15_000;
 const ELSEWHERE_MS = 60_000;
@@ -268,14 +270,12 @@ function startJobs(
   { holds, funding, withdrawing, wallet, oldWallets, openElsewhere, exchangeRate }: Money,
 ): { stop(): Promise<void> }[] {
   const leaseSeconds = config.HOLD_LEASE_SECONDS;
-  const sweep = async () => {
-    await sweepHolds({ pool, holds, log, leaseSeconds });
-    await refundUndelivered({ pool, log });
-  };
+  const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
   return [
     reconcileInvoices({ funding, wallet, connectionString, log }),
     reconcileWithdrawals({ withdrawing, connectionString, log }),
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
+    every(REFUND_MS, 'refund undelivered answers', () => refundUndelivered({ pool, log }), log),
     every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     ...oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
