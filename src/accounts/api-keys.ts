@@ -74,11 +74,13 @@ export class ApiKeys {
     });
   }
 
-  /** The account's keys, oldest first, revoked ones too. */
-  async list(accountId: string): Promise<ApiKey[]> {
+  /** The account's keys, oldest first, revoked ones too: up to `limit` of those that come after the key `after`. */
+  async list(accountId: string, { after = null, limit }: { after?: string | null; limit: number }): Promise<ApiKey[]> {
     const { rows } = await this.#pool.query<ApiKeyRow>(
-      `select ${API_KEY_COLUMNS} from api_keys where account_id = $1 order by created_at, id`,
-      [accountId],
+      `select ${API_KEY_COLUMNS} from api_keys
+       where account_id = $1 and ($2::uuid is null or (created_at, id) > (select created_at, id from api_keys where id = $2 and account_id = $1))
+       order by created_at, id limit $3`,
+      [accountId, after, limit],
     );
     return rows.map(apiKeyFromRow);
   }

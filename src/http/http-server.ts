@@ -13,12 +13,14 @@ import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
 import { newRequestId } from './request-id.ts';
 
-/** Nobody may hold a connection by sending slowly, or by sending nothing. An answer may take as long as it takes. */
+/** Nobody may hold a connection by sending slowly, or by sending nothing, nor an answer by not reading it. A stream may take as long as it takes. */
 const LIMITS = {
   headersTimeout: 20_000,
   /** For the whole request: the largest body at 1 Mbit/s. */
   requestTimeout: 120_000,
   connectionsCheckingInterval: 5_000,
+  /** From the end of an answer until all of it has been taken: a megabyte at 140 kbit/s. */
+  answerTimeout: 60_000,
   /** Above the usual 60 s of load balancers, which must be the ones to close idle connections. */
   keepAliveTimeout: 65_000,
   maxHeaderSize: 16 * 1024,
@@ -55,11 +57,13 @@ export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = 
   const classes = { IncomingMessage: PuraRequest, ServerResponse: PuraResponse };
 
   /** The answer that was begun last on each connection. */
-  const answers = new WeakMap<Duplex, ServerResponse>();
+  const answers = new Map<Duplex, ServerResponse>();
   const server = createServer({ ...LIMITS, ...limits, ...classes }, (req, res) => {
     answers.set(req.socket, res);
     app(req, res);
   });
+  server.on('connection', (socket) => socket.once('close', () => answers.delete(socket)));
+  dropUnread(server, answers, { ...LIMITS, ...limits });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     const answer = answers.get(socket);
     const midAnswer = answer?.headersSent === true && !answer.writableFinished;
@@ -72,6 +76,22 @@ export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = 
 /** A listener that ends in a moment when nobody comes: but a crowd does not keep it open for longer than this. */
 const LONGEST_STOP_MS = 250;
 const SHORT_TURN_MS = 1;
+
+/** Closes the connections whose answer has ended and is not taken by its reader. What a stream writes on is no concern of this. */
+function dropUnread(server: Server, answers: ReadonlyMap<Duplex, ServerResponse>, limits: typeof LIMITS): void {
+  const endedAt = new WeakMap<ServerResponse, number>();
+  const look = (): void => {
+    const now = performance.now();
+    for (const [socket, answer] of answers) {
+      if (!answer.writableEnded || answer.writableFinished) continue;
+      const since = endedAt.get(answer) ?? now;
+      endedAt.set(answer, since);
+      if (now - since >= limits.answerTimeout) socket.destroy();
+    }
+  };
+  const timer = setInterval(look, limits.connectionsCheckingInterval).unref();
+  server.once('close', () => clearInterval(timer));
+}
 
 /**
  * Takes no more connections, and keeps those that are open: a request may be on its way on any of them, from a load

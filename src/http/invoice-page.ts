@@ -1,6 +1,5 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { Eta } from 'eta';
-import qrcode from 'qrcode';
 import { GatewayError } from '../errors.ts';
 import type { Funding } from '../funding.ts';
 import { msatFromSats, picoUsdFromMsat, satsFromMsat, usdNumber } from '../ledger/amount.ts';
@@ -10,6 +9,7 @@ import type { ExchangeRate } from '../pricing/exchange-rate.ts';
 import { VIEWS_DIR, type Assets } from './assets.ts';
 import { InvoiceEvents } from './invoice-events.ts';
 import { refuseForwarded, refuseOtherSites, type OwnSiteConfig } from './own-site.ts';
+import { QrCodes } from './qr-codes.ts';
 
 export interface InvoicePageDeps {
   funding: Funding;
@@ -30,9 +30,6 @@ const HEADERS = {
   'X-Robots-Tag': 'noindex, nofollow',
   'X-Frame-Options': 'DENY',
 };
-/** Low correction makes large modules, which a phone reads best from a screen; the margin is the standard's quiet zone. */
-const QR = { errorCorrectionLevel: 'L', margin: 4 } as const;
-const PNG_WIDTH = 720;
 /** Of the 256-colour cube, which no terminal's theme changes. */
 const BLACK_ON_WHITE = '\u001b[38;5;16;48;5;231m';
 const RESET = '\u001b[0m';
@@ -44,13 +41,14 @@ export function invoicePageHandlers(deps: InvoicePageDeps): Record<'page' | 'eve
   const { funding, simulated, config } = deps;
   const eta = new Eta({ views: VIEWS_DIR, cache: true });
   const events = new InvoiceEvents(funding);
+  const codes = new QrCodes();
 
   return {
     async page(req, res) {
       res.set(HEADERS);
       try {
         const invoice = await funding.statusOfPage(idOf(req));
-        res.type('html').send(eta.render('./invoice', await pageData(invoice, deps)));
+        res.type('html').send(eta.render('./invoice', await pageData(invoice, deps, codes)));
       } catch (error) {
         if (!(error instanceof GatewayError && error.code === 'invoice_not_found')) throw error;
         res
@@ -66,18 +64,18 @@ export function invoicePageHandlers(deps: InvoicePageDeps): Record<'page' | 'eve
     },
 
     async svg(req, res) {
-      const code = await qrcode.toString(await qrText(req, res), { ...QR, type: 'svg' });
+      const code = await codes.svg(await codedInvoice(req, res));
       res.type('image/svg+xml').send(code);
     },
 
     async png(req, res) {
-      const code = await qrcode.toBuffer(await qrText(req, res), { ...QR, width: PNG_WIDTH });
+      const code = await codes.png(await codedInvoice(req, res));
       res.type('image/png').send(code);
     },
 
     /** The code for a terminal, in colours of its own, so that it can be read from a dark one too. */
     async text(req, res) {
-      const code = await qrcode.toString(await qrText(req, res), { ...QR, type: 'utf8' });
+      const code = await codes.text(await codedInvoice(req, res));
       const lines = code.split('\n').map((line) => `${BLACK_ON_WHITE}${line}${RESET}\n`);
       res.type('text/plain').send(lines.join(''));
     },
@@ -96,11 +94,11 @@ export function invoicePageHandlers(deps: InvoicePageDeps): Record<'page' | 'eve
     },
   };
 
-  async function qrText(req: Request, res: Response): Promise<string> {
+  async function codedInvoice(req: Request, res: Response): Promise<Invoice> {
     const invoice = await funding.peek(idOf(req));
     if (!invoice) throw new GatewayError('invoice_not_found');
     res.set(HEADERS);
-    return payload(invoice);
+    return invoice;
   }
 }
 
@@ -108,16 +106,11 @@ function idOf(req: Request): string {
   return String(req.params['id']);
 }
 
-/** In capitals, which a QR code holds in little more than half the space. */
-function payload({ bolt11 }: Invoice): string {
-  return `LIGHTNING:${bolt11.toUpperCase()}`;
-}
-
 function ignoreRefusal(error: unknown): void {
   if (!(error instanceof GatewayError && error.code === 'invalid_request')) throw error;
 }
 
-async function pageData(invoice: Invoice, { exchangeRate, assets, simulated }: InvoicePageDeps) {
+async function pageData(invoice: Invoice, { exchangeRate, assets, simulated }: InvoicePageDeps, codes: QrCodes) {
   const { status, amountSat, receivedMsat, expiresAt, bolt11, id } = invoice;
   const secondsLeft = Math.max(0, Math.ceil((expiresAt.getTime() - Date.now()) / 1000));
   return {
@@ -139,7 +132,7 @@ async function pageData(invoice: Invoice, { exchangeRate, assets, simulated }: I
     timeLeft: `${Math.floor(secondsLeft / 60)}:${String(secondsLeft % 60).padStart(2, '0')}`,
     expiresAt: expiresAt.toISOString(),
     simulated: simulated !== null,
-    qrSvg: await qrcode.toString(payload(invoice), { ...QR, type: 'svg' }),
+    qrSvg: await codes.svg(invoice),
   };
 }
 

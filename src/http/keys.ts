@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
 import { readAccount, type Account } from '../accounts/account.ts';
 import { requireOwner } from '../accounts/acting-key.ts';
@@ -14,6 +14,7 @@ import { WindowLimit, type Share } from '../window-limit.ts';
 import { principalOf, type Authenticate } from './authenticate.ts';
 import { sharesOf } from './client-address.ts';
 import { hasCredential } from './credential.ts';
+import { decodeCursor, encodeCursor, pageLimit } from './cursor.ts';
 import { clientOf } from './forwarded.ts';
 import { readJson } from './json-body.ts';
 import { keyId } from './key-id.ts';
@@ -27,6 +28,11 @@ export interface KeyRoutesDeps {
 }
 
 const HOUR_MS = 3_600_000;
+/** As many as an account may have alive at once, and again as many. */
+const KEYS_A_PAGE = 200;
+const KEY_ID = /^[0-9a-f-]{36}$/;
+/** Keys that an account may make, revoke and rotate: each leaves a row, or is told to every gateway. */
+const KEY_CHANGES_AN_HOUR = 500;
 const LARGEST_LIMIT = 2_147_483_647;
 
 const line = (longest: number) =>
@@ -58,6 +64,7 @@ export function keyHandlers({
   config,
 }: KeyRoutesDeps): Record<'create' | 'list' | 'change' | 'revoke' | 'rotate', RequestHandler> {
   const newAccounts = new WindowLimit({ points: config.KEYS_PER_IP_PER_HOUR, windowMs: HOUR_MS });
+  const countChange = keyChangeCounter();
   const account = (id: string): Promise<Account> => readAccount(pool, id, config.FREE_TIER_REQUESTS);
 
   return {
@@ -66,7 +73,7 @@ export function keyHandlers({
      * payment's token, expired or not, an owner key unless told otherwise, so that what was paid does not hang on the token.
      */
     async create(req, res) {
-      const owner = hasCredential(req) ? ownerOf((await authenticate(req, { expiredTokens: true })).key) : null;
+      const owner = hasCredential(req) ? countChange(ownerOf((await authenticate(req, { expiredTokens: true })).key)) : null;
       const shares = sharesOf(clientOf(req));
       if (!owner) {
         refuseOtherPages(req, config);
@@ -97,12 +104,12 @@ export function keyHandlers({
         });
     },
 
-    /** An owner sees all keys of the account, anybody else his own. */
-    async list(_req, res) {
+    /** An owner sees all keys of the account, oldest first and in pages, anybody else his own. */
+    async list(req, res) {
       const { key } = principalOf(res);
-      const keys = key.role === 'owner' ? await apiKeys.list(key.accountId) : [await apiKeys.find(key.accountId, key.id)];
+      const { keys, nextCursor } = await listedKeys(apiKeys, key, req.query);
       const state = await account(key.accountId);
-      res.json({ keys: keys.map((each) => keyRow(each, state)) });
+      res.json({ keys: keys.map((each) => keyRow(each, state)), nextCursor });
     },
 
     async change(req, res) {
@@ -113,14 +120,36 @@ export function keyHandlers({
     },
 
     async revoke(req, res) {
-      await apiKeys.revoke(ownerOf(principalOf(res).key), keyId(req.params['id']));
+      await apiKeys.revoke(countChange(ownerOf(principalOf(res).key)), keyId(req.params['id']));
       res.status(204).end();
     },
 
     async rotate(req, res) {
-      const { key, secret } = await apiKeys.rotate(ownerOf(principalOf(res).key), keyId(req.params['id']));
+      const { key, secret } = await apiKeys.rotate(countChange(ownerOf(principalOf(res).key)), keyId(req.params['id']));
       res.set('Cache-Control', 'no-store').json({ ...keyRow(key, await account(key.accountId)), key: secret });
     },
+  };
+}
+
+/** One page of what a key may see. */
+async function listedKeys(apiKeys: ApiKeys, key: ApiKey, query: Request['query']): Promise<{ keys: ApiKey[]; nextCursor: string | null }> {
+  const limit = query['limit'] === undefined ? KEYS_A_PAGE : pageLimit(query);
+  const after = decodeCursor(query['cursor'], [KEY_ID])?.[0] ?? null;
+  if (key.role !== 'owner') return { keys: [await apiKeys.find(key.accountId, key.id)], nextCursor: null };
+  const found = await apiKeys.list(key.accountId, { after, limit: limit + 1 });
+  const keys = found.slice(0, limit);
+  const last = found.length > limit ? keys.at(-1) : undefined;
+  return { keys, nextCursor: last ? encodeCursor([last.id]) : null };
+}
+
+/** Counts what an owner does to the keys of the account; throws `rate_limit_exceeded` above the hour's limit. */
+function keyChangeCounter(): (owner: ApiKey) => ApiKey {
+  const changes = new WindowLimit({ points: KEY_CHANGES_AN_HOUR, windowMs: HOUR_MS });
+  return (owner) => {
+    const retryAfter = changes.take([{ name: owner.accountId, times: 1 }]);
+    if (retryAfter === 0) return owner;
+    const message = `Rate limit exceeded: ${KEY_CHANGES_AN_HOUR} keys made, rotated or revoked an hour`;
+    throw new GatewayError('rate_limit_exceeded', { message, retryAfter });
   };
 }
 

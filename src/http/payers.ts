@@ -51,6 +51,11 @@ export class Payers {
     this.#deps = deps;
   }
 
+  /** Payments remembered now. */
+  get remembered(): number {
+    return this.#paid.size;
+  }
+
   /**
    * Who pays; null where the request carries no credential. Throws `invalid_api_key` for one that is malformed, tampered with, not
    * ours, revoked or expired, `invalid_request` for several that contradict each other, and `lightning_unavailable` or `overloaded`

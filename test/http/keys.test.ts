@@ -219,6 +219,45 @@ describe('GET /api/keys', () => {
   });
 });
 
+describe('the keys of an account that has made many', () => {
+  it('are listed in pages, each once, revoked ones too', async () => {
+    const { secret, accountId } = await api.newAccount();
+    await api.pool.query(
+      `insert into api_keys (id, account_id, secret_hash, secret_id, prefix, role, daily_budget_pico_usd, revoked_at)
+       select gen_random_uuid(), $1, sha256(($2 || n)::bytea), 0, 'pura_old', 'inference', 0, now() from generate_series(1, 450) n`,
+      [accountId, accountId],
+    );
+    const seen: string[] = [];
+    let cursor: string | null = '';
+    for (let pages = 0; cursor !== null; pages++) {
+      const path: string = `/api/keys?limit=200${cursor && `&cursor=${cursor}`}`;
+      const { body } = await api.call('GET', path, { key: secret });
+      const page = body['keys'] as unknown as { id: string }[];
+      expect(page.length).toBeLessThanOrEqual(200);
+      seen.push(...page.map(({ id }) => id));
+      cursor = body['nextCursor'] as unknown as string | null;
+    }
+    expect(new Set(seen).size).toBe(451);
+    expect(seen).toHaveLength(451);
+    const first = await api.call('GET', '/api/keys', { key: secret });
+    expect((first.body['keys'] as unknown as unknown[]).length).toBe(200);
+    expect((await api.call('GET', '/api/keys?cursor=nonsense', { key: secret })).status).toBe(400);
+  });
+
+  it('are made, rotated and revoked so often an hour, and no oftener', async () => {
+    const { secret } = await api.newAccount();
+    const end = () => api.call('DELETE', '/api/keys/00000000-0000-4000-8000-000000000000', { key: secret });
+    const statuses: number[] = [];
+    for (let batch = 0; batch < 51; batch++) {
+      statuses.push(...(await Promise.all(Array.from({ length: 10 }, end))).map(({ status }) => status));
+    }
+    expect(statuses.filter((status) => status === 429)).toHaveLength(10);
+    const made = await api.call('POST', '/api/keys', { key: secret, body: {} });
+    expect([made.status, made.headers.get('retry-after') !== null]).toEqual([429, true]);
+    expect((await api.call('GET', '/api/keys', { key: secret })).status).toBe(200);
+  });
+});
+
 describe('PATCH /api/keys/:id', () => {
   it('changes what is named and nothing else', async () => {
     const { secret, keyId } = await api.newAccount({ label: 'before', rateLimitRpm: 5 });

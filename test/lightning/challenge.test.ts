@@ -225,6 +225,13 @@ describe('an MPP challenge', () => {
     expect(challenge()['id']).not.toBe(parameters['id']);
   });
 
+  it('is not even read where it is longer than any of ours', () => {
+    const shown = JSON.parse(Buffer.from(credential(challenge()), 'base64url').toString()) as object;
+    const padded = (length: number) => Buffer.from(JSON.stringify({ ...shown, padding: 'x'.repeat(length) })).toString('base64url');
+    expect(readMppCredential(roots, padded(100))).not.toBeNull();
+    expect(readMppCredential(roots, padded(12_000))).toBeNull();
+  });
+
   it('comes back as the claim that it was made for, also with its secret no longer the newest', () => {
     const echo = challenge();
     const read = readMppCredential([root('8', 2), ...roots], credential(echo));
