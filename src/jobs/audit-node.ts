@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { underAdvisoryLock } from '../db/advisory-lock.ts';
 import type { Pool } from '../db/postgres.ts';
 import { compareBooks, type AuditedWallet } from '../lightning/audit-node.ts';
+import { RECEIVED_RULE } from '../lightning/compare-received.ts';
 import type { Logger } from '../log.ts';
 
 export interface NodeAuditJobOptions {
@@ -21,11 +22,18 @@ const RETRY_MS = 60_000;
  */
 export function nodeAuditJob({ pool, wallet, log, connectionString, intervalMs }: NodeAuditJobOptions): { stop(): Promise<void> } {
   const stopped = new AbortController();
+  // What was paid while no gateway ran is credited soon after the start: it is told if it still is not at the next look.
+  let before = new Set<string>();
   const compare = async (): Promise<number> => {
     try {
       const { violations } = await compareBooks(pool, wallet, { full: false });
-      for (const violation of violations) log.error({ violation }, "the ledger and the node's books differ: see `npm run reconcile`");
-      return intervalMs;
+      const uncredited = violations.filter(({ rule }) => rule === RECEIVED_RULE).map(({ subject }) => subject);
+      const fresh = uncredited.filter((subject) => !before.has(subject));
+      before = new Set(uncredited);
+      for (const violation of violations) {
+        if (!fresh.includes(violation.subject)) log.error({ violation }, "the ledger and the node's books differ: see `npm run reconcile`");
+      }
+      return fresh.length > 0 ? Math.min(RETRY_MS, intervalMs) : intervalMs;
     } catch (error) {
       log.warn({ err: error }, "the node's books could not be compared with the ledger");
       return Math.min(RETRY_MS, intervalMs);

@@ -224,6 +224,26 @@ describe('the node and the ledger', () => {
   });
 });
 
+describe('the job that compares', () => {
+  it('tells of a known invoice that is paid and not credited only where that is still so at its next look', async () => {
+    const { invoice } = await openGateway().fund(owner, { amountSat: 500 });
+    settleLongAgo(invoice.paymentHash);
+    const errors: unknown[] = [];
+    const told = { ...log, error: (error: unknown) => errors.push(error) } as unknown as Logger;
+    const compare = (intervalMs: number) =>
+      nodeAuditJob({ pool: database.pool, wallet, log: told, connectionString: database.connectionString, intervalMs });
+    lnd.calls = {};
+    const once = compare(60_000);
+    await until(() => (lnd.calls['listPayments'] ?? 0) > 0);
+    await once.stop();
+    expect(errors).toEqual([]);
+    const job = compare(20);
+    closing.push(() => job.stop());
+    await until(() => errors.length > 0);
+    expect(errors[0]).toMatchObject({ violation: { subject: invoice.id, expected: '500000', found: '0' } });
+  });
+});
+
 describe('a settlement under our name that the ledger does not know', () => {
   const sealed = () => describeInvoice([TEST_ROOT], { invoiceId: randomUUID(), owner: { accountId: account }, amountSat: 5 });
 
