@@ -77,13 +77,14 @@ const gatewayFile = z.strictObject({
 export type DeploymentConfig = z.infer<typeof gatewayFile>['deployments'][number];
 export type PricesConfig = z.infer<typeof prices>;
 
-/** Every variable the gateway reads. The order is that of the table in README.md. */
+/** Every variable the gateway reads. */
 const environment = z.object({
   PORT: integer(0, 65535).default(8402),
   HOST: text.default('127.0.0.1'),
   PUBLIC_URL: httpUrl.optional(),
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   DATA_DIR: text.optional(),
+  SECRET_KEY: text.optional(),
   LIGHTNING_BACKEND: z.enum(['lnd', 'nwc', 'simulated']).optional(),
   LND_SOCKET: text.regex(/^(\[[0-9a-f:]+\]|[\w.-]+):\d{1,5}$/i, 'must be host:port').optional(),
   LND_MACAROON: bytes.optional(),
@@ -95,10 +96,22 @@ const environment = z.object({
   LND_OLD_CERT: bytes.optional(),
   NWC_OLD_URL: text.regex(/^nostr\+walletconnect:/, 'must begin with nostr+walletconnect:').optional(),
   ALLOW_SIMULATED: flag.default(false),
+  BTC_USD: decimal(1, 1e9).transform(exchangeRateFromBtcUsd).optional(),
+  BTC_USD_SOURCES: list.default([]),
+  BTC_USD_MAX_AGE_SECONDS: decimal(1, 86_400).default(600),
   FREE_TIER_REQUESTS: integer(0, 1_000_000_000).default(5000),
   FREE_TIER_MAX_COST_USD: usd.default(picoUsdFromUsd('0.10')),
   FREE_TIER_GLOBAL_DAILY_USD: usd.default(picoUsdFromUsd('100')),
   DAILY_BUDGET_USD: usd.default(picoUsdFromUsd('10')),
+  MARKUP_PERCENT: decimal(0, 1000).default(0),
+  TOPUP_DEFAULT_SATS: integer(1, 1_000_000).default(1000),
+  INVOICE_EXPIRY_SECONDS: integer(60, 604_800).default(3600),
+  L402_TOKEN_DAYS: integer(1, 36_500).optional(),
+  WITHDRAWALS: flag.default(false),
+  WITHDRAW_MAX_FEE_PERCENT: decimal(0, 100).default(1),
+  RATE_LIMIT_RPM: integer(1).default(300),
+  RATE_LIMIT_TPM: integer(1).default(1_000_000),
+  OPEN_STREAMS_PER_ACCOUNT: integer(1).default(256),
   KEYS_PER_IP_PER_HOUR: integer(0).default(5),
   KEYLESS_INVOICES_PER_IP_PER_HOUR: integer(0).default(60),
   TRUSTED_PROXIES: addressRange.default([]),
@@ -109,26 +122,15 @@ const environment = z.object({
   STREAM_MAX_SECONDS: decimal(1, 86_400).default(3600),
   SHUTDOWN_GRACE_SECONDS: decimal(0, 3600).default(30),
   HOLD_LEASE_SECONDS: decimal(1, 3600).default(30),
-  INVOICE_EXPIRY_SECONDS: integer(60, 604_800).default(3600),
-  L402_TOKEN_DAYS: integer(1, 36_500).optional(),
-  WITHDRAWALS: flag.default(false),
-  WITHDRAW_MAX_FEE_PERCENT: decimal(0, 100).default(1),
-  TOPUP_DEFAULT_SATS: integer(1, 1_000_000).default(1000),
-  RATE_LIMIT_RPM: integer(1).default(300),
-  RATE_LIMIT_TPM: integer(1).default(1_000_000),
-  OPEN_STREAMS_PER_ACCOUNT: integer(1).default(256),
-  BTC_USD: decimal(1, 1e9).transform(exchangeRateFromBtcUsd).optional(),
-  BTC_USD_SOURCES: list.default([]),
-  BTC_USD_MAX_AGE_SECONDS: decimal(1, 86_400).default(600),
-  MARKUP_PERCENT: decimal(0, 1000).default(0),
   OPENAI_API_KEY: text.optional(),
   OPENAI_BASE_URL: httpUrl.default('https://api.openai.com/v1'),
   DEMO_PROVIDER: flag.default(false),
   GATEWAY_CONFIG: text.optional(),
-  SECRET_KEY: text.optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   NODE_ENV: text.optional(),
 });
+/** In the order of the table in README.md. */
+export const VARIABLE_NAMES = Object.keys(environment.shape);
 
 /** A root secret of the gateway. Purposes are derived from it; what is stored names its id. */
 export interface RootSecret {
