@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts';
 import type { ApiKey, KeyRole } from './api-key.ts';
 
 /** By whose hand an account is written to: the key as its request showed it. The prefix tells a secret from the one that replaced it. */
-export type ActingKey = Pick<ApiKey, 'id' | 'accountId' | 'prefix'>;
+export type ActingKey = Pick<ApiKey, 'id' | 'accountId' | 'prefix' | 'lent'>;
 
 /**
  * Takes the account's lock in the caller's transaction and decides anew whether the key may act: what was known when its request began
@@ -14,23 +14,30 @@ export type ActingKey = Pick<ApiKey, 'id' | 'accountId' | 'prefix'>;
 export async function lockAccountAs(client: PoolClient, key: ActingKey, needs: KeyRole): Promise<void> {
   await client.query("set local lock_timeout = '1s'");
   await client.query('select from accounts where id = $1 for no key update', [key.accountId]);
+  requireLent(key);
   // A statement of its own, for it must see what was committed while the lock was waited for. The row is locked as well: a gateway of the
   // version before changes keys without the account's lock.
   const { rows } = await client.query<{ role: KeyRole }>(`${LIVE_ROW} for share`, [key.id, key.accountId, key.prefix]);
   const [row] = rows;
   if (!row) throw new GatewayError('invalid_api_key');
-  if (needs === 'owner') requireOwner(row);
+  if (needs === 'owner') requireOwner({ ...row, lent: key.lent });
 }
 
 /** Throws `invalid_api_key` unless the key lives with the secret that it showed: for what is told to it and changes nothing. */
 export async function requireLive(pool: Pool, key: ActingKey): Promise<void> {
+  requireLent(key);
   const { rowCount } = await pool.query(LIVE_ROW, [key.id, key.accountId, key.prefix]);
   if (rowCount === 0) throw new GatewayError('invalid_api_key');
 }
 
+/** Throws `invalid_api_key` for a token that was lent until now. */
+function requireLent({ lent }: ActingKey): void {
+  if (lent && lent.until <= Date.now()) throw new GatewayError('invalid_api_key');
+}
+
 /** Throws `not_permitted` for a key that may not see and change the whole account. */
-export function requireOwner({ role }: { role: KeyRole }): void {
-  if (role !== 'owner') throw new GatewayError('not_permitted', { message: 'This needs an owner key of the account.' });
+export function requireOwner({ role, lent }: Pick<ApiKey, 'role' | 'lent'>): void {
+  if (role !== 'owner' || lent) throw new GatewayError('not_permitted', { message: 'This needs an owner key of the account.' });
 }
 
 /** What makes a row of `api_keys` a live key, by the database's clock. */

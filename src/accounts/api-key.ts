@@ -3,6 +3,14 @@ import type { PicoUsd } from '../ledger/amount.ts';
 /** What a key may do: owners manage the account's keys and see all its figures, the others only make requests. */
 export type KeyRole = 'owner' | 'inference';
 
+/** A token that its holder restricted, to lend it out. */
+export interface Lent {
+  /** The caveats that the holder added: whatever the borrower is given in the token's place has them too. */
+  readonly caveats: readonly string[];
+  /** In milliseconds since 1970; `Infinity` where no caveat ends it. */
+  readonly until: number;
+}
+
 /** One API key as stored: never its secret. */
 export interface ApiKey {
   readonly id: string;
@@ -23,6 +31,8 @@ export interface ApiKey {
   readonly createdAt: Date;
   /** Counts changes: an admission refuses a cached copy of another version. */
   readonly version: number;
+  /** Set where a lent token stands for the key: what is done by it is no owner's doing. Never stored. */
+  readonly lent?: Lent | undefined;
 }
 
 /** Who a request acts for, once authenticated. */

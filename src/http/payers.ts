@@ -117,10 +117,12 @@ export class Payers {
     const invoice = options.asKnown === true ? known : this.#remembered(await funding.confirm(known));
     if (invoice.status !== 'paid') return { unpaid: invoice, grant, key: before };
     const key = before ?? (await this.#keyOf(grant, invoice));
-    const mayBeExpired = options.expiredTokens === true && key.prefix === PAYER_KEY_PREFIX;
+    const { lent } = grant;
+    const mayBeExpired = options.expiredTokens === true && key.prefix === PAYER_KEY_PREFIX && !lent;
     if (hasIdledTooLong(grant, key, invoice) && !mayBeExpired) throw new GatewayError('invalid_api_key');
     keys.used(key);
-    return { key };
+    // A borrower who could make a key would have it for longer than the token.
+    return { key: lent ? { ...key, role: 'inference', lent } : key };
   }
 
   /** The live key row of a grant. Throws `invalid_api_key` where there is none, or it is not of the account that was paid for. */

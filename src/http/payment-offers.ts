@@ -120,9 +120,10 @@ export class PaymentOffers {
 
   #grantOf(debtor: Debtor, invoice: Invoice): Grant {
     const idleDays = this.#deps.config.L402_TOKEN_DAYS ?? null;
-    if (debtor?.key) return { keyId: debtor.key.id, keyPrefix: debtor.key.prefix, idleDays };
+    const lent = debtor && 'unpaid' in debtor ? debtor.grant.lent : debtor?.key.lent;
+    if (debtor?.key) return { keyId: debtor.key.id, keyPrefix: debtor.key.prefix, idleDays, lent };
     if (invoice.payerKeyId === null) throw new Error(`invoice ${invoice.id} is somebody's, but offered without a key`);
-    return { keyId: invoice.payerKeyId, keyPrefix: PAYER_KEY_PREFIX, idleDays };
+    return { keyId: invoice.payerKeyId, keyPrefix: PAYER_KEY_PREFIX, idleDays, lent };
   }
 }
 

@@ -16,7 +16,7 @@ export interface ChallengeOptions {
 
 /**
  * The headers of a 402 that offer its invoice to agents in the dialects L402, MPP and x402. Whichever one pays, gets the same: a
- * credential that stands for the grant's key row.
+ * credential that stands for the grant's key row. Where a lent token is to be topped up there is no MPP, which has no caveats.
  */
 export function challengeHeaders(invoice: Invoice, options: ChallengeOptions): Record<string, string | string[]> {
   const { roots, network, grant, resourceUrl, acceptPayment } = options;
@@ -24,10 +24,10 @@ export function challengeHeaders(invoice: Invoice, options: ChallengeOptions): R
   const token = mintToken(roots, { paymentHash, grant });
   // The order satisfies parsers old and new: the ones of Aperture's time read `macaroon` and `invoice` by their place.
   const l402 = `L402 macaroon="${token}", invoice="${bolt11}", version="0", token="${token}"`;
-  const mpp = mppChallenge(roots, invoice, { grant, network });
+  const mpp = grant.lent ? [] : [mppChallenge(roots, invoice, { grant, network })];
   return {
     // Some clients read the first one only.
-    'WWW-Authenticate': prefersMpp(acceptPayment) ? [mpp, l402] : [l402, mpp],
+    'WWW-Authenticate': prefersMpp(acceptPayment) ? [...mpp, l402] : [l402, ...mpp],
     'PAYMENT-REQUIRED': x402Header({ ...invoice, resourceUrl, network, token }),
   };
 }

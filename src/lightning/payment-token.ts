@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Lent } from '../accounts/api-key.ts';
 import type { RootSecret } from '../config.ts';
 import { deriveKey } from '../secrets.ts';
 import { isGenuine, mintMacaroon, parseMacaroon } from './macaroon.ts';
@@ -10,6 +11,8 @@ export interface Grant {
   readonly keyPrefix: string;
   /** Days without use of the key after which it ends; null: never. */
   readonly idleDays: number | null;
+  /** What a holder restricted it to before lending it out; absent where nobody did. */
+  readonly lent?: Lent | undefined;
 }
 
 /** What a genuine credential says: which payment it is about, and what that payment stands for. */
@@ -19,6 +22,8 @@ export interface Claim {
 }
 
 const HASH_BYTES = 32;
+/** The caveat after which a token has a holder's only. */
+const LAST_MINTED = 'key=';
 const TOKEN_ID_BYTES = 32;
 /** `u16be 0 | payment hash | token id`, the token id beginning with the id of the root secret. */
 const IDENTIFIER_BYTES = 2 + HASH_BYTES + TOKEN_ID_BYTES;
@@ -48,19 +53,29 @@ export function readToken(roots: readonly RootSecret[], token: string): Claim | 
   if (!macaroon || macaroon.identifier.length !== IDENTIFIER_BYTES || macaroon.identifier.readUInt16BE() !== 0) return null;
   const root = roots.find(({ id }) => Number(id) === macaroon.identifier[2 + HASH_BYTES]);
   if (!root || !isGenuine(macaroon, deriveKey(root, 'macaroon'))) return null;
-  const grant = grantOf(macaroon.caveats);
+  const grant = grantOf(macaroon.caveats, mintedCount(macaroon.caveats));
   return grant && { paymentHash: macaroon.identifier.subarray(2, 2 + HASH_BYTES), grant };
 }
 
-function caveatsOf({ keyId, keyPrefix, idleDays }: Grant): string[] {
-  return [`key=${keyId}`, `prefix=${keyPrefix}`, ...(idleDays === null ? [] : [`idle_days=${idleDays}`])];
+function caveatsOf({ keyId, keyPrefix, idleDays, lent }: Grant): string[] {
+  return [...(idleDays === null ? [] : [`idle_days=${idleDays}`]), `prefix=${keyPrefix}`, LAST_MINTED + keyId, ...(lent?.caveats ?? [])];
+}
+
+/**
+ * How many of the caveats the gateway itself put there; those after them are a holder's. Tokens of the version before began with the key,
+ * and days that follow there are taken for the gateway's, so that nobody is shut out who paid for such a token.
+ */
+function mintedCount(caveats: readonly string[]): number {
+  const last = caveats.findIndex((caveat) => caveat.startsWith(LAST_MINTED));
+  return last > 0 ? last + 1 : caveats[2]?.startsWith('idle_days=') ? 3 : 2;
 }
 
 /**
  * Every caveat must hold, so that one which a holder adds can only restrict: `key` and `prefix` must be the same wherever they stand,
  * the fewest `idle_days` count, and `expires_at` (seconds since 1970) is for holders who lend a token out.
  */
-function grantOf(caveats: readonly string[]): Grant | null {
+function grantOf(caveats: readonly string[], minted: number): Grant | null {
+  let until = Infinity;
   let keyId: string | undefined;
   let keyPrefix: string | undefined;
   let idleDays: number | null = null;
@@ -70,9 +85,12 @@ function grantOf(caveats: readonly string[]): Grant | null {
     if (name === 'key' && value === (keyId ?? value)) keyId = value;
     else if (name === 'prefix' && value === (keyPrefix ?? value)) keyPrefix = value;
     else if (name === 'idle_days' && isCount(value)) idleDays = Math.min(idleDays ?? Infinity, Number(value));
-    else if (name !== 'expires_at' || !isCount(value) || Number(value) * 1000 <= Date.now()) return null;
+    else if (name === 'expires_at' && isCount(value)) until = Math.min(until, Number(value) * 1000);
+    else return null;
   }
-  return keyId === undefined || keyPrefix === undefined ? null : { keyId, keyPrefix, idleDays };
+  if (keyId === undefined || keyPrefix === undefined || until <= Date.now()) return null;
+  const added = caveats.slice(minted);
+  return { keyId, keyPrefix, idleDays, ...(added.length > 0 && { lent: { caveats: added, until } }) };
 }
 
 function isCount(value: string): boolean {

@@ -44,6 +44,21 @@ export function challengeOf({ headers }: { headers: Headers }): Challenge {
   };
 }
 
+/** What a holder makes of a token, without any secret, to lend it out. */
+export function lend(token: string, ...caveats: string[]): string {
+  return caveats
+    .reduce(
+      (bytes, caveat) => {
+        const [end, signature] = [bytes.length - 35, bytes.subarray(-32)];
+        const condition = Buffer.from(caveat);
+        const signed = createHmac('sha256', signature).update(condition).digest();
+        return Buffer.concat([bytes.subarray(0, end), Buffer.from([2, condition.length]), condition, Buffer.from([0, 0, 6, 32]), signed]);
+      },
+      Buffer.from(token, 'base64'),
+    )
+    .toString('base64');
+}
+
 /** The preimage that the simulated node gives out for an invoice once it is paid, taken from its own books. */
 export async function preimageOf(pool: Pool, invoice: string): Promise<string> {
   const { rows } = await pool.query<{ preimage: Buffer }>('select preimage from simulated_invoices where bolt11 = $1', [invoice]);
