@@ -27,10 +27,11 @@ import { GatewayError } from './errors.ts';
 import type { Authenticate } from './http/authenticate.ts';
 import { Entrance, networksOf } from './http/entrance.ts';
 import { refuseOtherTypes } from './http/json-body.ts';
-import { identify, setHeaders } from './http/request-id.ts';
-import { readWishes, type Wishes } from './http/wishes.ts';
 import type { Payers, Unpaid } from './http/payers.ts';
 import type { PaymentOffers } from './http/payment-offers.ts';
+import { identify, setHeaders } from './http/request-id.ts';
+import type { Turns } from './http/turns.ts';
+import { readWishes, type Wishes } from './http/wishes.ts';
 import { picoUsd } from './ledger/amount.ts';
 import type { Deliveries } from './ledger/deliveries.ts';
 import type { Holds } from './ledger/hold.ts';
@@ -40,7 +41,6 @@ import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import { ZERO_USAGE } from './pricing/rate-card.ts';
 import type { ProviderHealth } from './routing/health.ts';
 import type { Models } from './routing/models.ts';
-import type { Turns } from './http/turns.ts';
 import { Roster } from './roster.ts';
 
 export interface GatewayDeps {

@@ -19,17 +19,7 @@ import { createHttpServer, stopListening } from './http/http-server.ts';
 import { Payers } from './http/payers.ts';
 import { PaymentOffers } from './http/payment-offers.ts';
 import { Turns } from './http/turns.ts';
-import { auditJob } from './jobs/audit-ledger.ts';
-import { nodeAuditJob } from './jobs/audit-node.ts';
-import { every } from './jobs/every.ts';
-import { followOldNode, OpenElsewhereWatch } from './jobs/follow-old-nodes.ts';
-import { forgetAnswers } from './jobs/forget-answers.ts';
-import { reconcileInvoices } from './jobs/reconcile-invoices.ts';
-import { reconcileWithdrawals } from './jobs/reconcile-withdrawals.ts';
-import { refundUndelivered } from './jobs/refund-undelivered.ts';
-import { sweepHolds } from './jobs/sweep-holds.ts';
-import { watchNetwork } from './jobs/watch-network.ts';
-import { watchOlderSecrets } from './jobs/watch-older-secrets.ts';
+import { OpenElsewhereWatch } from './jobs/open-elsewhere-watch.ts';
 import { picoUsd, type PicoUsd } from './ledger/amount.ts';
 import { Deliveries } from './ledger/deliveries.ts';
 import { Holds } from './ledger/hold.ts';
@@ -40,10 +30,11 @@ import { openOldWallets, openWallet } from './lightning/open-wallet.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 import { openExchangeRate } from './pricing/exchange-rate.ts';
+import { PriceSchedule } from './pricing/price-schedule.ts';
 import type { Provider } from './providers/provider.ts';
 import { createProviderHealth } from './routing/health.ts';
-import { PriceSchedule } from './pricing/price-schedule.ts';
 import { createModels, type Models } from './routing/models.ts';
+import { startJobs } from './start-jobs.ts';
 import { Withdrawing } from './withdrawing.ts';
 
 export interface ServerOptions {
@@ -84,13 +75,6 @@ const LEDGER_CONNECTIONS = 6;
 const REPORT_CONNECTIONS = 4;
 /** Connections that wait for the loop to accept them, up to the system's own limit: a burst of agents is not made to try again. */
 const BACKLOG = 4096;
-const SWEEP_MS = 5_000;
-/** Often: a client that was told of a failure looks at its balance. Asks a table of as many rows as there are gateways. */
-const REFUND_MS = 1_000;
-const RATE_MS = 60_000;
-const NETWORK_MS = 15_000;
-const ELSEWHERE_MS = 60_000;
-const HOUR_MS = 3_600_000;
 /** What may still take time after the grace: settling what was ended. */
 const SETTLE_LIMIT_MS = 8_000;
 
@@ -127,8 +111,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   await listen(server, config);
   leases.start();
   instance.start();
-  const network = every(NETWORK_MS, 'network', () => watchNetwork({ pool, wallet, gateway, log }), log);
-  const jobs = [network, ...startJobs(options, base, money)];
+  const jobs = startJobs({ ...options, ...base, ...money, gateway });
 
   const { port } = server.address() as AddressInfo;
   const host = config.HOST.includes(':') ? `[${bareHost(config.HOST)}]` : config.HOST;
@@ -259,38 +242,6 @@ function freeShareOf({ FREE_TIER_GLOBAL_DAILY_USD: dayPicoUsd, FREE_TIER_MAX_COS
   const share = (dayPicoUsd * FREE_SHARE_PERCENT) / 100n;
   const enough = share > requestPicoUsd ? share : requestPicoUsd;
   return picoUsd(enough < dayPicoUsd ? enough : dayPicoUsd);
-}
-
-type Money = Awaited<ReturnType<typeof openMoney>>;
-
-/** What goes on in the background: watching for payments, settling orphans, auditing, tidying. */
-function startJobs(
-  { config, log, connectionString }: ServerOptions,
-  { pool }: Base,
-  { holds, funding, withdrawing, wallet, oldWallets, openElsewhere, exchangeRate }: Money,
-): { stop(): Promise<void> }[] {
-  const leaseSeconds = config.HOLD_LEASE_SECONDS;
-  const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
-  return [
-    reconcileInvoices({ funding, wallet, connectionString, log }),
-    reconcileWithdrawals({ withdrawing, connectionString, log }),
-    every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
-    every(REFUND_MS, 'refund undelivered answers', () => refundUndelivered({ pool, log }), log),
-    every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
-    every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
-    ...oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
-    openElsewhere.start(ELSEWHERE_MS),
-    every(HOUR_MS, 'older secrets', () => watchOlderSecrets(pool, config.secretKeys, log), log),
-    nodeAuditJob({ pool, wallet, log, connectionString, intervalMs: HOUR_MS }),
-    auditJob({
-      pool,
-      log,
-      connectionString,
-      intervalMs: HOUR_MS,
-      oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * leaseSeconds,
-      freeRequests: config.FREE_TIER_REQUESTS,
-    }),
-  ];
 }
 
 /** Waits for the requests under way; past the grace, ends them. */

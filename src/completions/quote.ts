@@ -40,11 +40,6 @@ export function quote(request: ChatRequest, candidates: readonly Deployment[], s
   return bounds.every((bound) => typeof bound === 'number') ? finish(bounds) : Promise.all(bounds.map(async (bound) => bound)).then(finish);
 }
 
-/** Quotes a request for one deployment alone. */
-export function quoteOne(request: ChatRequest, deployment: Deployment, settings: QuoteSettings): Quote | Promise<Quote> {
-  return quote(request, [deployment], settings);
-}
-
 /** The most the request can cost when `tokens` of output are granted. */
 export function costBound({ basePicoUsd, perTokenPicoUsd }: Quote, tokens: number): PicoUsd {
   return picoUsd(basePicoUsd + BigInt(tokens) * perTokenPicoUsd);

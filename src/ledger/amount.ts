@@ -85,11 +85,6 @@ export function satsFromMsat(amount: Msat): number {
   return Number(amount / 1000n - (amount < 0n && amount % 1000n !== 0n ? 1n : 0n));
 }
 
-/** Whole satoshis needed to cover `amount`, rounded up. */
-export function satsCovering(amount: Msat): number {
-  return Number(divideRoundingUp(amount, 1000n));
-}
-
 export function msatFromSats(sats: number): Msat {
   return msat(BigInt(sats) * 1000n);
 }

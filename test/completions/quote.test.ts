@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { costBound, quote, quoteOne, type Quote } from '../../src/completions/quote.ts';
+import { costBound, quote, type Quote, type QuoteSettings } from '../../src/completions/quote.ts';
 import { parseChatRequest } from '../../src/completions/request.ts';
 import { costOf } from '../../src/pricing/cost.ts';
 import { ZERO_USAGE } from '../../src/pricing/rate-card.ts';
@@ -10,6 +10,9 @@ import { deployment, rateCard } from '../support/deployment.ts';
 const settings = { defaultMaxTokens: 4_096, markupBasisPoints: 0n };
 const read = (fields: object = {}) =>
   parseChatRequest(Buffer.from(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], ...fields })), { streamDefault: false });
+
+const quoteOne = (request: ReturnType<typeof read>, candidate: Deployment, quoteSettings: QuoteSettings) =>
+  quote(request, [candidate], quoteSettings);
 
 function quoteNow(request: ReturnType<typeof read>, candidates: Deployment[], markupBasisPoints = 0n): Quote {
   const quoted = quote(request, candidates, { ...settings, markupBasisPoints });

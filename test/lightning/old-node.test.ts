@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ActingKey } from '../../src/accounts/acting-key.ts';
-import { followOldNode, OpenElsewhereWatch } from '../../src/jobs/follow-old-nodes.ts';
+import { followOldNode } from '../../src/jobs/follow-old-node.ts';
+import { OpenElsewhereWatch } from '../../src/jobs/open-elsewhere-watch.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
 import { msat } from '../../src/ledger/amount.ts';
 import { openElsewhere } from '../../src/lightning/other-nodes.ts';

@@ -1,11 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { underAdvisoryLock } from '../db/advisory-lock.ts';
-import type { Pool } from '../db/postgres.ts';
 import type { Funding } from '../funding.ts';
-import { openElsewhere, type OpenElsewhere } from '../lightning/other-nodes.ts';
 import type { Logger } from '../log.ts';
 import type { Withdrawing } from '../withdrawing.ts';
-import { every, type Job } from './every.ts';
 
 export interface OldNodesOptions {
   funding: Pick<Funding, 'checkDue' | 'missedSettlements'>;
@@ -39,33 +36,4 @@ export function followOldNode({ funding, withdrawing, nodeId, connectionString, 
       await running;
     },
   };
-}
-
-/** Tells of what nobody follows, again and again: money that customers pay to it is credited by no one. */
-export class OpenElsewhereWatch {
-  readonly #options: { pool: Pool; nodeIds: readonly string[]; log: Logger };
-  #open: readonly OpenElsewhere[] = [];
-
-  constructor(options: { pool: Pool; nodeIds: readonly string[]; log: Logger }) {
-    this.#options = options;
-  }
-
-  /** For `/ready`; undefined where all is followed. */
-  get reason(): string | undefined {
-    if (this.#open.length === 0) return undefined;
-    const count = (what: 'invoices' | 'withdrawals'): number => this.#open.reduce((sum, node) => sum + node[what], 0);
-    return `${count('invoices')} invoices and ${count('withdrawals')} withdrawals of another node are open, and it is not asked`;
-  }
-
-  start(intervalMs: number): Job {
-    return every(intervalMs, 'open elsewhere', () => this.look(), this.#options.log);
-  }
-
-  async look(): Promise<void> {
-    const { pool, nodeIds, log } = this.#options;
-    this.#open = await openElsewhere(pool, nodeIds);
-    for (const open of this.#open) {
-      log.warn(open, "another node's invoices or withdrawals are open and nobody follows them: set LND_OLD_SOCKET or NWC_OLD_URL");
-    }
-  }
 }

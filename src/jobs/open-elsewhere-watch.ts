@@ -1,0 +1,40 @@
+import type { Pool } from '../db/postgres.ts';
+import { openElsewhere, type OpenElsewhere } from '../lightning/other-nodes.ts';
+import type { Logger } from '../log.ts';
+import { every, type Job } from './every.ts';
+
+export interface OpenElsewhereOptions {
+  pool: Pool;
+  /** Those that this gateway asks. */
+  nodeIds: readonly string[];
+  log: Logger;
+}
+
+/** Tells again and again of invoices and withdrawals that nobody follows: what customers pay to such an invoice is credited by no one. */
+export class OpenElsewhereWatch {
+  readonly #options: OpenElsewhereOptions;
+  #open: readonly OpenElsewhere[] = [];
+
+  constructor(options: OpenElsewhereOptions) {
+    this.#options = options;
+  }
+
+  /** For `/ready`; undefined where all is followed. */
+  get reason(): string | undefined {
+    if (this.#open.length === 0) return undefined;
+    const count = (what: 'invoices' | 'withdrawals'): number => this.#open.reduce((sum, node) => sum + node[what], 0);
+    return `${count('invoices')} invoices and ${count('withdrawals')} withdrawals of another node are open, and it is not asked`;
+  }
+
+  start(intervalMs: number): Job {
+    return every(intervalMs, 'open elsewhere', () => this.look(), this.#options.log);
+  }
+
+  async look(): Promise<void> {
+    const { pool, nodeIds, log } = this.#options;
+    this.#open = await openElsewhere(pool, nodeIds);
+    for (const open of this.#open) {
+      log.warn(open, "another node's invoices or withdrawals are open and nobody follows them: set LND_OLD_SOCKET or NWC_OLD_URL");
+    }
+  }
+}
