@@ -1,3 +1,5 @@
+import { randomInt } from 'node:crypto';
+
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
@@ -19,8 +21,8 @@ const DIGIT_9 = 0x39;
 export interface JsonExtent {
   /** Objects, lists, strings, numbers, booleans and nulls. */
   values: number;
-  /** Those of all objects together. */
-  members: number;
+  /** How many different names the members of all objects have, as written; those of a few digits, a token's number for one, are left out. */
+  names: number;
   /** The levels of the deepest nesting. */
   depth: number;
   /** Numbers of 16 characters or more, one for every 16, and numbers with an exponent: a double may not be able to hold them. */
@@ -31,31 +33,45 @@ export interface JsonExtent {
 export interface MeasuredExtent extends JsonExtent {
   /** Where the last string began that stands in the outermost object or list: with an object, the field that was being read. */
   fieldAt: number;
+  /** The same where the first name too many stood. */
+  fieldOfNameAt: number;
 }
 
 const LONG_NUMBER_CHARACTERS = 16;
+/** A longer name counts as one that no other member has: nobody repeats such a name thousands of times. */
+const LONG_NAME_BYTES = 64;
+const TOKEN_NUMBER_DIGITS = 6;
+const FNV_PRIME = 0x01000193;
+/** Nobody can choose names that look like one here. */
+const NAME_SEED = randomInt(2 ** 31);
 /** Strings up to this length are read byte by byte: that is quicker than asking the system for their end. */
 const SHORT_STRING_BYTES = 64;
 
 /**
- * Measures a JSON text by its bytes alone, in one pass that builds nothing. Stops soon after one of `most` has been exceeded. A text that
- * is not JSON is measured as well as can be: its reader refuses it.
+ * Measures a JSON text by its bytes alone, in one pass that builds nothing. Stops where it has more values or levels than `most`; no more
+ * names are counted than one too many. A text that is not JSON is measured as well as can be: its reader refuses it.
  */
 export function jsonExtent(json: Buffer, most: Readonly<JsonExtent>): MeasuredExtent {
-  const extent = { values: 1, members: 0, depth: 0, longNumbers: 0, fieldAt: 0 };
+  const extent = { values: 1, names: 0, depth: 0, longNumbers: 0, fieldAt: 0, fieldOfNameAt: 0 };
+  const names = new Set<number>();
   let level = 0;
+  let stringAt = 0;
+  let stringEnd = 0;
   for (let at = 0; at < json.length; at++) {
     const byte = json[at] ?? 0;
     switch (byte) {
       case QUOTE:
         if (level === 1) extent.fieldAt = at;
-        at = endOfString(json, at);
+        stringAt = at;
+        at = stringEnd = endOfString(json, at);
         break;
       case COMMA:
         if (++extent.values > most.values) return extent;
         break;
       case COLON:
-        if (++extent.members > most.members) return extent;
+        if (extent.names > most.names) break;
+        noteName(json, stringAt, stringEnd, names, extent);
+        if (extent.names > most.names) extent.fieldOfNameAt = extent.fieldAt;
         break;
       case OPEN_LIST:
       case OPEN_OBJECT:
@@ -71,10 +87,26 @@ export function jsonExtent(json: Buffer, most: Readonly<JsonExtent>): MeasuredEx
       default:
         if (byte !== MINUS && (byte < DIGIT_0 || byte > DIGIT_9)) break;
         at = endOfNumber(json, at, extent);
-        if (extent.longNumbers > most.longNumbers) return extent;
     }
   }
   return extent;
+}
+
+/** Counts the name that stands between the quotes at `start` and `end`, unless it was counted before. */
+function noteName(json: Buffer, start: number, end: number, names: Set<number>, extent: JsonExtent): void {
+  const length = end - start - 1;
+  if (length <= LONG_NAME_BYTES) {
+    let mark = NAME_SEED;
+    let onlyDigits = length > 0 && length <= TOKEN_NUMBER_DIGITS;
+    for (let at = start + 1; at < end; at++) {
+      const byte = json[at] ?? 0;
+      onlyDigits &&= byte >= DIGIT_0 && byte <= DIGIT_9;
+      mark = Math.imul(mark ^ byte, FNV_PRIME) ^ (mark >>> 15);
+    }
+    if (onlyDigits || names.has(mark)) return;
+    names.add(mark);
+  }
+  extent.names++;
 }
 
 /** Where the last character of the number stands that begins at `start`. */

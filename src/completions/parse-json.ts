@@ -6,8 +6,8 @@ import { jsonExtent, type JsonExtent } from './json-extent.ts';
 const MAX_DEPTH = 64;
 /** More than any real conversation; what is read of that many takes some hundredths of a second and some megabytes. */
 const MAX_VALUES = 200_000;
-/** Members with names of their own cost several times as much as the elements of a list. */
-const MAX_MEMBERS = 50_000;
+/** Each that no other member has costs several times as much as an element of a list. A conversation repeats some dozens. */
+const MAX_NAMES = 20_000;
 /** Each is kept in its own words, which costs as much as some fifty others. */
 const MAX_LONG_NUMBERS = 5_000;
 /** A body up to this size can hold no more of any of them. */
@@ -23,8 +23,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * The JSON value in a request's body, and the same to be passed on. What it costs to read is bounded before anything of it is built.
- * Throws GatewayError `too_many_values`, and `invalid_request` for bytes that are not UTF-8 or not JSON, for nesting deeper than 64, and
- * for a member called `__proto__`, which some reader downstream might take for a prototype.
+ * Throws GatewayError `too_many_values`, and `invalid_request` for bytes that are not UTF-8 or not JSON, for what would cost far more to
+ * read than its values, and for a member called `__proto__`, which some reader downstream might take for a prototype.
  */
 export function parseJson(body: Buffer, { maxValues = MAX_VALUES }: ParseJsonOptions = {}): ExactJson {
   const hasLongNumbers = body.length > UNMEASURED_BYTES ? measure(body, maxValues).longNumbers > 0 : undefined;
@@ -39,13 +39,15 @@ export function parseJson(body: Buffer, { maxValues = MAX_VALUES }: ParseJsonOpt
 }
 
 function measure(body: Buffer, maxValues: number): JsonExtent {
-  const most = { values: maxValues, members: MAX_MEMBERS, depth: MAX_DEPTH, longNumbers: MAX_LONG_NUMBERS };
+  const most = { values: maxValues, names: MAX_NAMES, depth: MAX_DEPTH, longNumbers: MAX_LONG_NUMBERS };
   const extent = jsonExtent(body, most);
-  const refuse = (limit: string) => new GatewayError('too_many_values', { message: `The body holds more than ${limit}.` });
-  if (extent.values > maxValues) throw refuse(`${maxValues} JSON values`);
-  if (extent.members > MAX_MEMBERS) throw refuse(`${MAX_MEMBERS} members`);
-  if (extent.longNumbers > MAX_LONG_NUMBERS) throw refuse(`${MAX_LONG_NUMBERS} numbers of 16 digits or with an exponent`);
+  if (extent.values > maxValues)
+    throw new GatewayError('too_many_values', { message: `The body holds more than ${maxValues} JSON values.` });
   if (extent.depth > MAX_DEPTH) throw tooDeep(nameAt(body, extent.fieldAt));
+  if (extent.names > MAX_NAMES)
+    throw invalid(`The body's members have more than ${MAX_NAMES} different names.`, nameAt(body, extent.fieldOfNameAt));
+  if (extent.longNumbers > MAX_LONG_NUMBERS)
+    throw invalid(`The body holds more than ${MAX_LONG_NUMBERS} numbers of 16 digits or with an exponent.`);
   return extent;
 }
 
@@ -70,10 +72,11 @@ function inspect(value: unknown, path: (string | number)[], depthLeft: number): 
 }
 
 function tooDeep(param?: string): GatewayError {
-  return new GatewayError('invalid_request', {
-    message: `The body is nested deeper than ${MAX_DEPTH} levels.`,
-    ...(param !== undefined && { param }),
-  });
+  return invalid(`The body is nested deeper than ${MAX_DEPTH} levels.`, param);
+}
+
+function invalid(message: string, param?: string): GatewayError {
+  return new GatewayError('invalid_request', { message, ...(param !== undefined && { param }) });
 }
 
 function descend(member: unknown, key: string | number, path: (string | number)[], depthLeft: number): void {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { jsonExtent } from '../../src/completions/json-extent.ts';
 import { parseJson } from '../../src/completions/parse-json.ts';
 import { GatewayError } from '../../src/errors.ts';
 
@@ -34,11 +35,9 @@ describe('a body of 10 MB', () => {
     ['unknown fields', filled('{', '"a":0,')],
     ['members with an object each', filled('{"logit_bias":{', '"":{},')],
     ['commas', filled('[', ',')],
-    ['colons', filled('{', ':')],
     ['long numbers', filled('{"stop":[', '12345678901234567890,')],
+    ['members of their own names', `{"a":{${Array.from({ length: 700_000 }, (_, index) => `"${index}a":0`).join(',')}}}`],
     ['numbers with exponents', filled('{"stop":[', '1e1,')],
-    ['one number', filled('{"seed":', '1', '}')],
-    ['one fraction', filled('{"seed":0.', '1', '}')],
   ])('of %s is refused before anything of it is built', (_what, body) => {
     const bytes = Buffer.from(body);
     const parse = jest.spyOn(JSON, 'parse');
@@ -47,6 +46,16 @@ describe('a body of 10 MB', () => {
     expect(refusal).toMatchObject({ code: 'too_many_values', status: 413 });
     expect(parse).not.toHaveBeenCalled();
     expect(decode).not.toHaveBeenCalled();
+  });
+
+  it.each([
+    ['number', filled('{"seed":', '1', '}')],
+    ['fraction', filled('{"seed":0.', '1', '}')],
+  ])('of one %s is refused before anything of it is built', (_what, body) => {
+    const bytes = Buffer.from(body);
+    const parse = jest.spyOn(JSON, 'parse');
+    expect(refusalOf(() => parseJson(bytes))).toMatchObject({ code: 'invalid_request', status: 400 });
+    expect(parse).not.toHaveBeenCalled();
   });
 
   it.each([
@@ -87,12 +96,41 @@ describe('the number of values', () => {
     expect(refusalOf(() => parseJson(list(350_001), { maxValues: 350_000 })).message).toBe('The body holds more than 350000 JSON values.');
   });
 
-  it('may hold 50,000 members and no more', () => {
-    const object = (members: number) => Buffer.from(`{${Array.from({ length: members }, (_, index) => `"${index}":0`).join(',')}}`);
-    expect(Object.keys(parseJson(object(50_000)).value as object)).toHaveLength(50_000);
-    expect(refusalOf(() => parseJson(object(50_001)))).toMatchObject({ code: 'too_many_values' });
-    // The shortest members there are.
-    expect(refusalOf(() => parseJson(Buffer.from(`{${'"":0,'.repeat(50_000)}"":0}`)))).toMatchObject({ code: 'too_many_values' });
+  it('may be 199,000 in a conversation, and in what goes with it', () => {
+    const part = '{"type":"text","text":"a"}';
+    const message = `{"role":"user","content":[${Array.from({ length: 15 }, () => part).join(',')}]}`;
+    const bias = Array.from({ length: 4_000 }, (_, token) => `"${token * 50}":-100`).join(',');
+    const conversation = `{"messages":[${Array.from({ length: 4_050 }, () => message).join(',')}],"logit_bias":{${bias}}}`;
+    const { values } = jsonExtent(Buffer.from(conversation), { values: Infinity, names: Infinity, depth: Infinity, longNumbers: Infinity });
+    expect(values).toBeGreaterThan(198_000);
+    expect(parseJson(Buffer.from(conversation)).value).toMatchObject({ messages: { length: 4_050 } });
+  });
+});
+
+describe('the names of members', () => {
+  const object = (names: number, name = (index: number) => `n${index}`) =>
+    `{"metadata":{${Array.from({ length: names - 1 }, (_, index) => `"${name(index)}":0`).join(',')}}}`;
+
+  it('may be 20,000 different ones and no more', () => {
+    expect(parseJson(Buffer.from(object(20_000))).value).toHaveProperty('metadata.n19998');
+    const parse = jest.spyOn(JSON, 'parse');
+    expect(refusalOf(() => parseJson(Buffer.from(object(20_001))))).toMatchObject({
+      code: 'invalid_request',
+      detail: { param: 'metadata' },
+      message: "The body's members have more than 20000 different names.",
+    });
+    expect(parse).not.toHaveBeenCalled();
+  });
+
+  it('may be repeated, and the numbers of tokens, as often as there may be values', () => {
+    const list = `[${object(150, (index) => `n${index % 100}`).slice(0, -1)},"b":1}${`,{"a":0}`.repeat(99_000)}]`;
+    expect(parseJson(Buffer.from(list)).value).toHaveLength(99_001);
+    const bias = parseJson(Buffer.from(object(199_000, String))).value as { metadata: object };
+    expect(Object.keys(bias.metadata)).toHaveLength(198_999);
+  });
+
+  it('count one by one where they are long', () => {
+    expect(refusalOf(() => parseJson(Buffer.from(object(20_001, () => 'n'.repeat(65)))))).toMatchObject({ detail: { param: 'metadata' } });
   });
 });
 
@@ -100,7 +138,10 @@ describe('numbers that a double may not hold', () => {
   it('may be 5,000 and no more, however short', () => {
     const list = (numbers: number) => Buffer.from(`[${Array.from({ length: numbers }, () => '1e1').join(',')}]`);
     expect(JSON.stringify(parseJson(list(5_000)).verbatim)).toBe(list(5_000).toString());
-    expect(refusalOf(() => parseJson(list(5_001)))).toMatchObject({ code: 'too_many_values' });
+    expect(refusalOf(() => parseJson(list(5_001)))).toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringMatching(/5000 numbers/),
+    });
   });
 
   it('are found wherever they stand in a large body, and in no text', () => {
