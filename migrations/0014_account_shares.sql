@@ -1,27 +1,42 @@
 -- No account takes more than its share of what is free for all, or of the room for stored answers: a part of the day's free ceiling, free
--- requests at once (streams or not), and bytes of answers a day, none while its requests are free.
+-- requests at once (streams or not), and bytes of answers a day, of which those of its free requests have few of their own.
 
 -- Of `free_day`, as `budget_day` of its free holds.
 alter table accounts add column free_day date;
 alter table accounts add column free_spent_pico_usd bigint not null default 0 check (free_spent_pico_usd >= 0);
+-- Of `answer_day`: of requests that were paid for, and of those that were free.
 alter table accounts add column answer_day date;
 alter table accounts add column answer_bytes bigint not null default 0 check (answer_bytes >= 0);
+alter table accounts add column free_answer_bytes bigint not null default 0 check (free_answer_bytes >= 0);
 -- Free requests under way, by account: few, and nothing that a request on a wallet would be entered in.
 create index holds_free_pending on holds (account_id) where funding = 'free' and resolved_at is null;
 
--- `ledger_commit` of 0010 with these limits. The one without them calls this one from now on, for the gateways of the version before,
--- which serve on while the first of this one starts.
+-- The charges and refunds of one key are found by it, however long its account's history is. Those of before do not name their key: they
+-- have an index of their own, which nothing enters any more.
+alter table transfers add column key_id uuid;
+create index transfers_key on transfers (key_id, created_at desc, id desc) where key_id is not null;
+create index transfers_without_key on transfers (account_id, created_at desc, id desc) where key_id is null and kind in ('charge', 'refund');
+
+-- No gateway that was released calls the one of 0010.
+drop function ledger_commit;
+-- Group commit: what a batch costs is mostly the starting of its statements, so it runs few of them, none of which joins two sets without
+-- an index (that takes the square of a batch's size). Rows name their account by its place in `p_accounts`.
+--
+-- Lock order: accounts by id, then free days by day. Whoever has an account's row owns its holds and budget days, so
+-- those need no lock of their own; lease renewal, which does not take the account, skips locked holds and never waits.
+-- Each statement of a VOLATILE function sees what was committed before it began: nothing is decided on rows read
+-- before their lock was had. Every money effect comes from what the guarded change of the hold returned.
 create function ledger_commit(
   -- false: rows of accounts locked elsewhere come back as 'busy'; true: wait for them (up to lock_timeout).
   p_wait boolean,
   -- The operator's settings: free requests an account, USD a day for all and for one account, free streams and free requests of an
-  -- account at once, bytes of stored answers an account a day, lease in seconds.
+  -- account at once, bytes of stored answers an account a day for what is paid and for what is free, lease in seconds.
   p_free_limit integer, p_free_day_limit bigint, p_free_share bigint, p_free_streams integer, p_free_at_once integer,
-  p_answer_bytes bigint, p_lease_seconds double precision, p_instance uuid,
+  p_answer_bytes bigint, p_free_answer_bytes bigint, p_lease_seconds double precision, p_instance uuid,
   -- The accounts of all rows, each once, by id; and the days of the free holds among the settlements.
   p_accounts uuid[], p_free_days date[],
   -- Settlements. charge and cost are capped by the hold; void releases it. s_answer is empty where no row has one, and is kept as far
-  -- as the account's bytes of the day go, of requests that were not free.
+  -- as the account's bytes of the day go.
   s_request uuid[], s_account integer[], s_void boolean[], s_charge bigint[], s_cost bigint[], s_answer bytea[],
   -- Checkpoints: what a crash would charge. Only forward, only while pending and before the lease has run out.
   c_request uuid[], c_account integer[], c_charge bigint[], c_cost bigint[],
@@ -127,9 +142,9 @@ begin
       returning i.ord, i.account, h.account_id, h.request_id, h.key_id, h.funding, h.state, h.stream, h.idempotent, h.budget_day,
         h.amount_msat, h.posted_msat, h.amount_pico_usd, h.posted_pico_usd
     ), charged as (
-      insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat, request_id)
+      insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat, request_id, key_id)
       select 'charge:' || c.request_id, c.account_id, 'charge', 'wallet', 'revenue', c.posted_msat,
-        v_posted[c.account] - sum(c.posted_msat) over (partition by c.account order by c.ord), c.request_id
+        v_posted[c.account] - sum(c.posted_msat) over (partition by c.account order by c.ord), c.request_id, c.key_id
       from changed c where c.posted_msat > 0 order by c.account, c.ord
     ), account_change as (
       update accounts a set
@@ -168,17 +183,23 @@ begin
     if v_idempotent is not null then
       -- An answer that can be kept is kept in the charge's own transaction; a charge without one ends the key's use; a void frees it.
       with sized as (
-        select c.ord, p_accounts[s_account[c.ord]] as account, c.state = 'posted' and c.funding <> 'free' and s_answer[c.ord] is not null as storable,
-          coalesce(octet_length(s_answer[c.ord]), 0)::bigint as bytes
+        select c.ord, p_accounts[s_account[c.ord]] as account, c.funding = 'free' as free, octet_length(s_answer[c.ord])::bigint as bytes,
+          case when c.funding = 'free' then p_free_answer_bytes else p_answer_bytes end as most_bytes
         from unnest(s_ord, s_verdict, s_funding) c (ord, state, funding) where c.state = 'posted'
       ), placed as (
-        select z.*, z.storable and p_answer_bytes >= sum(z.bytes) filter (where z.storable) over (partition by z.account order by z.ord)
-          + case when a.answer_day = today then a.answer_bytes else 0 end as kept
+        select z.*, z.bytes <= z.most_bytes and z.most_bytes >=
+          sum(z.bytes) filter (where z.bytes <= z.most_bytes) over (partition by z.account, z.free order by z.ord)
+          + case when a.answer_day is distinct from today then 0 when z.free then a.free_answer_bytes else a.answer_bytes end as kept
         from sized z join accounts a on a.id = z.account
       ), stored as (
         update accounts a set answer_day = today,
-          answer_bytes = case when a.answer_day = today then a.answer_bytes else 0 end + d.bytes
-        from (select p.account, sum(p.bytes)::bigint as bytes from placed p where p.kept group by p.account) d where a.id = d.account
+          answer_bytes = case when a.answer_day = today then a.answer_bytes else 0 end + d.bytes,
+          free_answer_bytes = case when a.answer_day = today then a.free_answer_bytes else 0 end + d.free_bytes
+        from (
+          select p.account, coalesce(sum(p.bytes) filter (where not p.free), 0)::bigint as bytes,
+            coalesce(sum(p.bytes) filter (where p.free), 0)::bigint as free_bytes
+          from placed p where p.kept group by p.account
+        ) d where a.id = d.account
       )
       update idempotency i set state = case when p.kept then 'done' else 'interrupted' end, answer = case when p.kept then s_answer[p.ord] end
       from placed p where i.request_id = s_request[p.ord];
@@ -386,43 +407,8 @@ begin
   ) y;
 end $$;
 
-create or replace function ledger_commit(
-  p_wait boolean,
-  p_free_limit integer, p_free_day_limit bigint, p_free_streams integer, p_lease_seconds double precision, p_instance uuid,
-  p_accounts uuid[], p_free_days date[],
-  s_request uuid[], s_account integer[], s_void boolean[], s_charge bigint[], s_cost bigint[], s_answer bytea[],
-  c_request uuid[], c_account integer[], c_charge bigint[], c_cost bigint[],
-  a_request uuid[], a_account integer[], a_key uuid[], a_key_version integer[], a_base bigint[], a_per_token bigint[],
-  a_least bigint[], a_most bigint[], a_free_max bigint[], a_rate bigint[], a_price_version integer[], a_stream boolean[],
-  a_path text[], a_idempotency_key text[], a_body_sha256 bytea[],
-  out account_state text[],
-  out available bigint[], out free_used integer[], out free_limit integer[], out funded boolean[],
-  out budget_key uuid[], out budget_day date[], out budget_left bigint[],
-  out s_ord integer[], out s_verdict text[], out s_funding text[], out s_key uuid[], out s_day date[], out s_held bigint[],
-  out s_charged bigint[], out s_spent bigint[],
-  out c_kept integer[],
-  out a_ord integer[], out a_held bigint[], out a_cost bigint[],
-  out a_verdict text[], out a_funding text[], out a_tokens bigint[],
-  out a_available bigint[], out a_free_used integer[], out a_budget_left bigint[],
-  out today date
-)
-language plpgsql volatile
-as $$
-#variable_conflict use_column
-begin
-  select l.* into account_state, available, free_used, free_limit, funded, budget_key, budget_day, budget_left, s_ord, s_verdict, s_funding,
-    s_key, s_day, s_held, s_charged, s_spent, c_kept, a_ord, a_held, a_cost, a_verdict, a_funding, a_tokens, a_available,
-    a_free_used, a_budget_left, today
-  from ledger_commit(
-    p_wait, p_free_limit, p_free_day_limit, p_free_day_limit, p_free_streams, 2147483647, 9223372036854775807, p_lease_seconds,
-    p_instance, p_accounts, p_free_days, s_request, s_account, s_void, s_charge, s_cost, s_answer, c_request, c_account,
-    c_charge, c_cost, a_request, a_account, a_key, a_key_version, a_base, a_per_token, a_least, a_most, a_free_max, a_rate,
-    a_price_version, a_stream, a_path, a_idempotency_key, a_body_sha256
-  ) l;
-end $$;
-
--- As in 0013, and gives back what a free request took of its account's share.
-create or replace function ledger_refund(p_account uuid, p_request uuid) returns boolean language plpgsql volatile set lock_timeout = '2s' as $$
+-- Gives a posted hold back. Resolves it once, however many call: true for the one that did it. False also where a repeat has the answer.
+create function ledger_refund(p_account uuid, p_request uuid) returns boolean language plpgsql volatile set lock_timeout = '2s' as $$
 declare
   v_hold holds;
   v_replayed boolean;
@@ -443,8 +429,8 @@ begin
 
   update holds set state = 'refunded' where request_id = p_request;
   -- The amount is the charge's own, so that no refund gives back more than was taken. A gateway of the version before may have done it.
-  insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat, request_id)
-  select 'refund:' || p_request, p_account, 'refund', 'revenue', 'wallet', t.amount_msat, a.posted_msat + t.amount_msat, p_request
+  insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat, request_id, key_id)
+  select 'refund:' || p_request, p_account, 'refund', 'revenue', 'wallet', t.amount_msat, a.posted_msat + t.amount_msat, p_request, v_hold.key_id
   from transfers t join accounts a on a.id = t.account_id
   where t.idempotency_key = 'charge:' || p_request and t.account_id = p_account
   on conflict (idempotency_key) do nothing

@@ -246,7 +246,7 @@ export class Gateway {
     req: Request,
     call: Call,
     wishes: Wishes,
-    { choice, quote, maxCostPicoUsd, repeatable }: Priced & Pick<Exchange, 'repeatable'>,
+    { choice, quote, maxCostPicoUsd, repeatable }: Priced & { repeatable: Repeatable | null },
   ): Promise<Admitted & Pick<Exchange, 'free'>> {
     const { rateLimit, holds, config } = this.#deps;
     const { requestId, key, rate, request } = call;
@@ -291,15 +291,14 @@ export class Gateway {
   #open(
     call: Call,
     { hold, ticket, since, free }: Admitted & Pick<Exchange, 'free'>,
-    priced: Pick<Exchange, 'choice' | 'quote' | 'repeatable'>,
+    { repeatable, ...priced }: Pick<Exchange, 'choice' | 'quote'> & { repeatable: Repeatable | null },
   ): Exchange {
     const cancellation = new Cancellation();
     const give = (reason: AbortReason) => cancellation.cancel(reason);
     const lease = this.#deps.leases.take(call.requestId, since, () => give('lease_lost'));
-    // Answers to free requests are not stored.
-    const repeatable = hold.funding === 'free' ? null : priced.repeatable;
-    const kept = repeatable && call.request.stream ? new Kept() : null;
-    const exchange: Exchange = { ...call, ...priced, repeatable, free, hold, ticket, lease, cancellation, kept };
+    const keeping = repeatable?.keeping(hold.funding === 'free') ?? null;
+    const kept = keeping && call.request.stream ? new Kept(keeping.mostBytes) : null;
+    const exchange: Exchange = { ...call, ...priced, free, hold, ticket, lease, cancellation, keeping, kept };
     const timeLimit = setTimeout(() => give('time_limit'), this.#deps.config.STREAM_MAX_SECONDS * 1000);
     call.res.once('close', () => {
       clearTimeout(timeLimit);

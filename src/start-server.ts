@@ -8,6 +8,7 @@ import { createKeySecrets } from './accounts/key-secret.ts';
 import { RateLimit } from './admission/rate-limit.ts';
 import { createApp } from './app.ts';
 import { Recorder } from './completions/record.ts';
+import { ANSWER_BYTES_A_DAY, FREE_ANSWER_BYTES_A_DAY } from './completions/stored-answer.ts';
 import { loadTokenizer } from './completions/tokens.ts';
 import { ConfigError, type Config } from './config.ts';
 import { createNotifications, type Notifications } from './db/notify.ts';
@@ -70,7 +71,6 @@ const FREE_STREAMS_AT_ONCE = 4;
 const FREE_REQUESTS_AT_ONCE = 32;
 /** Of the day's free ceiling, for one account: a twentieth, but always enough for one request. */
 const FREE_SHARE_PERCENT = 5n;
-const ANSWER_BYTES_A_DAY = 64 * 1024 * 1024;
 const LEDGER_CONNECTIONS = 6;
 const REPORT_CONNECTIONS = 4;
 /** Connections that wait for the loop to accept them, up to the system's own limit: a burst of agents is not made to try again. */
@@ -211,6 +211,7 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
       freeStreams: FREE_STREAMS_AT_ONCE,
       freeAtOnce: FREE_REQUESTS_AT_ONCE,
       answerBytes: ANSWER_BYTES_A_DAY,
+      freeAnswerBytes: FREE_ANSWER_BYTES_A_DAY,
       leaseSeconds: config.HOLD_LEASE_SECONDS,
       instanceId,
     }),

@@ -151,7 +151,7 @@ async function answerJson(deps: ConcludeDeps, exchange: Exchange, dispatched: Of
     'X-Pura-Charged-Msat',
     bill.chargeMsat.toString(),
   ];
-  const sealed = exchange.repeatable?.seal({ status: 200, headers: storedHeaders(lasting, exchange), stream: false, body });
+  const sealed = exchange.keeping?.seal({ status: 200, headers: storedHeaders(lasting, exchange), stream: false, body });
   const settled = await settle(deps, held(exchange), bill, { answer: sealed, unlessLate: true });
   if (settled.state !== 'settled') {
     record(deps, exchange, 'unsettled', 503, deployment, NOTHING_BILLED, answer, timing);
@@ -188,7 +188,7 @@ async function finishStream(deps: ConcludeDeps, exchange: Exchange, dispatched: 
     body: Buffer.concat([kept, tail]),
   };
   const settled = await settle(deps, held(exchange), bill, {
-    answer: stored ? exchange.repeatable?.seal(stored) : undefined,
+    answer: stored ? exchange.keeping?.seal(stored) : undefined,
     maybeSwept: end.reason === 'lease_lost',
   });
   correctTokens(deps, exchange, bill);

@@ -11,7 +11,7 @@ import type { Cancellation } from './cancellation.ts';
 import type { ClientStream } from './client-stream.ts';
 import type { Quote } from './quote.ts';
 import type { ChatRequest } from './request.ts';
-import { MAX_STORED_BYTES, type Repeatable } from './stored-answer.ts';
+import type { Keeping } from './stored-answer.ts';
 
 /** A request as read from the client. */
 export interface Call {
@@ -41,24 +41,30 @@ export interface Exchange extends Call {
   free: FreeTicket | null;
   lease: Lease;
   cancellation: Cancellation;
-  repeatable: Repeatable | null;
-  /** What of a stream was sent, where a repeat may ask for it. */
+  /** Where a repeat may ask for the answer. */
+  keeping: Keeping | null;
+  /** What of a stream was sent, as far as it can be kept. */
   kept: Kept | null;
 }
 
 /** A copy of a stream, as long as it is small enough to be stored. */
 export class Kept {
+  readonly #mostBytes: number;
   #chunks: Buffer[] = [];
   #bytes = 0;
 
+  constructor(mostBytes: number) {
+    this.#mostBytes = mostBytes;
+  }
+
   add(events: Buffer): void {
     this.#bytes += events.length;
-    if (this.#bytes <= MAX_STORED_BYTES) this.#chunks.push(Buffer.from(events));
+    if (this.#bytes <= this.#mostBytes) this.#chunks.push(Buffer.from(events));
     else this.#chunks = [];
   }
 
   /** All of it; null where it was too much. */
   bytes(): Buffer | null {
-    return this.#bytes <= MAX_STORED_BYTES ? Buffer.concat(this.#chunks) : null;
+    return this.#bytes <= this.#mostBytes ? Buffer.concat(this.#chunks) : null;
   }
 }

@@ -7,6 +7,9 @@ import { deriveKey } from '../secrets.ts';
 
 /** Answers above this are not kept: their key is spent, and a repeat is told so. */
 export const MAX_STORED_BYTES = 1024 * 1024;
+/** What an account may store in a day, of answers that it paid for and of free ones. */
+export const ANSWER_BYTES_A_DAY = 64 * 1024 * 1024;
+export const FREE_ANSWER_BYTES_A_DAY = 256 * 1024;
 
 /** A finished answer as a repeat gets it. A stream's body ends before the settled figures, which the repeat adds anew. */
 export interface StoredAnswer {
@@ -23,15 +26,25 @@ export interface IdempotencyKey {
   bodySha256: Buffer;
 }
 
-/** A request's use of an Idempotency-Key: seals the answer under the account's own key. */
+/** A request's use of an Idempotency-Key. */
 export interface Repeatable {
   idempotency: IdempotencyKey;
+  /** Once it is known who pays for the request. Null where the account's day was full: the settlement has the last word on that. */
+  keeping: (isFree: boolean) => Keeping | null;
+}
+
+/** How an answer is kept for repeats. */
+export interface Keeping {
+  /** A body above this is not kept. */
+  mostBytes: number;
+  /** Seals the answer under the account's own key; undefined where it is too large. */
   seal: (answer: StoredAnswer) => Buffer | undefined;
 }
 
 const HEADER = 'idempotency-key';
 const LOOKUP = `
-  select a.answer_salt, a.posted_msat - a.held_msat as available_msat, i.state, i.body_sha256, i.request_id, h.pico_usd_per_msat, h.posted_pico_usd, h.posted_msat, h.funding
+  select a.answer_salt, a.answer_bytes, a.free_answer_bytes, coalesce(a.answer_day = (now() at time zone 'utc')::date, false) as stored_today,
+    a.posted_msat - a.held_msat as available_msat, i.state, i.body_sha256, i.request_id, h.pico_usd_per_msat, h.posted_pico_usd, h.posted_msat, h.funding
   from accounts a
   left join idempotency i on i.account_id = a.id and i.path = $2 and i.key = $3 and (i.expires_at > now() or i.state = 'running')
   left join holds h on h.request_id = i.request_id
@@ -41,6 +54,9 @@ const TAKE = `update idempotency set replayed = true where request_id = $1 and s
 
 interface LookupRow {
   answer_salt: Buffer;
+  answer_bytes: bigint;
+  free_answer_bytes: bigint;
+  stored_today: boolean;
   available_msat: bigint;
   state: 'running' | 'done' | 'interrupted' | null;
   body_sha256: Buffer;
@@ -99,7 +115,17 @@ export async function lookUpAnswer(
   const row = rows[0];
   if (!row) throw new GatewayError('invalid_api_key');
   const context = Buffer.from(`${accountId}/${idempotency.path}/${idempotency.key}`);
-  if (row.state === null) return { idempotency, seal: (answer) => seal(answer, roots, row.answer_salt, context) };
+  if (row.state === null) {
+    return {
+      idempotency,
+      keeping(isFree) {
+        const mostBytes = Math.min(MAX_STORED_BYTES, roomOf(row, isFree));
+        if (mostBytes <= 0) return null;
+        const sealing = { root: roots[0], salt: row.answer_salt, context };
+        return { mostBytes, seal: (answer) => (answer.body.length > mostBytes ? undefined : seal(answer, sealing)) };
+      },
+    };
+  }
   if (!row.body_sha256.equals(idempotency.bodySha256)) throw new GatewayError('idempotency_conflict', { param: HEADER });
   if (row.state === 'running') throw new GatewayError('idempotency_in_progress', { param: HEADER, retryAfter: 1 });
   if (row.state === 'interrupted') throw interrupted(row);
@@ -121,6 +147,11 @@ export async function lookUpAnswer(
   };
 }
 
+function roomOf(row: LookupRow, isFree: boolean): number {
+  const stored = isFree ? row.free_answer_bytes : row.answer_bytes;
+  return (isFree ? FREE_ANSWER_BYTES_A_DAY : ANSWER_BYTES_A_DAY) - (row.stored_today ? Number(stored) : 0);
+}
+
 function costOf(row: LookupRow): Pick<Replay, 'costPicoUsd' | 'costMsat'> {
   const costPicoUsd = picoUsd(row.posted_pico_usd ?? 0n);
   return { costPicoUsd, costMsat: msatFromPicoUsd(costPicoUsd, (row.pico_usd_per_msat ?? 1n) as PicoUsdPerMsat) };
@@ -131,11 +162,12 @@ function interrupted(row: LookupRow): GatewayError {
   return new GatewayError('idempotency_interrupted', { param: HEADER, fields });
 }
 
-/** AES-256-GCM; the first byte names the root secret. Undefined where the answer is too large to keep. */
-function seal(answer: StoredAnswer, roots: readonly RootSecret[], salt: Buffer, context: Buffer): Buffer | undefined {
-  const root = roots[0];
-  if (!root || answer.body.length > MAX_STORED_BYTES) return undefined;
-  const { body, ...head } = answer;
+/** AES-256-GCM; the first byte names the root secret. */
+function seal(
+  { body, ...head }: StoredAnswer,
+  { root, salt, context }: { root: RootSecret | undefined; salt: Buffer; context: Buffer },
+): Buffer | undefined {
+  if (!root) return undefined;
   const headBytes = Buffer.from(JSON.stringify(head));
   const length = Buffer.alloc(4);
   length.writeUInt32BE(headBytes.length);

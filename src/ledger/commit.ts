@@ -6,13 +6,13 @@ import { RESULT_NAMES, resultOf, verdictsOf, type Verdicts } from './verdicts.ts
 
 /** All of the function's answer in one column, since the driver reads each column's description anew every time: a third of its work. */
 const ANSWER = RESULT_NAMES.map((name) => `coalesce(${name}::text, '')`).join(', ');
-const CALL = `select concat_ws('|', ${ANSWER}) as answer from ledger_commit(${Array.from({ length: 36 }, (_, index) => `$${index + 1}`).join(', ')})`;
+const CALL = `select concat_ws('|', ${ANSWER}) as answer from ledger_commit(${Array.from({ length: 37 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
 /** Carries out a statement; `NotConnectedError` where it never left. */
 export type LedgerQuery = <Row extends QueryResultRow>(query: QueryConfig) => Promise<QueryResult<Row>>;
 
 /**
- * Carries all rows out in one transaction, by the SQL function `ledger_commit` (migrations/0017), and gives their verdicts in order.
+ * Carries all rows out in one transaction, by the SQL function `ledger_commit` (migrations/0014), and gives their verdicts in order.
  * With `wait`, waits for accounts that are locked elsewhere; without, their rows come back as `BUSY`.
  */
 export async function commit(query: LedgerQuery, limits: HoldLimits, rows: readonly HoldRow[], wait: boolean): Promise<Verdicts> {
@@ -28,6 +28,7 @@ export async function commit(query: LedgerQuery, limits: HoldLimits, rows: reado
       limits.freeStreams,
       limits.freeAtOnce,
       limits.answerBytes,
+      limits.freeAnswerBytes,
       limits.leaseSeconds,
       limits.instanceId,
       ...columnsOf(batch),

@@ -36,7 +36,7 @@ export interface Settlement {
   costPicoUsd: PicoUsd;
   /** The hold's budget day where its funding is free. */
   freeDay: string | null;
-  /** The encrypted answer that a repeat with the same Idempotency-Key gets. Kept unless the request was free, or the account's day is full. */
+  /** The encrypted answer that a repeat with the same Idempotency-Key gets. Kept as far as the account's day has room. */
   answer?: Buffer | undefined;
 }
 
@@ -100,8 +100,9 @@ export interface HoldLimits {
   /** Free requests of an account at once: streams, and all of them. */
   freeStreams: number;
   freeAtOnce: number;
-  /** Of stored answers, an account a day. */
+  /** Of stored answers, an account a day: of requests that it paid for, and of free ones. */
   answerBytes: number;
+  freeAnswerBytes: number;
   leaseSeconds: number;
   instanceId: string;
 }

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   idempotencyKeyOf,
   lookUpAnswer,
+  ANSWER_BYTES_A_DAY,
+  FREE_ANSWER_BYTES_A_DAY,
   MAX_STORED_BYTES,
   type EarlierAnswer,
   type IdempotencyKey,
@@ -48,7 +50,7 @@ async function store(
 }
 
 async function sealed(accountId: string, answer = ANSWER, roots = [TEST_ROOT]): Promise<Buffer | undefined> {
-  return ((await lookUp(accountId, keyOf('k'), roots)) as Repeatable).seal(answer);
+  return ((await lookUp(accountId, keyOf('k'), roots)) as Repeatable).keeping(false)?.seal(answer);
 }
 
 describe('idempotencyKeyOf', () => {
@@ -103,6 +105,30 @@ describe('lookUpAnswer', () => {
     expect(await sealed(accountId, { ...ANSWER, body: Buffer.alloc(MAX_STORED_BYTES + 1) })).toBeUndefined();
   });
 
+  it.each([
+    ['paid for', false, 'answer_bytes', ANSWER_BYTES_A_DAY],
+    ['free', true, 'free_answer_bytes', FREE_ANSWER_BYTES_A_DAY],
+  ])('seals answers that were %s as far as their day may have room', async (_what, isFree, column, mostBytes) => {
+    const accountId = await addAccount(database.pool);
+    const keeping = async () => ((await lookUp(accountId)) as Repeatable).keeping(isFree);
+    expect((await keeping())?.mostBytes).toBe(Math.min(MAX_STORED_BYTES, mostBytes));
+    const stored = (bytes: number) =>
+      database.pool.query(`update accounts set answer_day = (now() at time zone 'utc')::date, ${column} = $2 where id = $1`, [
+        accountId,
+        bytes,
+      ]);
+    await stored(mostBytes - 10);
+    const left = await keeping();
+    expect(left?.mostBytes).toBe(10);
+    expect(left?.seal({ ...ANSWER, body: Buffer.alloc(10) })).toBeDefined();
+    expect(left?.seal({ ...ANSWER, body: Buffer.alloc(11) })).toBeUndefined();
+    expect(((await lookUp(accountId)) as Repeatable).keeping(!isFree)?.mostBytes).toBeGreaterThan(10);
+    await stored(mostBytes);
+    expect(await keeping()).toBeNull();
+    await database.pool.query('update accounts set answer_day = answer_day - 1 where id = $1', [accountId]);
+    expect((await keeping())?.mostBytes).toBe(Math.min(MAX_STORED_BYTES, mostBytes));
+  });
+
   it('tells another body, a run under way and an answer that was not kept apart', async () => {
     const accountId = await addAccount(database.pool);
     await store(accountId, null, 'running', keyOf('running'));
@@ -120,7 +146,7 @@ describe('lookUpAnswer', () => {
     await store(accountId, null, 'interrupted', keyOf('old'));
     await store(accountId, null, 'running', keyOf('long'));
     await database.pool.query(`update idempotency set expires_at = now() - interval '1 s' where account_id = $1`, [accountId]);
-    expect(await lookUp(accountId, keyOf('old', Buffer.alloc(32, 2)))).toHaveProperty('seal');
+    expect(await lookUp(accountId, keyOf('old', Buffer.alloc(32, 2)))).toHaveProperty('keeping');
     await expect(lookUp(accountId, keyOf('long'))).rejects.toMatchObject({ code: 'idempotency_in_progress' });
   });
 

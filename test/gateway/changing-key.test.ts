@@ -72,9 +72,7 @@ describe('a key that two owners change over and over', () => {
 describe('a key whose every look is out of date', () => {
   it('is a 503 that says when to come again, and nothing of its request is left', async () => {
     const key = await fundedKey();
-    const { rows } = await gateway.pool.query<{ sql: string }>(
-      `select pg_get_functiondef(oid) as sql from pg_proc where proname = 'ledger_commit' order by pronargs desc limit 1`,
-    );
+    const { rows } = await gateway.pool.query<{ sql: string }>(`select pg_get_functiondef('ledger_commit'::regproc) as sql`);
     const sql = rows[0]?.sql ?? '';
     const dispatched = upstream.requests.length;
     await gateway.pool.query(sql.replaceAll('k.version', '(k.version + 1) as version').replaceAll('as version =', '='));

@@ -104,10 +104,7 @@ describe('the headers of an answer', () => {
   });
 
   it('say so in a refusal and in a repeat too', async () => {
-    // Answers to free requests are not kept.
     const owner = await gateway.newKey();
-    await gateway.fund(owner, 10_000);
-    await gateway.pool.query('update accounts set free_limit = 0 where id = $1', [owner.accountId]);
     const ask = () => gateway.post('/v1/chat/completions', chat({ max_tokens: 99_999 }), owner, { 'idempotency-key': 'capped' });
     upstream.script((exchange) => exchange.error(400));
     const answers = [await ask(), await ask(), await ask()];

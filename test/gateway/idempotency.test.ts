@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { chat, errorOf, ownPromptTokens } from '../support/chat.ts';
 import { OpenStream } from '../support/chat-stream.ts';
-import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
+import { completion, finishEvent, startFakeProvider, usageEvent, type FakeProvider } from '../support/fake-provider.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { accountOf, holdsOf, settledHold } from '../support/ledger.ts';
 
@@ -171,12 +171,38 @@ describe('an Idempotency-Key', () => {
     expect((await errorOf(await post())).code).toBe('idempotency_interrupted');
   });
 
-  it.each([false, true])('whose request was free is interrupted: nothing of it is kept (stream: %s)', async (stream) => {
-    key = await gateway.newKey();
-    await gateway.pool.query('update accounts set free_limit = 1 where id = $1', [key.accountId]);
-    expect(await (await post({ stream })).text()).toContain('Hello');
+  it.each([false, true])('whose request was free gives the same answer, for few bytes a day (stream: %s)', async (stream) => {
+    const requestsBefore = upstream.requests.length;
+    await gateway.pool.query('update accounts set free_limit = 3 where id = $1', [key.accountId]);
+    const body = await (await post({ stream })).text();
+    expect(body).toContain('Hello');
     const again = await post({ stream });
-    expect([again.status, (await errorOf(again)).code]).toEqual([409, 'idempotency_interrupted']);
+    expect(again.headers.get('x-pura-funding')).toBe('free');
+    expect({ replayed: again.headers.get('idempotency-replayed'), body: await again.text() }).toEqual({ replayed: 'true', body });
+
+    const large = 'x'.repeat(256 * 1024);
+    upstream.script(async (exchange) => {
+      if (!stream) return exchange.json(completion({ content: large }));
+      exchange.startStream();
+      await exchange.content(large);
+      await exchange.send(finishEvent() + usageEvent() + 'data: [DONE]\n\n');
+      exchange.end();
+    });
+    expect(await (await post({ stream }, 'large')).text()).toContain(large);
+    expect((await errorOf(await post({ stream }, 'large'))).code).toBe('idempotency_interrupted');
+
+    await gateway.pool.query(
+      `update accounts set answer_day = (now() at time zone 'utc')::date, free_answer_bytes = 256 * 1024 - 10 where id = $1`,
+      [key.accountId],
+    );
+    expect(await (await post({ stream }, 'full')).text()).toContain('Hello');
+    expect((await errorOf(await post({ stream }, 'full'))).code).toBe('idempotency_interrupted');
+    // The room of what is paid for is another.
+    await (await post({ stream }, 'paid')).text();
+    expect((await post({ stream }, 'paid')).headers.get('idempotency-replayed')).toBe('true');
+    expect(upstream.requests.length).toBe(requestsBefore + 4);
+    expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ posted_msat: 99_980n, free_used: 3 });
+    expect(await gateway.audit()).toEqual([]);
   });
 
   it('whose answer does not fit into what the account may store in a day is interrupted, and charged once', async () => {

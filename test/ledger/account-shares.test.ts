@@ -180,28 +180,24 @@ describe('stored answers', () => {
       expect(await store(ledgers, payer, [1_050])).toEqual({ done: 1 });
     }));
 
-  it('are not kept of free requests', () =>
-    onTwoGateways({}, async (ledgers) => {
-      expect(await store(ledgers, await addPayer(database.pool, { freeLimit: 100 }), [100, 100])).toEqual({ interrupted: 2 });
+  it('of free requests take no more than few bytes of their own', () =>
+    onTwoGateways({ answerBytes: 1_050, freeAnswerBytes: 250 }, async (ledgers) => {
+      const payer = await addPayer(database.pool, { balanceMsat: 10_000n, freeLimit: 100 });
+      const many = Array.from({ length: 30 }, () => 100);
+      expect(await store(ledgers, payer, many)).toEqual({ done: 2, interrupted: 28 });
+      expect(await store(ledgers, payer, [50])).toEqual({ done: 1 });
+      expect(await store(ledgers, payer, [1])).toEqual({ interrupted: 1 });
+      await database.pool.query('update accounts set free_limit = 0 where id = $1', [payer.accountId]);
+      expect(await store(ledgers, payer, many)).toEqual({ done: 10, interrupted: 20 });
+      await database.pool.query('update accounts set free_limit = 100, answer_day = answer_day - 1 where id = $1', [payer.accountId]);
+      expect(await store(ledgers, payer, [250])).toEqual({ done: 1 });
+      await database.pool.query('update accounts set free_limit = 0 where id = $1', [payer.accountId]);
+      expect(await store(ledgers, payer, [1_050])).toEqual({ done: 1 });
     }));
-});
 
-describe('a gateway of the version before', () => {
-  it('goes on admitting and settling by the function as it knew it', async () => {
-    const payer = await addPayer(database.pool, { balanceMsat: 100n });
-    const requestId = randomUUID();
-    const commit = (settlements: unknown[], admissions: unknown[]) =>
-      database.pool.query<Record<string, unknown>>(
-        `select * from ledger_commit(false, 3, 1000000000, 4, 30, $1, array[$2]::uuid[], '{}', $3, $4, $5, $6, $7, '{}', '{}', '{}', '{}', '{}',
-           $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, '{}', '{}', '{}')`,
-        [randomUUID(), payer.accountId, ...settlements, ...admissions],
-      );
-    const [noSettlement, noAdmission] = [Array.from({ length: 5 }, () => []), Array.from({ length: 12 }, () => [])];
-    const admissions = [[requestId], [1], [payer.keyId], [1], [10_000], [1_000], [10], [10], [10 ** 12], [1_000], [1], [false]];
-    expect((await commit(noSettlement, admissions)).rows[0]).toMatchObject({ a_held: ['20'], available: ['80'] });
-    expect((await commit([[requestId], [1], [false], [7], [7_000]], noAdmission)).rows[0]).toMatchObject({
-      s_charged: ['7'],
-      available: ['93'],
-    });
-  });
+  it('that are too large for any day leave the room to those that are settled with them', () =>
+    onTwoGateways({ freeAnswerBytes: 250 }, async ([ledger]) => {
+      const payer = await addPayer(database.pool, { freeLimit: 100 });
+      expect(await store([ledger, ledger], payer, [10, 251, 100, 100])).toEqual({ done: 3, interrupted: 1 });
+    }));
 });

@@ -242,9 +242,7 @@ describe('a mistake in very many rows', () => {
 describe('a mutant of the ledger', () => {
   /** Changes the one place of the ledger's function that reads so. */
   async function rewrite(from: string, to: string): Promise<void> {
-    const { rows } = await database.pool.query<{ sql: string }>(
-      `select pg_get_functiondef(oid) as sql from pg_proc where proname = 'ledger_commit' order by pronargs desc limit 1`,
-    );
+    const { rows } = await database.pool.query<{ sql: string }>(`select pg_get_functiondef('ledger_commit'::regproc) as sql`);
     const [before, after, ...more] = (rows[0]?.sql ?? '').split(from);
     expect([after === undefined, more]).toEqual([false, []]);
     await database.pool.query(`${before}${to}${after}`);

@@ -17,6 +17,7 @@ export const LIMITS: HoldLimits = {
   freeStreams: 4,
   freeAtOnce: 1_000,
   answerBytes: 10_000_000,
+  freeAnswerBytes: 10_000_000,
   leaseSeconds: 30,
   instanceId: randomUUID(),
 };
