@@ -10,7 +10,7 @@ export interface Quote {
   readonly basePicoUsd: PicoUsd;
   /** One token of output cap, for all `n` choices, at the dearest rate, with the markup. */
   readonly perTokenPicoUsd: PicoUsd;
-  /** The smallest and the largest cap that may be granted; equal where the client set its own, which no candidate gives more of than it can. */
+  /** The smallest and the largest output cap that may be granted, within what a candidate can give. Equal where the client set its own. */
   readonly leastTokens: number;
   readonly mostTokens: number;
   /** The most tokens the prompt can be counted as. */

@@ -45,8 +45,8 @@ export interface HeldRequest {
 }
 
 /**
- * How a settlement went. `settled`: in the ledger; a `delivery` is done once the answer has left. `pending`: the database did not answer in time, and the process keeps
- * trying. `lost`: the hold had been swept, or the ledger refused it: nothing may be delivered on it.
+ * How a settlement went. `settled`: in the ledger; a `delivery` is done once the answer has left. `pending`: the database did not answer
+ * in time, and the process keeps trying. `lost`: the hold had been swept, or the ledger refused it: nothing may be delivered on it.
  */
 export type Settled = { state: 'settled'; verdict: HoldVerdict; delivery: Delivery | null } | { state: 'pending' } | { state: 'lost' };
 

@@ -52,7 +52,10 @@ export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready
       res.json({ status: 'ok' });
     },
 
-    /** 503 while the database or its schema is not usable: where it cannot write (a full disk, a standby), nothing can be served. Without Lightning, funded keys go on: that alone is no reason. */
+    /**
+     * 503 while the database or its schema is not usable: a database that cannot write (a full disk, a standby) serves nothing. A node
+     * that is away is no reason, for funded keys go on without it.
+     */
     async ready(_req, res) {
       const state = await parts();
       const ready = state.database === 'ok' && state.migrations === 'ok';

@@ -30,8 +30,9 @@ export interface MacaroonPowers {
 }
 
 /**
- * Compares what a macaroon permits (`uri:/lnrpc.Lightning/AddInvoice`, `offchain:write` …) with what the gateway needs. `alsoNeeded`
- * are more calls that it makes, and the coarser permission that each is part of; reading the node's lists is optional. Caveats, which can only take away, are not looked at. Undefined for bytes that are not a macaroon of LND's.
+ * Compares what a macaroon permits (`uri:/lnrpc.Lightning/AddInvoice`, `offchain:write` …) with what the gateway needs. Reading the
+ * node's lists is optional. Caveats, which can only take away, are not looked at. Undefined for bytes that are not a macaroon of LND's.
+ * @param alsoNeeded more calls that the gateway makes, each with the coarser permission that it is part of.
  */
 export function macaroonPowers(macaroon: Buffer, alsoNeeded: ReadonlyMap<string, string> = new Map()): MacaroonPowers | undefined {
   const permitted = permissionsOf(macaroon);

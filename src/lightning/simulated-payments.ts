@@ -13,7 +13,10 @@ interface SimulatedPaymentRow {
 /** The simulated node's database, with errors made into those of a node. */
 export type SimulatedQuery = <Row extends object>(sql: string, values?: unknown[]) => Promise<Row[]>;
 
-/** Pays others with play money: no network carries it, so each payment succeeds at once, or fails where the fee may not be 1 sat. As a real node, it pays no expired invoice. */
+/**
+ * Pays others with play money. No network carries it, so each payment succeeds at once, or fails if the fee may not be 1 sat. Like a real
+ * node, it pays no expired invoice.
+ */
 export class SimulatedPayments implements Payments {
   readonly #query: SimulatedQuery;
 

@@ -11,7 +11,10 @@ export interface ExchangeRate {
   readonly source: 'fixed' | 'simulated' | 'live';
   /** The rate to use now. Throws GatewayError `exchange_rate_unavailable` where none is young enough. */
   current(): PicoUsdPerMsat;
-  /** Notes which rate is in force today; a live one first asks its sources again where their last answer is a minute old. Rejects where they gave none. */
+  /**
+   * Notes which rate is in force today. A live one first asks its sources again if their last answer is a minute old, and rejects if they
+   * gave none.
+   */
   refresh(signal?: AbortSignal): Promise<void>;
 }
 
