@@ -17,18 +17,30 @@ const SILENT = `
   where beat_at < clock_timestamp() - make_interval(secs => $1) and pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $1)`;
 
 /**
- * What a dead gateway charged for and perhaps never sent. A usage record is written behind an answer, and a stored answer is delivered by
- * the repeat that asks for it; unless the record says that the client was told of a failure. Streams are charged for what had left already.
+ * What a dead gateway charged for and perhaps never sent: a usage record is written behind an answer, and tells where its client was told
+ * of a failure instead. Streams are charged for what had left already.
  */
-const UNDELIVERED = `
-  select h.request_id, h.account_id from holds h
+const CHARGED = `
+  holds h
   left join requests r on r.id = h.request_id
   left join idempotency i on i.request_id = h.request_id
   where h.instance_id = $1 and h.state = 'posted' and not h.stream
     and h.resolved_at > timestamptz 'epoch' + $2::bigint * interval '1 microsecond'
     and h.resolved_at < clock_timestamp() - make_interval(secs => $3)
-    and (r.id is null or r.outcome = 'unsettled')
+    and (r.id is null or r.outcome = 'unsettled')`;
+const UNDELIVERED = `
+  select h.request_id, h.account_id from ${CHARGED}
     and (i.state is distinct from 'done' or (r.outcome = 'unsettled' and not i.replayed))
+  limit ${BATCH}`;
+/** A stored answer is delivered by the repeat that asks for it, and its charge is given back only where none does. */
+const LEAVE_TO_REPEATS = `
+  update idempotency set undelivered = true where request_id in (
+    select h.request_id from ${CHARGED} and i.state = 'done' and r.id is null and not i.replayed and not i.undelivered)`;
+/** A minute before its time is over: after that, another request may have taken the key. */
+const UNCLAIMED = `
+  select i.request_id, i.account_id from idempotency i
+  where i.undelivered and not i.replayed and i.expires_at < clock_timestamp() + interval '1 minute'
+    and not exists (select from requests r where r.id = i.request_id and r.outcome <> 'unsettled')
   limit ${BATCH}`;
 
 interface RefundDeps {
@@ -41,15 +53,25 @@ interface RefundDeps {
 export async function refundUndelivered({ pool, log, silentSeconds = SILENT_SECONDS }: RefundDeps): Promise<void> {
   const { rows: silent } = await pool.query<{ id: string; confirmed_micros: bigint }>(SILENT, [silentSeconds]);
   for (const { id, confirmed_micros: confirmed } of silent) {
-    let refunded = 0;
-    for (let found = BATCH; found === BATCH;) {
-      const { rows } = await pool.query<{ request_id: string; account_id: string }>(UNDELIVERED, [id, confirmed, silentSeconds]);
-      found = rows.length;
-      for (const row of rows) if (await refundCharge(pool, row.account_id, row.request_id)) refunded++;
-    }
+    await pool.query(LEAVE_TO_REPEATS, [id, confirmed, silentSeconds]);
+    const refunded = await refundAll(pool, UNDELIVERED, [id, confirmed, silentSeconds]);
     if (refunded > 0) log.warn({ instanceId: id, refunded }, 'gave back the charges of answers that died with their gateway');
     await pool.query(FORGET, [id, FORGOTTEN_SECONDS]);
   }
+  const refunded = await refundAll(pool, UNCLAIMED, []);
+  if (refunded > 0)
+    log.warn({ refunded }, 'gave back the charges of stored answers that died with their gateway and nobody asked for again');
+}
+
+/** Gives back what `sql` finds, as long as it finds some. Resolves to how many. */
+async function refundAll(pool: Pool, sql: string, values: unknown[]): Promise<number> {
+  let refunded = 0;
+  for (let found = BATCH; found === BATCH;) {
+    const { rows } = await pool.query<{ request_id: string; account_id: string }>(sql, values);
+    found = rows.length;
+    for (const row of rows) if (await refundCharge(pool, row.account_id, row.request_id)) refunded++;
+  }
+  return refunded;
 }
 
 const FORGET = `delete from instances where id = $1 and beat_at < clock_timestamp() - make_interval(secs => $2)`;

@@ -31,10 +31,12 @@ export async function soundUntil(pool: Pool, wholeEverySeconds = Infinity): Prom
   return rows[0] && { transferId: rows[0].transfer_id, soundAt: rows[0].sound_at };
 }
 
+/** Not past what may still be on its way: a commit waits for its standby for as long as that is away, and nobody sees it until then. */
 async function reachable(pool: Pool, settledSeconds: number): Promise<SoundUntil> {
   const { rows } = await pool.query<{ transfer_id: bigint; sound_at: Date }>(
     `select t.at as sound_at, coalesce((select id from transfers where created_at < t.at order by id desc limit 1), 0) as transfer_id
-     from (select clock_timestamp() - make_interval(secs => $1) as at) t`,
+     from (select least(clock_timestamp() - make_interval(secs => $1), min(xact_start)) as at from pg_stat_activity
+       where datname = current_database() and usename = current_user and pid <> pg_backend_pid()) t`,
     [settledSeconds],
   );
   const [row] = rows;
@@ -52,7 +54,7 @@ function keep(pool: Pool, { transferId, soundAt }: SoundUntil, since: SoundUntil
          transfers = excluded.transfers + case when $4 then 0 else s.transfers end,
          amount_msat = excluded.amount_msat + case when $4 then 0 else s.amount_msat end,
          whole_at = case when $4 then excluded.whole_at else s.whole_at end
-       where $4 or s.transfer_id = $3`,
+       where $4 or (s.transfer_id = $3 and s.transfer_id <= excluded.transfer_id)`,
       [transferId, soundAt, since?.transferId ?? 0n, since === undefined],
     );
   });

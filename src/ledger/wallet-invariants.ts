@@ -111,7 +111,7 @@ export const WALLET_INVARIANTS: readonly Invariant[] = [
     sql: () => `select * from (
         select a.id as subject, a.free_spent_pico_usd as found, (
           select coalesce(sum(h.posted_pico_usd), 0) from holds h
-          where h.account_id = a.id and h.state = 'posted' and h.resolved_at >= a.free_day and h.funding = 'free' and h.budget_day = a.free_day) as expected
+          where h.account_id = a.id and h.state = 'posted' and h.resolved_at >= a.free_day::timestamp at time zone 'utc' and h.funding = 'free' and h.budget_day = a.free_day) as expected
         from accounts a where a.free_spent_pico_usd > 0) shares
       where found > expected`,
   },

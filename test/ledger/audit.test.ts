@@ -5,7 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { transaction, type Pool } from '../../src/db/postgres.ts';
+import { createPool, transaction, type Pool } from '../../src/db/postgres.ts';
 import { msat } from '../../src/ledger/amount.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
 import { lockAccount, postDeposit } from '../../src/ledger/deposit.ts';
@@ -224,6 +224,25 @@ describe('the audit', () => {
     expect(await brokenInvariants(database.pool)).toEqual(invariants);
     const ofNew = await auditLedger(database.pool, { oldestHoldSeconds: 3_600 }, { transferId: 0n, soundAt: new Date(0) });
     expect([what, ofNew.length > 0]).toEqual([what, !ONLY_IN_THE_WHOLE.has(what)]);
+  });
+});
+
+describe('a server far from Greenwich', () => {
+  it.each(['Etc/GMT+12', 'Pacific/Kiritimati'])('has days of UTC all the same: %s', async (zone) => {
+    // At either end of the day by which a free request counts.
+    for (const time of ['00:00:01', '23:59:59']) {
+      await database.pool.query(
+        `update holds set resolved_at = (budget_day + $1::time) at time zone 'utc' where state = 'posted' and funding = 'free'`,
+        [time],
+      );
+      const there = createPool({ connectionString: `${database.connectionString}&options=-c%20timezone%3D${encodeURIComponent(zone)}` });
+      try {
+        expect((await there.query<{ TimeZone: string }>('show timezone')).rows[0]?.TimeZone).toBe(zone);
+        expect(await auditOf(there)).toEqual([]);
+      } finally {
+        await there.end();
+      }
+    }
   });
 });
 

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { IdempotencyKey } from '../../src/completions/stored-answer.ts';
+import { forgetAnswers } from '../../src/jobs/forget-answers.ts';
 import { refundUndelivered } from '../../src/jobs/refund-undelivered.ts';
 import { Deliveries } from '../../src/ledger/deliveries.ts';
 import type { Admission } from '../../src/ledger/hold.ts';
@@ -98,6 +100,69 @@ describe('the charges of a gateway that died', () => {
     await record(request.requestId, 'unsettled');
     await sweep();
     expect(await balance()).toBe(979n);
+  });
+
+  describe('with an answer that was stored for a repeat', () => {
+    let idempotency: IdempotencyKey;
+    let request: Admission;
+
+    async function chargeStored(): Promise<void> {
+      idempotency = { path: '/', key: randomUUID(), bodySha256: Buffer.alloc(32) };
+      await chargeAgain();
+    }
+
+    /** Under the same key. */
+    async function chargeAgain(): Promise<void> {
+      request = admission(payer, { idempotency });
+      await ledger.holds.settle({ ...settlement(request, await ledger.holds.admit(request), 7n), answer: Buffer.from('sealed') });
+    }
+
+    const daysLater = (interval: string) =>
+      database.pool.query(`update idempotency set expires_at = expires_at - interval '${interval}' where request_id = $1`, [
+        request.requestId,
+      ]);
+    const repeat = () => database.pool.query('update idempotency set replayed = true where request_id = $1', [request.requestId]);
+
+    it('stay for as long as a repeat may come, and are given back where none did', async () => {
+      await chargeStored();
+      await fallSilent();
+      await sweep();
+      await daysLater('23 hours 58 minutes');
+      await sweep();
+      expect(await balance()).toBe(993n);
+      await daysLater('2 minutes');
+      await forgetAnswers(database.pool);
+      await Promise.all([sweep(), sweep(), sweep()]);
+      expect(await balance()).toBe(1_000n);
+      await chargeAgain();
+      expect(await balance()).toBe(993n);
+    });
+
+    it.each([
+      ['a repeat was given the answer', () => repeat()],
+      ['the answer is on record after all', () => record(request.requestId, 'ok')],
+    ])('stay where %s', async (_name, deliver) => {
+      await chargeStored();
+      await fallSilent();
+      await sweep();
+      await deliver();
+      await daysLater('1 day');
+      await sweep();
+      expect(await balance()).toBe(993n);
+    });
+
+    it('are judged by what became of this answer, not of one before under the same key', async () => {
+      await chargeStored();
+      await repeat();
+      await daysLater('1 day');
+      await record(request.requestId, 'ok');
+      await chargeAgain();
+      await fallSilent();
+      await sweep();
+      await record(request.requestId, 'unsettled');
+      await sweep();
+      expect(await balance()).toBe(993n);
+    });
   });
 
   it('are given back where the record says that the client was told of a failure', async () => {

@@ -1,10 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { auditJob } from '../../src/jobs/audit-ledger.ts';
 import { auditOnward, soundUntil, type OnwardOptions } from '../../src/ledger/sound-audit.ts';
+import { transaction } from '../../src/db/postgres.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { everythingHappened } from '../support/history.ts';
-import { addPayer, deposit, openLedger, type Payer, type TestLedger } from '../support/holds.ts';
+import { addPayer, deposit, depositIn, openLedger, type Payer, type TestLedger } from '../support/holds.ts';
 import { until } from '../support/until.ts';
 
 const DAY = 24 * 3600;
@@ -91,6 +92,27 @@ describe('an audit that goes on from the one before', () => {
     await late.query('commit');
     late.release();
     expect((await rules({ settledSeconds: 60 })).length).toBeGreaterThan(0);
+  });
+
+  it('does not go past one whose commit waits, as for a standby, for however long', async () => {
+    const [late, early] = [await addPayer(database.pool), await addPayer(database.pool)];
+    await transaction(database.pool, async (client) => {
+      await depositIn(client, late.accountId, 5n);
+      await deposit(database.pool, early.accountId, 5n);
+      expect(await audit()).toEqual([]);
+    });
+    expect(await audit()).toEqual([]);
+    await nextDay();
+    expect(await audit()).toEqual([]);
+  });
+
+  it('never goes back, however little of what is new it may count', async () => {
+    await audit();
+    const before = await kept();
+    expect(await audit({ settledSeconds: 3_600 })).toEqual([]);
+    expect(await kept()).toEqual(before);
+    await nextDay();
+    expect(await audit()).toEqual([]);
   });
 
   it('counts each transfer once, however many audit at once', async () => {

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { createPool, transaction, type Pool } from '../../src/db/postgres.ts';
+import { createPool, transaction, type Pool, type PoolClient } from '../../src/db/postgres.ts';
 import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/ledger/amount.ts';
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
 import { lockAccount, postDeposit } from '../../src/ledger/deposit.ts';
@@ -77,17 +77,20 @@ export async function addKey(pool: Pool, accountId: string, budgetPicoUsd = 10n 
 
 /** A paid invoice and its deposit, as a settled payment leaves them. */
 export async function deposit(pool: Pool, accountId: string, receivedMsat: bigint, network = 'simulated'): Promise<void> {
+  await transaction(pool, (client) => depositIn(client, accountId, receivedMsat, network));
+}
+
+/** The same in the caller's transaction. */
+export async function depositIn(client: PoolClient, accountId: string, receivedMsat: bigint, network = 'simulated'): Promise<void> {
   const invoiceId = randomUUID();
   const paymentHash = randomBytes(32);
-  await transaction(pool, async (client) => {
-    await lockAccount(client, accountId);
-    const { transferId } = await postDeposit(client, { accountId, invoiceId, paymentHash, receivedMsat: msat(receivedMsat) });
-    await client.query(
-      `insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, received_msat, transfer_id, expires_at, credited_at)
-       values ($1, $2, 'simulated', 'node', $6, $3, 'lnbcrt1', 1, 'paid', $4, $5, now(), clock_timestamp())`,
-      [invoiceId, accountId, paymentHash, receivedMsat, transferId, network],
-    );
-  });
+  await lockAccount(client, accountId);
+  const { transferId } = await postDeposit(client, { accountId, invoiceId, paymentHash, receivedMsat: msat(receivedMsat) });
+  await client.query(
+    `insert into invoices (id, account_id, backend, node_id, network, payment_hash, bolt11, amount_sat, state, received_msat, transfer_id, expires_at, credited_at)
+     values ($1, $2, 'simulated', 'node', $6, $3, 'lnbcrt1', 1, 'paid', $4, $5, now(), clock_timestamp())`,
+    [invoiceId, accountId, paymentHash, receivedMsat, transferId, network],
+  );
 }
 
 /** A request for 10 tokens at 1,000 pico-dollars (1 msat) each, with a prompt for 10 msat more: 20 msat in all. */
