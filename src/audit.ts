@@ -36,12 +36,19 @@ try {
   for (const { secretId, keys, known } of await olderSecrets(pool, secretKeys())) {
     console.log(`Live keys stored under secret ${secretId}, ${known ? 'an older one of SECRET_KEY' : 'which SECRET_KEY lacks'}: ${keys}.`);
   }
-  const asked = node ? '' : ' The Lightning node could not be asked what it received.';
+  const asked = node ? openWith(node.elsewhere) : ' The Lightning node could not be asked what it received.';
   console.log(violations.length === 0 ? `The ledger is sound: every invariant holds.${asked}` : `${violations.length} violations.${asked}`);
   process.exitCode = violations.length === 0 ? 0 : 1;
 } finally {
   await pool.end();
   await database.stop();
+}
+
+/** What the verdict does not cover, in its own line: who reads no other must not take all for sound. */
+function openWith(elsewhere: readonly OpenElsewhere[]): string {
+  const count = (what: 'invoices' | 'withdrawals'): number => elsewhere.reduce((sum, node) => sum + node[what], 0);
+  if (elsewhere.length === 0) return '';
+  return ` Not audited: ${count('invoices')} invoices and ${count('withdrawals')} withdrawals that are open with another node.`;
 }
 
 /** None where SECRET_KEY is missing, which the wallet tells of. */

@@ -14,6 +14,7 @@ import { InvoiceSchedule } from './lightning/invoice-schedule.ts';
 import { Invoices } from './lightning/invoices.ts';
 import { receivedOrphan } from './lightning/compare-received.ts';
 import { noteOrphan } from './lightning/orphans.ts';
+import { isGone } from './lightning/other-nodes.ts';
 import type { InvoiceState, Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 
@@ -172,6 +173,8 @@ export class Funding {
     if (invoice.status === 'paid') return invoice;
     const { id, paymentHash } = invoice;
     const { node_id: nodeId } = (await this.#invoices.find(id)) ?? { node_id: this.#nodeId };
+    // Nobody will ever hear of it from there: its payer is asked for another one.
+    if (!this.#nodes.has(nodeId) && (await isGone(this.#options.pool, nodeId))) return invoice;
     const ask = async (): Promise<InvoiceState | null> => this.#node(nodeId).lookups.forClient(id, paymentHash);
     const state = await ask().catch((error: unknown) => {
       if (!(error instanceof GatewayError)) throw error;

@@ -1,13 +1,15 @@
 import { parseArgs } from 'node:util';
 import { withWallet } from './command-wallet.ts';
 import { ConfigError, loadConfig } from './config.ts';
+import { Deciding, type Undecided } from './deciding.ts';
 import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
+import { msat } from './ledger/amount.ts';
 import { compareBooks } from './lightning/audit-node.ts';
 import type { Orphan } from './lightning/orphans.ts';
 import type { Wallet } from './lightning/wallet.ts';
-import { createLog } from './log.ts';
+import { createLog, type Logger } from './log.ts';
 import { CannotReconcileError, Reconciling, type Belonging } from './reconciling.ts';
 
 const USAGE = `npm run reconcile                                    lists what the node has in its books and the ledger has not
@@ -15,7 +17,10 @@ npm run reconcile -- --credit                        credits the payments receiv
 npm run reconcile -- --credit --payment <hash> --account <id>   credits one to an account of your choice
 npm run reconcile -- --book                          books the payments made whose withdrawals count as failed
 npm run reconcile -- --book --payment <hash> --account <id>     books one as a withdrawal of an account of your choice
-npm run reconcile -- --dismiss [--payment <hash>]    leaves as it is what is nobody's known (or the one named): withdrawals go on`;
+npm run reconcile -- --dismiss [--payment <hash>]    leaves as it is what is nobody's known (or the one named): withdrawals go on
+npm run reconcile -- --withdrawal <id> --paid [--fee-msat <n>]  books one that its node cannot tell of any more
+npm run reconcile -- --withdrawal <id> --release     gives back what is held for one that its node cannot tell of any more
+npm run reconcile -- --gone <node>                   says that a node never comes back: its withdrawals can be decided then`;
 
 /**
  * `npm run reconcile`: brings the ledger to agree with its node's books after the restore of a backup or the like, beside a running gateway
@@ -26,21 +31,28 @@ async function main(): Promise<void> {
     options: {
       ...{ credit: { type: 'boolean' }, book: { type: 'boolean' }, dismiss: { type: 'boolean' } },
       ...{ payment: { type: 'string' }, account: { type: 'string' }, help: { type: 'boolean' } },
+      ...{ withdrawal: { type: 'string' }, paid: { type: 'boolean' }, release: { type: 'boolean' } },
+      ...{ 'fee-msat': { type: 'string' }, gone: { type: 'string' } },
     },
   });
-  if (values.help === true || (values.account !== undefined && values.payment === undefined)) {
+  if (values.help === true || !isPlain(values)) {
     console.log(USAGE);
     process.exitCode = values.help === true ? 0 : 2;
     return;
   }
   const config = loadConfig();
-  const database = await openDatabase(config, createLog('warn'), { join: true });
+  const log = createLog('warn');
+  const database = await openDatabase(config, log, { join: true });
   const pool = createPool({ connectionString: database.connectionString, max: 2 });
   try {
-    process.exitCode = await withWallet(config, { pool, database }, async (wallet, settings) => {
+    process.exitCode = await withWallet(config, { pool, database }, async (wallet, settings, openOld) => {
       const reconciling = new Reconciling({ pool, wallet, roots: settings.secretKeys, dailyBudgetPicoUsd: settings.DAILY_BUDGET_USD });
       await compare(wallet);
-      return reconcile(reconciling, values);
+      const old = await openOld();
+      const lacksOne = [settings.LND_OLD_SOCKET, settings.NWC_OLD_URL].filter(Boolean).length > old.length;
+      const deciding = new Deciding({ pool, wallets: [wallet, ...old], lacksOne });
+      const [left, undecided] = [await reconcile(reconciling, values), await decide(deciding, values, log)];
+      return left === 0 && undecided === 0 ? 0 : 1;
     });
   } finally {
     await pool.end();
@@ -65,9 +77,21 @@ interface Wishes {
   dismiss?: boolean | undefined;
   payment?: string | undefined;
   account?: string | undefined;
+  withdrawal?: string | undefined;
+  paid?: boolean | undefined;
+  release?: boolean | undefined;
+  'fee-msat'?: string | undefined;
+  gone?: string | undefined;
 }
 
-/** Gives the exit code: 0 where nothing is left to do. */
+/** Whether the flags go together: what moves money is named in full, and nothing is guessed. */
+function isPlain({ account, payment, withdrawal, paid, release, 'fee-msat': fee }: Wishes): boolean {
+  if (account !== undefined && payment === undefined) return false;
+  if (fee !== undefined && (!paid || !/^\d{1,15}$/.test(fee))) return false;
+  return withdrawal === undefined ? !paid && !release : paid !== release;
+}
+
+/** Gives how many are left. */
 async function reconcile(reconciling: Reconciling, wishes: Wishes): Promise<number> {
   for (const orphan of await reconciling.open()) {
     const belonging = await reconciling.belongsTo(orphan);
@@ -80,7 +104,54 @@ async function reconcile(reconciling: Reconciling, wishes: Wishes): Promise<numb
   const left = (await reconciling.open()).length;
   if (left === 0) console.log("The ledger knows all that is in the node's books.");
   else console.log(`${left} left, and no withdrawal begins until they are dealt with:\n${USAGE}`);
-  return left === 0 ? 0 : 1;
+  return left;
+}
+
+/** Ends what only the operator's word can end, as wished. Gives how many withdrawals still wait for that. */
+async function decide(deciding: Deciding, { gone, withdrawal: id, paid, 'fee-msat': fee }: Wishes, log: Logger): Promise<number> {
+  await tellOutcome(async () => {
+    if (gone === undefined) return undefined;
+    if (!(await deciding.giveUp(gone))) return `${gone} is known to be gone`;
+    log.warn({ nodeId: gone }, "a node is gone for good, by the operator's word");
+    return `${gone} is gone for good`;
+  });
+  await tellOutcome(async () => {
+    if (id === undefined) return undefined;
+    const feeMsat = paid ? msat(BigInt(fee ?? 0)) : undefined;
+    if (!(await deciding.decide(id, { paid: feeMsat }))) return `withdrawal ${id} is final already`;
+    const outcome = paid ? 'booked as paid' : 'released';
+    log.warn(
+      { withdrawalId: id, feeMsat: feeMsat === undefined ? undefined : String(feeMsat) },
+      `a withdrawal was ${outcome}, by the operator's word`,
+    );
+    return `withdrawal ${id}: ${outcome}`;
+  });
+  for (const { nodeId, invoices, withdrawals } of await deciding.elsewhere()) {
+    console.log(`${invoices} invoices and ${withdrawals} withdrawals are open with node ${nodeId}, which is not asked.`);
+    if (invoices > 0)
+      console.log(`  Name it as the old one (LND_OLD_SOCKET or NWC_OLD_URL), or, where it never comes back: --gone ${nodeId}`);
+  }
+  const undecided = await deciding.undecided();
+  for (const withdrawal of undecided) console.log(describeUndecided(withdrawal));
+  if (undecided.length > 0) console.log('Ask who was to be paid, or look at the channels: --withdrawal <id> --paid, or --release.');
+  return undecided.length;
+}
+
+/** Says what was done, or why it was not. */
+async function tellOutcome(work: () => Promise<string | undefined>): Promise<void> {
+  try {
+    const done = await work();
+    if (done !== undefined) console.log(done);
+  } catch (error) {
+    if (!(error instanceof CannotReconcileError)) throw error;
+    console.log(`not done: ${error.message}`);
+  }
+}
+
+function describeUndecided({ id, accountId, amountMsat, feeLimitMsat, paymentHash, createdAt, nodeId, forgotten }: Undecided): string {
+  const why = forgotten ? 'its node had the payment and has no record of it any more' : `its node ${nodeId} is not asked`;
+  const held = `${amountMsat + feeLimitMsat} msat of account ${accountId} held since ${createdAt.toISOString()}`;
+  return `withdrawal ${id}: ${held}, payment ${paymentHash.toString('hex')}: ${why}`;
 }
 
 /** What was done with an orphan, or why nothing was; undefined where nothing was wished. */

@@ -219,7 +219,10 @@ export class Withdrawing {
     else if (found) await withdrawals.postpone(id, { found: true, known: found.known });
     else if (await withdrawals.notFound(withdrawal)) this.#tellOfFailure(id, 'unknown_to_node');
     else if (withdrawal.known)
-      log.warn({ withdrawalId: id }, 'a withdrawal stays held: the node had its payment, and has no record of that');
+      log.warn(
+        { withdrawalId: id },
+        'a withdrawal stays held: the node had its payment, and has no record of that: see `npm run reconcile`',
+      );
   }
 
   #node(nodeId: string): Node {

@@ -25,6 +25,7 @@ export class KnownNodes {
        on conflict (node_id) do update set credentials_sha256 = excluded.credentials_sha256, seen_at = clock_timestamp()`,
       [nodeId, network, sha256(credentials)],
     );
+    await this.#pool.query(`delete from gone_nodes where node_id = $1`, [nodeId]);
     // From here on, what it pays is a withdrawal of ours or to be told of.
     await auditedPlaces(this.#pool, nodeId);
   }

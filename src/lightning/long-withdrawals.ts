@@ -34,7 +34,7 @@ export async function tellOfLongWithdrawals(pool: Pool, { nodeId }: Pick<Wallet,
 }
 
 function waitsFor({ state, ours, known, expired, expires_at }: LongWithdrawalRow): string {
-  if (!ours) return 'a gateway on the node that it was made with, which is not the one of this gateway';
+  if (!ours) return 'a gateway on the node that it was made with, which is not the one of this gateway: see `npm run reconcile`';
   if (state === 'creating') return 'the node, which was not there to be asked to pay';
   if (known) return 'the end of the payment, which the node has had under way';
   if (expired) return 'an answer of the node, now that the invoice has expired';

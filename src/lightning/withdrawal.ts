@@ -11,7 +11,7 @@ export interface Withdrawal {
   readonly feeLimitMsat: Msat;
   /** Once paid. */
   readonly feeMsat: Msat | null;
-  /** Once failed: a `PaymentFailure`, or `not_sent` or `unknown_to_node` where no node ever tried. */
+  /** Once failed: a `PaymentFailure`, `not_sent` or `unknown_to_node` where no node ever tried, `given_up` by the operator's word. */
   readonly failure: string | null;
   readonly createdAt: Date;
   /** The invoice's own. */

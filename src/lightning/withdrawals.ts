@@ -20,7 +20,7 @@ const LEAST_LIFE_SECONDS = 60;
 /** The longest life: what was lost on its way to the node stays held as long. A day, and an hour for clocks that differ. */
 const MOST_LIFE_SECONDS = 25 * 3600;
 /** After the invoice's expiry, until a node's "no such payment" counts. */
-const SETTLED_SECONDS = 60;
+export const SETTLED_SECONDS = 60;
 const NOT_FOUND_COUNTS = 2;
 
 export interface NewWithdrawal {
@@ -125,16 +125,7 @@ export class Withdrawals {
 
   /** Posts what a sent withdrawal paid. Does nothing where it is final already. */
   async paid(id: string, feeMsat: Msat): Promise<boolean> {
-    return this.#resolve(id, isSent, async (client, row) => {
-      // A node keeps to the limit that it was given. Should one not, what is over it is the house's, and the money must not stay held.
-      const fee = feeMsat < 0n ? 0n : feeMsat < row.feeLimitMsat ? feeMsat : row.feeLimitMsat;
-      const paidMsat = msat(row.amountMsat + fee);
-      const { transferId } = await postWithdrawal(client, { ...row, heldMsat: heldFor(row), paidMsat });
-      await client.query(
-        `update withdrawals set state = 'paid', fee_msat = $2, transfer_id = $3, resolved_at = clock_timestamp(), next_check_at = null where id = $1`,
-        [id, fee, transferId],
-      );
-    });
+    return this.#resolve(id, isSent, (client, row) => post(client, row, feeMsat));
   }
 
   /** Releases what was held for a withdrawal that was not made. Does nothing where it has left the state `from`. */
@@ -143,12 +134,18 @@ export class Withdrawals {
   }
 
   async #release(id: string, may: (withdrawal: Withdrawal) => boolean, failure: string): Promise<boolean> {
-    return this.#resolve(id, may, async (client, row) => {
-      await releaseWithdrawal(client, row.accountId, heldFor(row));
-      await client.query(
-        `update withdrawals set state = 'failed', failure = $2, resolved_at = clock_timestamp(), next_check_at = null where id = $1`,
-        [id, failure],
-      );
+    return this.#resolve(id, may, (client, row) => release(client, row, failure));
+  }
+
+  /**
+   * Ends a pending withdrawal that its node cannot tell of any more, by the operator's word: posted with the fee `paid`, or released.
+   * Does nothing where it is final already.
+   */
+  async decided(id: string, { paid }: { paid: Msat | undefined }): Promise<boolean> {
+    return this.#resolve(id, isPending, async (client, row) => {
+      if (paid === undefined) await release(client, row, 'given_up');
+      else await post(client, row, paid);
+      await client.query(`update withdrawals set decided_at = clock_timestamp() where id = $1`, [id]);
     });
   }
 
@@ -235,6 +232,28 @@ export async function recordAsSent(pool: Pool, id: string): Promise<void> {
 }
 
 const isSent = ({ state }: Withdrawal): boolean => state === 'sent';
+const isPending = ({ state }: Withdrawal): boolean => state === 'sent' || state === 'creating';
+
+async function post(client: PoolClient, row: Withdrawal, feeMsat: Msat): Promise<void> {
+  // A node keeps to the limit that it was given. Should one not, what is over it is the house's, and the money must not stay held.
+  const fee = feeMsat < 0n ? 0n : feeMsat < row.feeLimitMsat ? feeMsat : row.feeLimitMsat;
+  const paidMsat = msat(row.amountMsat + fee);
+  const { transferId } = await postWithdrawal(client, { ...row, heldMsat: heldFor(row), paidMsat });
+  await client.query(
+    `update withdrawals set state = 'paid', fee_msat = $2, transfer_id = $3, resolved_at = clock_timestamp(), next_check_at = null,
+       sent_at = coalesce(sent_at, created_at), deadline_at = coalesce(deadline_at, created_at)
+     where id = $1`,
+    [row.id, fee, transferId],
+  );
+}
+
+async function release(client: PoolClient, row: Withdrawal, failure: string): Promise<void> {
+  await releaseWithdrawal(client, row.accountId, heldFor(row));
+  await client.query(
+    `update withdrawals set state = 'failed', failure = $2, resolved_at = clock_timestamp(), next_check_at = null where id = $1`,
+    [row.id, failure],
+  );
+}
 
 function heldFor({ amountMsat, feeLimitMsat }: Withdrawal): Msat {
   return msat(amountMsat + feeLimitMsat);

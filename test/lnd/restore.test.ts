@@ -1,15 +1,12 @@
-import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createInvoice, getInvoice } from 'lightning';
 import { auditNode } from '../../src/lightning/audit-node.ts';
 import type { InvoiceView } from '../../src/lightning/invoice.ts';
-import type { LndNode } from '../regtest/lnd-node.ts';
+import { envOf, runCommand } from '../regtest/lnd-command.ts';
 import { startLndGateway, type LndGateway } from '../regtest/lnd-gateway.ts';
 import { startRegtest, type Regtest } from '../regtest/regtest.ts';
 import { copyOf, createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { TEST_ROOT } from '../support/funded.ts';
 import type { TestKey } from '../support/gateway.ts';
 import { accountOf } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
@@ -31,11 +28,6 @@ afterAll(async () => {
   await regtest?.close();
 });
 
-async function envOf(node: LndNode): Promise<Record<string, string>> {
-  const macaroon = await node.leastMacaroon({ pays: true });
-  return { LND_SOCKET: node.socket, LND_MACAROON: macaroon.toString('hex'), LND_CERT: node.cert.toString('base64'), WITHDRAWALS: 'true' };
-}
-
 async function start(on: TestDatabase, node = regtest.gateway, env: Record<string, string> = {}): Promise<LndGateway> {
   gateway = await startLndGateway(node, { database: on, env: { ...(await envOf(node)), ...env } });
   return gateway;
@@ -46,19 +38,8 @@ async function stop(): Promise<void> {
   gateway = undefined;
 }
 
-/** A command of the project's on the database; gives its exit code and what it said. */
-async function command(name: string, args: string[], on: TestDatabase, node = regtest.gateway): Promise<{ code: number; out: string }> {
-  const env = {
-    ...{ DATABASE_URL: on.connectionString, SECRET_KEY: `${TEST_ROOT.id}:${TEST_ROOT.secret.toString('hex')}` },
-    ...(await envOf(node)),
-  };
-  const script = fileURLToPath(new URL(`../../src/${name}.ts`, import.meta.url));
-  return new Promise((resolve) => {
-    execFile(process.execPath, [script, ...args], { env }, (error, out, err) => {
-      resolve({ code: error ? Number(error.code) : 0, out: out + err });
-    });
-  });
-}
+/** A command on a database, and on the gateway's node where no other is given. */
+const command = (name: 'audit' | 'reconcile', args: string[], on: TestDatabase, node = regtest.gateway) => runCommand(name, args, on, node);
 
 const withdraw = (from: LndGateway, key: TestKey, paymentRequest: string) =>
   from.post('/api/wallet/withdraw', { paymentRequest }, key, { 'idempotency-key': randomUUID() });
@@ -146,6 +127,7 @@ describe('a gateway that was moved to another node', () => {
     expect(ready.parts.lightning).toMatch(/of another node are open/);
     const audited = await command('audit', [], database, other);
     expect(audited.out).toContain(`2 invoices and 0 withdrawals that are open with another node, ${regtest.gateway.publicKey}`);
+    expect(audited.out).toMatch(/is sound: .* Not audited: 2 invoices and 0 withdrawals that are open with another node\.$/m);
     await stop();
 
     const { LND_SOCKET = '', LND_MACAROON = '', LND_CERT = '' } = await envOf(regtest.gateway);

@@ -1,9 +1,10 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { cancelHodlInvoice, createHodlInvoice, createInvoice, getInvoice, settleHodlInvoice } from 'lightning';
+import { cancelHodlInvoice, createHodlInvoice, createInvoice, deletePayment, getInvoice, getPayment, settleHodlInvoice } from 'lightning';
 import { msat } from '../../src/ledger/amount.ts';
 import type { WithdrawalView } from '../../src/lightning/withdrawal.ts';
 import { openCuttable, type Cuttable } from '../regtest/cuttable.ts';
+import { runCommand } from '../regtest/lnd-command.ts';
 import { startLndGateway, type LndGateway } from '../regtest/lnd-gateway.ts';
 import { startRegtest, type Regtest } from '../regtest/regtest.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -175,6 +176,37 @@ describe('a withdrawal through a real LND', () => {
     expect(await ended(key, { withdrawalId } as WithdrawalView)).toMatchObject({ status: 'paid' });
     expect(await getInvoice({ lnd: regtest.payer.lnd, id })).toMatchObject({ is_confirmed: true, received: 9_000 });
     expect(await money(key)).toEqual({ posted: 1_000_000n, held: 0n });
+  });
+
+  it('whose record was deleted stays held, until the operator says what became of it', async () => {
+    const key = await funded();
+    const { request, id } = await heldInvoice();
+    const { withdrawalId } = await withdraw(key, request);
+    await arrived(id);
+    const known = async () =>
+      (await gateway.pool.query(`select from withdrawals where id = $1 and known_at is not null`, [withdrawalId])).rowCount === 1;
+    await until(known);
+    const reconcile = (...args: string[]) => runCommand('reconcile', args, database, regtest.gateway);
+    const decide = ['--withdrawal', withdrawalId, '--release'];
+    expect((await reconcile(...decide)).out).toContain('not done: its node has the payment on record');
+    await gateway.close();
+    await cancelHodlInvoice({ lnd: regtest.payer.lnd, id });
+    await until(async () => (await getPayment({ lnd: regtest.gateway.lnd, id })).is_failed);
+    await deletePayment({ lnd: regtest.gateway.lnd, id });
+    gateway = await start();
+
+    const listed = await reconcile();
+    expect(listed).toMatchObject({ code: 1, out: expect.stringContaining(`withdrawal ${withdrawalId}: 2020000 msat of account`) });
+    expect((await reconcile(...decide)).out).toContain('not done: its invoice can still be paid');
+    const past = `now() - interval '2 minutes'`;
+    await gateway.pool.query(`update withdrawals set expires_at = ${past}, deadline_at = ${past}, next_check_at = now() where id = $1`, [
+      withdrawalId,
+    ]);
+    expect(await money(key)).toEqual({ posted: 10_000_000n, held: 2_020_000n });
+    const decided = await reconcile(...decide);
+    expect(decided).toMatchObject({ code: 0, out: expect.stringContaining(`withdrawal ${withdrawalId}: released`) });
+    expect(decided.out).toContain("a withdrawal was released, by the operator's word");
+    expect(await money(key)).toEqual({ posted: 10_000_000n, held: 0n });
   });
 
   it('of an invoice that has expired by the clock of LND is refused, and leaves no record', async () => {
