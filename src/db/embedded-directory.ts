@@ -4,6 +4,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { EmbeddedPostgresError } from './embedded-error.ts';
 import { canEnter, databaseUser, makeDirectory, type DatabaseUser } from './embedded-user.ts';
+import { readIfThere } from './read-if-there.ts';
 
 /** Where the embedded database lives, and as whom it runs. */
 export interface EmbeddedDirectory {
@@ -70,7 +71,8 @@ export function lockDirectory(directory: string): (() => void) | undefined {
 
 /** Why the directory could not be had, for the operator. */
 export function directoryInUse(directory: string): EmbeddedPostgresError {
-  const holder = existsSync(holderFile(directory)) ? ` (process ${readFileSync(holderFile(directory), 'utf8')})` : '';
+  const processId = readIfThere(holderFile(directory));
+  const holder = processId === undefined ? '' : ` (process ${processId})`;
   return new EmbeddedPostgresError(
     `another gateway${holder} is running on ${directory}. Stop it, set DATA_DIR to another directory, or let several gateways share a server by DATABASE_URL.`,
   );

@@ -18,6 +18,7 @@ import type { PostgresBinaries } from './embedded-binaries.ts';
 import type { EmbeddedDirectory } from './embedded-directory.ts';
 import { EmbeddedPostgresError } from './embedded-error.ts';
 import { bareEnvironment, runAs } from './embedded-user.ts';
+import { readIfThere } from './read-if-there.ts';
 
 /** What a running server wrote about itself in `postmaster.pid`. */
 export interface RunningServer {
@@ -51,9 +52,7 @@ const SETTINGS: PostgresSettings = {
  * After kill -9 or a reboot the file stays behind, and its process number may be anybody's by now.
  */
 export function runningServer(clusterDir: string): RunningServer | undefined {
-  const file = path.join(clusterDir, 'postmaster.pid');
-  if (!existsSync(file)) return undefined;
-  const [pid, , , port, , , , status] = readFileSync(file, 'utf8').split('\n');
+  const [pid, , , port, , , , status] = readIfThere(path.join(clusterDir, 'postmaster.pid'))?.split('\n') ?? [];
   if (!Number(pid) || !isServerOf(clusterDir, Number(pid))) return undefined;
   return { pid: Number(pid), port: Number(port), ready: status?.trim() === 'ready' };
 }
@@ -115,9 +114,9 @@ export async function startServer(
  */
 function disownStaleFile(clusterDir: string): void {
   const file = path.join(clusterDir, 'postmaster.pid');
-  if (process.platform === 'win32' || !existsSync(file)) return;
-  const [pid, ...rest] = readFileSync(file, 'utf8').split('\n');
-  if (existsProcess(Number(pid))) writeFileSync(file, [process.pid, ...rest].join('\n'));
+  if (process.platform === 'win32') return;
+  const [pid, ...rest] = readIfThere(file)?.split('\n') ?? [];
+  if (pid !== undefined && existsProcess(Number(pid))) writeFileSync(file, [process.pid, ...rest].join('\n'));
 }
 
 function existsProcess(pid: number): boolean {
