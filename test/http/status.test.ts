@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { readFileSync } from 'node:fs';
-import { createPool } from '../../src/db/postgres.ts';
+import { createPool, transaction } from '../../src/db/postgres.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { createProviderHealth } from '../../src/routing/health.ts';
 import { startApi, type TestApi, type TestApiOptions } from '../support/api.ts';
@@ -81,6 +81,22 @@ describe('/ready', () => {
     });
     await probePool.end();
     await database.drop();
+  });
+
+  it('is 200 while a backup reads every table, and keeps nothing of that time', async () => {
+    const size = async () => (await api.pool.query<{ size: bigint }>(`select pg_table_size('write_probes') as size`)).rows[0]?.size ?? 0n;
+    const ready = () => withApi({ deps: { pool: api.pool } }, async (own) => expect((await own.call('GET', '/ready')).status).toBe(200));
+    await ready();
+    const before = await size();
+    await transaction(api.pool, async (backup) => {
+      // As pg_dump does.
+      await backup.query('lock table write_probes in access share mode');
+      await ready();
+      await ready();
+      expect(await size()).toBeGreaterThan(before);
+    });
+    await ready();
+    expect(await size()).toBe(before);
   });
 
   it('writes at most once in a moment, however many ask', async () => {
