@@ -60,6 +60,7 @@ export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = 
   const answers = new Map<Duplex, ServerResponse>();
   const server = createServer({ ...LIMITS, ...limits, ...classes }, (req, res) => {
     answers.set(req.socket, res);
+    req.url = withSingleSlashes(req.url ?? '');
     app(req, res);
   });
   server.on('connection', (socket) => socket.once('close', () => answers.delete(socket)));
@@ -71,6 +72,13 @@ export function createHttpServer(app: Express, limits: Partial<typeof LIMITS> = 
     else socket.end(refusal(error.code), () => socket.destroy());
   });
   return server;
+}
+
+/** The same URL; repeated slashes of its path, as base URLs that end with one make them, count as one. */
+function withSingleSlashes(url: string): string {
+  if (!url.startsWith('/') || !url.includes('//')) return url;
+  const [path = ''] = url.split('?', 1);
+  return path.replaceAll(/\/{2,}/g, '/') + url.slice(path.length);
 }
 
 /** A listener that ends in a moment when nobody comes: but a crowd does not keep it open for longer than this. */

@@ -103,6 +103,30 @@ describe('every answer', () => {
     expect(headers.get('x-pura-request-id')).toBeTruthy();
   });
 
+  it.each([
+    ['//health', 200],
+    ['/api///health//', 200],
+    ['//api//wallet//fund', 405],
+    ['//nowhere//health', 404],
+    ['/nowhere?next=//health', 404],
+  ])('takes repeated slashes of the path for one: %s is a %i', async (path, status) => {
+    const [head = ''] = (await exchange(`GET ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`)).split('\r\n');
+    expect(head).toContain(` ${status} `);
+  });
+
+  it('is the same for a URL in absolute form, and keeps the slashes of a query', async () => {
+    let url: string | undefined;
+    chat = (req, res) => {
+      ({ url } = req);
+      res.json({});
+      return Promise.resolve();
+    };
+    const head = (target: string) => `POST ${target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`;
+    expect(await exchange(head('http://a/v1/chat/completions'))).toContain(' 200 ');
+    expect(await exchange(head('/v1//chat/completions?a=b//c'))).toContain(' 200 ');
+    expect(url).toBe('/v1/chat/completions?a=b//c');
+  });
+
   it('is a 400 for a path that cannot be decoded', async () => {
     expect((await api.call('PATCH', '/api/keys/%ff', { body: {} })).body['error']?.['code']).toBe('invalid_request');
   });
