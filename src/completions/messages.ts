@@ -42,6 +42,21 @@ const contentSchema = z
   // Without this the member would have to be present.
   .optional();
 
+/** By hand, since a message may hold any number of them: a schema copies each. */
+const toolCallsSchema = z
+  .unknown()
+  .superRefine((value, context) => {
+    const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
+    if (value === undefined || value === null) return;
+    if (!Array.isArray(value)) return complain([], 'must be a list');
+    for (let index = 0; index < value.length && context.issues.length === 0; index++) {
+      const call: unknown = value[index];
+      if (!isObject(call)) complain([index], 'must be an object');
+      else if (typeof (call['type'] ?? '') !== 'string') complain([index, 'type'], 'must be a string');
+    }
+  })
+  .optional();
+
 function checkPart(part: unknown, complain: Complain): void {
   if (!isObject(part)) return complain([], 'must be an object');
   const cacheLifetime = isObject(part['prompt_cache_breakpoint']) ? part['prompt_cache_breakpoint']['ttl'] : undefined;
@@ -84,7 +99,7 @@ export const messagesSchema = listOf(
       content: contentSchema,
       name: text.nullish(),
       tool_call_id: text.nullish(),
-      tool_calls: listOf(z.looseObject({ type: text.nullish() })).nullish(),
+      tool_calls: toolCallsSchema,
       // Names an answer stored upstream, perhaps another tenant's.
       audio: z.null('refers to an object stored upstream, which is not supported').optional(),
     })
