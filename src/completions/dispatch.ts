@@ -12,7 +12,7 @@ import type { Cancellation } from './cancellation.ts';
 import { parseExactJson, type ExactJson } from './exact-json.ts';
 import type { ClientStream, StreamHead } from './client-stream.ts';
 import { collectBody } from './collect-body.ts';
-import { providerFailure, type ProviderFailure } from './provider-failure.ts';
+import { providerFailure, toldFailure, type ProviderFailure } from './provider-failure.ts';
 import { relayStream, type StreamEnd } from './relay.ts';
 import type { ChatRequest } from './request.ts';
 import { countOutputTokens } from './tokens.ts';
@@ -150,8 +150,8 @@ async function stream(d: Dispatch, leg: Leg, { answer, client, abort, onDelivery
     keep: d.keep,
   });
   if (!end.delivered && end.reason !== 'client_gone' && end.reason !== 'lease_lost') {
-    const lost = end.error instanceof ProviderError ? end.error.kind : 'empty answer';
-    return failed(end.reason === 'provider_error' ? 'error event' : lost);
+    if (end.reason === 'provider_error') return told('error event', leg, end.failure);
+    return failed(end.error instanceof ProviderError ? end.error.kind : 'empty answer');
   }
   return { ...leg, kind: 'stream', answer, end };
 }
@@ -179,6 +179,11 @@ function failed(reason: string): Failed {
   return { kind: 'failed', failure: { reason, words: null, operatorsFault: false, retryAfterSeconds: null } };
 }
 
+/** The provider told of a failure where its answer should begin. */
+function told(reason: string, { deployment: { provider } }: Leg, failure: unknown): Failed {
+  return { kind: 'failed', failure: toldFailure(reason, failure, (text) => provider.censor?.(text) ?? text) };
+}
+
 function isOfType({ headers }: UpstreamAnswer, wanted: RegExp): boolean {
   const type = String(headers['content-type'] ?? '').trim();
   return wanted.test(type) || ANY_TYPE.test(type);
@@ -194,14 +199,16 @@ async function readJson(leg: Leg, answer: UpstreamAnswer): Promise<Answered | Fa
   } catch (error) {
     throw new ProviderError('protocol', 'the answer is not JSON', error);
   }
+  const failure = failureOf(parsed.value);
+  if (failure !== undefined) return told('error answer', leg, failure);
   if (!isCompletion(parsed.value)) throw new ProviderError('protocol', 'the answer is not a completion');
   const body = parsed.value;
   const verbatim = parsed.verbatim as AnswerBody;
   return { ...leg, kind: 'json', answer, body, verbatim, usage: usageFromWire(rawUsageOf(body)), firstByteAt };
 }
 
-/** Whether a JSON answer holds something that a model wrote, or says that it is finished; and tells of no failure. */
+/** Whether a JSON answer holds something that a model wrote, or says that it is finished. */
 function isCompletion(value: unknown): value is AnswerBody {
-  if (typeof value !== 'object' || value === null || failureOf(value) !== undefined) return false;
+  if (typeof value !== 'object' || value === null) return false;
   return choicesOf(value).some(isWorthDelivering);
 }

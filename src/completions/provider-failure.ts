@@ -1,4 +1,5 @@
 import type { UpstreamAnswer } from '../providers/provider.ts';
+import { member } from '../providers/wire-chunk.ts';
 import { providerReason } from './provider-reason.ts';
 
 /** Why a provider gave no completion, where the request is not at fault. */
@@ -29,10 +30,20 @@ const SECRETS = [
 
 /** Reads an answer that is no completion. What concerns the operator's account is not told to clients, nor any address or credential. */
 export function providerFailure({ status, headers }: UpstreamAnswer, text: string): ProviderFailure {
+  return { reason: `HTTP ${status}`, ...readFailure(status, text), retryAfterSeconds: retryAfterOf(headers, text) };
+}
+
+/** Reads the failure that a provider tells of where an answer should begin, under a status that promised one. */
+export function toldFailure(reason: string, failure: unknown, censor: (text: string) => string): ProviderFailure {
+  const text = censor(JSON.stringify({ error: failure }));
+  return { reason, ...readFailure(Number(member(failure, 'code') ?? 500), text), retryAfterSeconds: retryAfterOf({}, text) };
+}
+
+function readFailure(status: number, text: string): Pick<ProviderFailure, 'words' | 'operatorsFault'> {
   const reason = providerReason(text);
   const operatorsFault = OPERATORS_FAULT.has(status) || OUT_OF_QUOTA.test(`${reason?.type} ${reason?.code}`);
-  const words = operatorsFault || !reason || status < 400 ? null : withoutSecrets(reason.message).slice(0, MOST_CHARACTERS).toWellFormed();
-  return { reason: `HTTP ${status}`, words, operatorsFault, retryAfterSeconds: retryAfterOf(headers, text) };
+  const isTold = !operatorsFault && reason !== null && !(status < 400);
+  return { operatorsFault, words: isTold ? withoutSecrets(reason.message).slice(0, MOST_CHARACTERS).toWellFormed() : null };
 }
 
 function withoutSecrets(text: string): string {

@@ -40,13 +40,13 @@ export function finishReasonOf(choice: unknown): string | null {
 
 /**
  * The failure that an event, or an answer, tells of in place of (or beside) a completion; undefined where it tells of none. Seen: an `error`
- * of any type, in a choice too, in a list, or the whole object as vLLM words it.
+ * of any type, in a choice too, in a list, or the whole object as vLLM and others word it.
  */
 export function failureOf(value: unknown): unknown {
   if (Array.isArray(value)) return failureOf(value[0]);
   const error = member(value, 'error');
   if (error) return error;
-  if (member(value, 'object') === 'error') return value;
+  if (['object', 'type', 'status'].some((name) => member(value, name) === 'error')) return value;
   for (const choice of choicesOf(value ?? {})) {
     const inChoice = member(choice, 'error');
     if (inChoice) return inChoice;

@@ -103,6 +103,54 @@ describe('a provider that fails before the first byte', () => {
     expect(await gateway.audit()).toEqual([]);
   });
 
+  const TOLD: [name: string, event: string, told: string][] = [
+    ['an error object', 'data: {"error":{"message":"context too long","type":"invalid_request_error"}}', 'context too long'],
+    ['an error in words', 'data: {"error":"context too long"}', 'context too long'],
+    ['an event of that name', 'event: error\ndata: {"message":"context too long","code":400}', 'context too long'],
+    ['an event of that name, in words', 'event: error\ndata: context too long', 'context too long'],
+    ["vLLM's object", 'data: {"object":"error","message":"context too long","code":400}', 'context too long'],
+    ['a type', 'data: {"type":"error","message":"context too long"}', 'context too long'],
+    ['a list', 'data: [{"error":{"message":"context too long","code":400}}]', 'context too long'],
+    ['an address and a credential', `data: {"error":"no route to http://10.0.0.1:80/v1 with ${CANARY}"}`, 'no route to … with …'],
+  ];
+
+  it.each(TOLD)('by %s in place of a stream is told in its own words', async (_name, event, told) => {
+    upstream.script(async (exchange) => {
+      exchange.startStream();
+      await exchange.send(`: queued\n\n${event}\n\n`);
+      exchange.end();
+    });
+    const answer = await gateway.post('/v1/chat/completions', chat({ stream: true }), key);
+    expect(await errorOf(answer)).toMatchObject({
+      code: 'upstream_error',
+      message: expect.stringContaining(`(fake: error event: ${told})`),
+    });
+  });
+
+  it.each<[object, string]>([
+    [{ error: { message: 'context too long' } }, 'context too long'],
+    [{ error: 'context too long' }, 'context too long'],
+    [{ object: 'error', message: 'context too long' }, 'context too long'],
+  ])('by %j in place of a completion is too', async (body, told) => {
+    upstream.script((exchange) => exchange.json(body));
+    const answer = await gateway.post('/v1/chat/completions', chat(), key);
+    expect(await errorOf(answer)).toMatchObject({
+      code: 'upstream_error',
+      message: expect.stringContaining(`(fake: error answer: ${told})`),
+    });
+  });
+
+  it.each([{ code: 402 }, { type: 'insufficient_quota' }])('by an error event about the operator, %j, is not', async (members) => {
+    upstream.script(async (exchange) => {
+      exchange.startStream();
+      await exchange.send(`data: ${JSON.stringify({ error: { message: 'pay your bill', ...members } })}\n\n`);
+      exchange.end();
+    });
+    const answer = await gateway.post('/v1/chat/completions', chat({ stream: true }), key);
+    expect([answer.headers.get('x-should-retry'), answer.headers.get('retry-after')]).toEqual(['false', null]);
+    expect((await errorOf(answer)).message).toContain('(fake: error event)');
+  });
+
   it('by refusing the connection does too, also on a funded account', async () => {
     await gateway.pool.query('update accounts set free_limit = 0 where id = $1', [key.accountId]);
     await gateway.fund(key, 1000);
