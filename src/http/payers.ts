@@ -33,6 +33,8 @@ export interface PayersDeps {
   keys: Pick<KeyAuthenticator, 'authenticate' | 'byId' | 'used'>;
   funding: Pick<Funding, 'ofPayment' | 'confirm'>;
   roots: readonly RootSecret[];
+  /** Paid invoices remembered at most; past that the one is forgotten that was shown first. */
+  mostRemembered?: number;
 }
 
 const DAY_MS = 86_400_000;
@@ -134,9 +136,10 @@ export class Payers {
 
   #remembered(invoice: Invoice): Invoice {
     if (invoice.status !== 'paid') return invoice;
+    const { mostRemembered = MOST_REMEMBERED } = this.#deps;
     this.#paid.set(invoice.paymentHash.toString('hex'), invoice);
     for (const oldest of this.#paid.keys()) {
-      if (this.#paid.size <= MOST_REMEMBERED) break;
+      if (this.#paid.size <= mostRemembered) break;
       this.#paid.delete(oldest);
     }
     return invoice;

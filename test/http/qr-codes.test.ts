@@ -42,9 +42,7 @@ describe('the code of an invoice', () => {
   });
 
   it('says the same as ever', async () => {
-    const codes = new QrCodes();
-    const text = 'LIGHTNING:LNBCRT1';
-    expect(await codes.svg(invoice(1))).toBe(await qrcode.toString(text, { errorCorrectionLevel: 'L', margin: 4, type: 'svg' }));
-    expect((await codes.png(invoice(1))).subarray(1, 4).toString()).toBe('PNG');
+    const drawing = await qrcode.toString('LIGHTNING:LNBCRT1', { errorCorrectionLevel: 'L', margin: 4, type: 'svg' });
+    expect(await new QrCodes().svg(invoice(1))).toBe(drawing);
   });
 });
