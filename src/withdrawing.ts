@@ -4,7 +4,9 @@ import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import { OtherNetwork } from './ledger/network.ts';
 import { feeLimit } from './ledger/withdrawal.ts';
+import { auditedPlaces } from './lightning/audited-places.ts';
 import { comparePaid } from './lightning/compare-paid.ts';
+import { compareReceived } from './lightning/compare-received.ts';
 import { tellOfLongWithdrawals } from './lightning/long-withdrawals.ts';
 import { NodeQueue } from './lightning/node-queue.ts';
 import { readPaymentRequest, refusedRequest } from './lightning/payment-request.ts';
@@ -163,7 +165,12 @@ export class Withdrawing {
    */
   async #compareBooks(): Promise<void> {
     const { pool, wallet } = this.#options;
-    if (wallet.books?.payments) await comparePaid(pool, wallet, wallet.books.payments, { full: false });
+    const { invoices, payments } = wallet.books ?? {};
+    if (!payments) return;
+    // They tell since when the node is ours, where the backup is from before.
+    if (invoices && (await auditedPlaces(pool, wallet.nodeId)).invoiceIndex === 0n)
+      await compareReceived(pool, wallet, invoices, { full: false });
+    await comparePaid(pool, wallet, payments, { full: false });
   }
 
   /** Ends a withdrawal that was never sent by this ledger's word, once its node says so too. Rejects where that cannot be had. */

@@ -206,13 +206,13 @@ describe('withdrawals', () => {
     await database.pool.query(`insert into node_audits (node_id, met_at) values ($1, now() - interval '1 hour')`, [NODE]);
   });
 
-  function withdrawals(): Withdrawing {
+  function withdrawals(itsBooks = books): Withdrawing {
     const paying = {
       backend: 'lnd',
       network: 'regtest',
       nodeId: NODE,
       payments: node,
-      books,
+      books: itsBooks,
       status: () => Promise.resolve({ ready: true }),
     } as const;
     return new Withdrawing({ pool: database.pool, wallet: paying, log: createLog('silent'), allowed: true, maxFeePercent: 1 });
@@ -253,6 +253,20 @@ describe('withdrawals', () => {
     });
     expect(node.asked).toHaveLength(1);
     expect(await balance()).toBe(100_000n - 30_500n - 10_007n);
+  });
+
+  it('wait where the node paid for a database of before, that met it earlier than the backup tells', async () => {
+    await fund(100);
+    const paymentHash = paysUnknown();
+    await database.pool.query(`update node_audits set met_at = now() + interval '1 minute'`);
+    const theirs = { paymentHash: randomBytes(32), status: 'open', description: 'Pura top-up of 1 sat', createdAt: new Date() } as const;
+    const { withdrawal } = await withdrawals({
+      ...books,
+      invoices: (after) => Promise.resolve({ entries: after === 0n ? [{ ...theirs, index: 1n }] : [], more: false }),
+    }).withdraw(wanted());
+    expect(withdrawal.state).toBe('creating');
+    expect(node.asked).toEqual([]);
+    expect(await reconciling.open()).toMatchObject([{ direction: 'paid', paymentHash }]);
   });
 
   it('wait while a deposit is lost', async () => {

@@ -24,9 +24,14 @@ export async function auditedPlaces(pool: Pool, nodeId: string): Promise<Audited
   return { metAt: row.met_at, invoiceIndex: row.invoice_index, paymentIndex: row.payment_index, transferId: row.transfer_id };
 }
 
-/** Moves a place of a node, forward only. */
-export async function auditedUpTo(pool: Pool, nodeId: string, place: Place, index: bigint): Promise<void> {
-  await pool.query(`update node_audits set ${place} = $2 where node_id = $1 and ${place} < $2`, [nodeId, index]);
+/** Moves a place of a node, forward only, and not where the node was found to have been met before `metAt`, on which the walk relied. */
+export async function auditedUpTo(pool: Pool, nodeId: string, place: Place, index: bigint, metAt = new Date(0)): Promise<void> {
+  await pool.query(`update node_audits set ${place} = $2 where node_id = $1 and ${place} < $2 and met_at >= $3`, [nodeId, index, metAt]);
+}
+
+/** Notes that a node made invoices for a database that this one has lost: what it has paid since then is to be told of, too. */
+export async function metBefore(pool: Pool, nodeId: string, when: Date): Promise<void> {
+  await pool.query(`update node_audits set met_at = $2, payment_index = 0 where node_id = $1 and met_at > $2`, [nodeId, when]);
 }
 
 /** Follows a list entry by entry: the place moves over those that need not be looked at again, up to the first that does. */

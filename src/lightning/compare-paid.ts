@@ -35,7 +35,7 @@ export async function comparePaid(
       after = entry.index;
     }
     ({ more } = page);
-    await auditedUpTo(pool, nodeId, 'payment_index', progress.reached);
+    await auditedUpTo(pool, nodeId, 'payment_index', progress.reached, places.metAt);
   }
   return comparison;
 }

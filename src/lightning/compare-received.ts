@@ -1,9 +1,9 @@
 import type { Pool } from '../db/postgres.ts';
 import type { Violation } from '../ledger/audit.ts';
 import { msat } from '../ledger/amount.ts';
-import { auditedPlaces, auditedUpTo, Progress } from './audited-places.ts';
+import { auditedPlaces, auditedUpTo, metBefore, Progress } from './audited-places.ts';
 import { isUnderOurName } from './invoice-seal.ts';
-import type { BookPage } from './node-books.ts';
+import type { BookedInvoice, BookPage } from './node-books.ts';
 import { noteOrphan, type Orphan } from './orphans.ts';
 import type { InvoiceState, Wallet } from './wallet.ts';
 
@@ -25,21 +25,23 @@ interface KnownInvoice {
 
 /**
  * Walks the node's list of invoices, all of it where `full`, else from where all was final. What it received and was not deposited is a
- * violation; where the ledger does not even know the invoice and it is under our name, an orphan is noted.
+ * violation; where the ledger does not even know the invoice and it is under our name, an orphan is noted, and since when the node is ours.
  */
 export async function compareReceived(
   pool: Pool,
   { nodeId }: Pick<Wallet, 'nodeId'>,
-  list: (after: bigint) => Promise<BookPage<InvoiceState>>,
+  list: (after: bigint) => Promise<BookPage<BookedInvoice>>,
   { full }: { full: boolean },
 ): Promise<Comparison> {
   const comparison: Comparison = { violations: [], foreign: 0 };
-  const progress = new Progress(full ? 0n : (await auditedPlaces(pool, nodeId)).invoiceIndex);
+  const { invoiceIndex, metAt } = await auditedPlaces(pool, nodeId);
+  const progress = new Progress(full ? 0n : invoiceIndex);
   for (let after = progress.reached, more = true; more;) {
     const page = await list(after);
     const known = await knownInvoices(pool, nodeId, page.entries);
     for (const entry of page.entries) {
       const invoice = known.get(entry.paymentHash.toString('hex'));
+      if (!invoice && isUnderOurName(entry.description) && entry.createdAt < metAt) await metBefore(pool, nodeId, entry.createdAt);
       progress.passed(entry.index, await compareOne(pool, nodeId, entry, invoice, comparison));
       after = entry.index;
     }

@@ -2,8 +2,7 @@ import { z } from 'zod';
 import { msat } from '../ledger/amount.ts';
 import type { LndConnection } from './lnd-connection.ts';
 import { lightningUnavailable } from './lnd-failure.ts';
-import type { BookedPayment, BookPage, NodeBooks } from './node-books.ts';
-import type { InvoiceState } from './wallet.ts';
+import type { BookedInvoice, BookedPayment, BookPage, NodeBooks } from './node-books.ts';
 
 /** LND's own methods: the library pages from the newest entry backwards only. */
 interface Clients {
@@ -31,6 +30,7 @@ const invoices = z.object({
       state: z.enum(['OPEN', 'SETTLED', 'CANCELED', 'ACCEPTED']),
       amt_paid_msat: integer,
       settle_date: integer,
+      creation_date: integer,
       add_index: integer,
     }),
   ),
@@ -100,11 +100,12 @@ function called(lnd: Clients, method: keyof Clients['default'], request: object)
   });
 }
 
-function invoiceEntry(row: z.infer<typeof invoices>['invoices'][number]): InvoiceState & { index: bigint } {
+function invoiceEntry(row: z.infer<typeof invoices>['invoices'][number]): BookedInvoice & { index: bigint } {
   return {
     index: row.add_index,
     paymentHash: row.r_hash,
     status: STATUSES[row.state],
+    createdAt: new Date(Number(row.creation_date) * 1000),
     description: row.memo,
     ...(row.payment_request !== '' && { bolt11: row.payment_request }),
     ...(row.state === 'SETTLED' && { receivedMsat: msat(row.amt_paid_msat), settledAt: new Date(Number(row.settle_date) * 1000) }),

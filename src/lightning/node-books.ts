@@ -4,7 +4,7 @@ import type { InvoiceState } from './wallet.ts';
 /** A node's own list of what it was asked to receive and to pay, in the order of its own count, as far as it lets the gateway read that. */
 export interface NodeBooks {
   /** Its invoices after a place in its count, the oldest first. Not there where the gateway is not permitted to read them. */
-  readonly invoices?: (after: bigint) => Promise<BookPage<InvoiceState>>;
+  readonly invoices?: (after: bigint) => Promise<BookPage<BookedInvoice>>;
   /** Its payments likewise. */
   readonly payments?: (after: bigint) => Promise<BookPage<BookedPayment>>;
 }
@@ -13,6 +13,11 @@ export interface NodeBooks {
 export interface BookPage<Entry> {
   readonly entries: readonly (Entry & { readonly index: bigint })[];
   readonly more: boolean;
+}
+
+/** An invoice as its node has it. */
+export interface BookedInvoice extends InvoiceState {
+  readonly createdAt: Date;
 }
 
 /** A payment as its node has it. */

@@ -1,8 +1,7 @@
 import { msat } from '../ledger/amount.ts';
-import type { BookedPayment, BookPage, NodeBooks } from './node-books.ts';
+import type { BookedInvoice, BookedPayment, BookPage, NodeBooks } from './node-books.ts';
 import { readPaymentRequest } from './payment-request.ts';
 import type { SimulatedQuery } from './simulated-payments.ts';
-import type { InvoiceState } from './wallet.ts';
 
 interface SettledRow {
   payment_hash: Buffer;
@@ -32,7 +31,7 @@ export class SimulatedBooks implements Required<NodeBooks> {
     this.#describe = describe;
   }
 
-  readonly invoices = async (after: bigint): Promise<BookPage<InvoiceState>> => {
+  readonly invoices = async (after: bigint): Promise<BookPage<BookedInvoice>> => {
     const rows = await this.#query<SettledRow>(
       `select payment_hash, bolt11, received_msat, settle_index, settled_at from simulated_invoices where settle_index > $1
        order by settle_index limit ${PAGE}`,
@@ -42,6 +41,7 @@ export class SimulatedBooks implements Required<NodeBooks> {
       index: settle_index,
       paymentHash: payment_hash,
       status: 'settled' as const,
+      createdAt: readPaymentRequest(bolt11, 'simulated').createdAt,
       receivedMsat: msat(received_msat),
       settledAt: settled_at,
       description: this.#describe(bolt11),

@@ -162,6 +162,20 @@ describe('the node and the ledger', () => {
   });
 
   it.each([true, false])(
+    'differ where the node paid for a database that met it before this one did, looking at everything: %s',
+    async (full) => {
+      lnd.pay({ bolt11: foreignInvoice({ amountMsat: 1_000n }).paymentRequest, creation_time_ns: '1700000000000000000' });
+      await forget(await deposit(100));
+      lnd.pay({ bolt11: foreignInvoice({ amountMsat: 700_000n }).paymentRequest });
+      const [, payment] = lnd.payments;
+      // As after the restore of a backup from before the gateway was moved to this node.
+      await database.pool.query(`update node_audits set met_at = now() + interval '1 minute', payment_index = 2`);
+      for (let turn = 0; turn < 2; turn++) expect(await violations({ full })).toContainEqual([payment?.payment_hash, '700000', '0']);
+      expect(await openOrphans(database.pool, wallet.nodeId)).toHaveLength(2);
+    },
+  );
+
+  it.each([true, false])(
     'differ where a withdrawal was paid with another amount, or not at all, looking at everything: %s',
     async (full) => {
       const other = await withdrawal('paid');
