@@ -31,7 +31,7 @@ const HOUR_MS = 3_600_000;
 /** As many as an account may have alive at once, and again as many. */
 const KEYS_A_PAGE = 200;
 const KEY_ID = /^[0-9a-f-]{36}$/;
-/** Keys that an account may make, revoke and rotate: each leaves a row, or is told to every gateway. */
+/** Keys that an account may make and rotate, and as many that it may revoke: each leaves a row, or is told to every gateway. */
 const KEY_CHANGES_AN_HOUR = 500;
 const LARGEST_LIMIT = 2_147_483_647;
 
@@ -64,7 +64,9 @@ export function keyHandlers({
   config,
 }: KeyRoutesDeps): Record<'create' | 'list' | 'change' | 'revoke' | 'rotate', RequestHandler> {
   const newAccounts = new WindowLimit({ points: config.KEYS_PER_IP_PER_HOUR, windowMs: HOUR_MS });
-  const countChange = keyChangeCounter();
+  const countChange = keyChangeCounter('made or rotated');
+  // By themselves: whatever makes too many keys must not keep an owner from ending one that has leaked.
+  const countRevocation = keyChangeCounter('revoked');
   const account = (id: string): Promise<Account> => readAccount(pool, id, config.FREE_TIER_REQUESTS);
 
   return {
@@ -120,7 +122,7 @@ export function keyHandlers({
     },
 
     async revoke(req, res) {
-      await apiKeys.revoke(countChange(ownerOf(principalOf(res).key)), keyId(req.params['id']));
+      await apiKeys.revoke(countRevocation(ownerOf(principalOf(res).key)), keyId(req.params['id']));
       res.status(204).end();
     },
 
@@ -142,13 +144,13 @@ async function listedKeys(apiKeys: ApiKeys, key: ApiKey, query: Request['query']
   return { keys, nextCursor: last ? encodeCursor([last.id]) : null };
 }
 
-/** Counts what an owner does to the keys of the account; throws `rate_limit_exceeded` above the hour's limit. */
-function keyChangeCounter(): (owner: ApiKey) => ApiKey {
+/** Counts what an owner does to the keys of the account, `done` in the message; throws `rate_limit_exceeded` above the hour's limit. */
+function keyChangeCounter(done: string): (owner: ApiKey) => ApiKey {
   const changes = new WindowLimit({ points: KEY_CHANGES_AN_HOUR, windowMs: HOUR_MS });
   return (owner) => {
     const retryAfter = changes.take([{ name: owner.accountId, times: 1 }]);
     if (retryAfter === 0) return owner;
-    const message = `Rate limit exceeded: ${KEY_CHANGES_AN_HOUR} keys made, rotated or revoked an hour`;
+    const message = `Rate limit exceeded: ${KEY_CHANGES_AN_HOUR} keys ${done} an hour`;
     throw new GatewayError('rate_limit_exceeded', { message, retryAfter });
   };
 }

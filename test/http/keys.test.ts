@@ -244,17 +244,34 @@ describe('the keys of an account that has made many', () => {
     expect((await api.call('GET', '/api/keys?cursor=nonsense', { key: secret })).status).toBe(400);
   });
 
-  it('are made, rotated and revoked so often an hour, and no oftener', async () => {
-    const { secret } = await api.newAccount();
-    const end = () => api.call('DELETE', '/api/keys/00000000-0000-4000-8000-000000000000', { key: secret });
-    const statuses: number[] = [];
-    for (let batch = 0; batch < 51; batch++) {
-      statuses.push(...(await Promise.all(Array.from({ length: 10 }, end))).map(({ status }) => status));
+  describe('that are changed so often an hour', () => {
+    const MISSING = '/api/keys/00000000-0000-4000-8000-000000000000';
+
+    /** Asks 510 times. */
+    async function exhaust(call: () => Promise<{ status: number }>, limited: number): Promise<void> {
+      const statuses: number[] = [];
+      for (let batch = 0; batch < 51; batch++) {
+        statuses.push(...(await Promise.all(Array.from({ length: 10 }, call))).map(({ status }) => status));
+      }
+      expect(statuses.filter((status) => status === 429)).toHaveLength(limited);
     }
-    expect(statuses.filter((status) => status === 429)).toHaveLength(10);
-    const made = await api.call('POST', '/api/keys', { key: secret, body: {} });
-    expect([made.status, made.headers.get('retry-after') !== null]).toEqual([429, true]);
-    expect((await api.call('GET', '/api/keys', { key: secret })).status).toBe(200);
+
+    it('are made and rotated no oftener, and can be revoked all the same', async () => {
+      const { secret } = await api.newAccount();
+      const leaked = await api.newKey(secret);
+      // The leaked one is the first.
+      await exhaust(() => api.call('POST', `${MISSING}/rotate`, { key: secret }), 11);
+      const made = await api.call('POST', '/api/keys', { key: secret, body: {} });
+      expect([made.status, made.headers.get('retry-after') !== null]).toEqual([429, true]);
+      expect((await api.call('GET', '/api/keys', { key: secret })).status).toBe(200);
+      expect((await api.call('DELETE', `/api/keys/${leaked.keyId}`, { key: secret })).status).toBe(204);
+    });
+
+    it('are revoked no oftener', async () => {
+      const { secret } = await api.newAccount();
+      await exhaust(() => api.call('DELETE', MISSING, { key: secret }), 10);
+      expect((await api.call('POST', '/api/keys', { key: secret, body: {} })).status).toBe(201);
+    });
   });
 });
 
