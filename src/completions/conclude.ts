@@ -208,14 +208,12 @@ async function finishStream(deps: ConcludeDeps, exchange: Exchange, dispatched: 
     return;
   }
   const comment = closingComment(exchange, settled, bill ?? NOTHING_BILLED, deployment);
-  if (whole) client?.end(Buffer.concat([tail, Buffer.from(comment), STREAM_DONE]));
-  else
-    client?.end(
-      errorEvent(
-        streamFailure(end.failure, (text) => deployment.provider.censor?.(text) ?? text),
-        comment,
-      ),
-    );
+  if (whole) {
+    client?.end(Buffer.concat([tail, Buffer.from(comment), STREAM_DONE]));
+    return;
+  }
+  const censor = (text: string): string => deployment.provider.censor?.(text) ?? text;
+  client?.end(errorEvent(streamFailure(end.failure, censor), comment));
 }
 
 /** @param deployment who answered, if anybody did: told again where the head had to go out before that was known. */
@@ -260,6 +258,7 @@ function record(
 ): void {
   const { requestId, key, path, request, hold, rate, choice, clientRequestId } = exchange;
   if (bill.overrunPicoUsd > 0n) log.warn({ requestId, overrunPicoUsd: String(bill.overrunPicoUsd) }, 'an answer cost more than its hold');
+  // Every ending comes by here: what the request took of its network's free share becomes what it cost.
   exchange.free?.correct(bill.costPicoUsd);
   const upstreamId = answer?.headers['x-request-id'];
   recorder.add({
