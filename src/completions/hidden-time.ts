@@ -2,6 +2,8 @@
 const LEAST_THOUGHT_MS = 2_000;
 /** Events that come faster than this are taken for the model's words; after a longer pause they are looked into. */
 const STEADY_MS = 250;
+/** And so are they this often in a steady stream: some servers send an empty event for every token of a thought. */
+const LOOK_EVERY_MS = 1_000;
 
 /**
  * How long a model has been at work on a stream without showing anything: reasoning out of sight, before the first word or between two. Who
@@ -10,17 +12,22 @@ const STEADY_MS = 250;
 export class HiddenTime {
   #hiddenMs = 0;
   #lastWordAt: number;
+  #lookedAt: number;
   #pausedAt: number | null = null;
 
   /** @param since when the model was asked, on the monotonic clock. */
   constructor(since: number) {
     this.#lastWordAt = since;
+    this.#lookedAt = since;
   }
 
-  /** Notes that events came; `isWord` looks into them, which a steady stream is spared. */
+  /** Notes that events came; `isWord` looks into them, which most of a steady stream is spared. */
   came(now: number, isWord: () => boolean): void {
     const silence = now - this.#lastWordAt;
-    if (silence > STEADY_MS && !isWord()) return;
+    if (silence > STEADY_MS || now - this.#lookedAt > LOOK_EVERY_MS) {
+      if (!isWord()) return;
+      this.#lookedAt = now;
+    }
     this.#hiddenMs += thought(silence);
     this.#lastWordAt = now;
   }
