@@ -4,6 +4,7 @@ import type { Violation } from '../ledger/audit.ts';
 import { auditedPlaces, auditedUpTo, Progress } from './audited-places.ts';
 import { comparePaid } from './compare-paid.ts';
 import { compareReceived, GRACE_MS, RECEIVED_RULE } from './compare-received.ts';
+import { UnlistedError } from './node-books.ts';
 import { openOrphans } from './orphans.ts';
 import type { Wallet } from './wallet.ts';
 
@@ -40,13 +41,13 @@ const AT_ONCE = 8;
 export async function compareBooks(pool: Pool, wallet: AuditedWallet, options: { full: boolean }): Promise<NodeAudit> {
   const { books = {}, nodeId } = wallet;
   const notCompared: string[] = [];
-  const received = books.invoices && (await compareReceived(pool, wallet, books.invoices, options));
+  const received = books.invoices && (await listed(compareReceived(pool, wallet, books.invoices, options)));
   if (!received) notCompared.push('the invoices that the node has and the ledger does not: the gateway may not read its list');
   const paid = books.payments && (await comparePaid(pool, wallet, books.payments, options));
   if (!paid && wallet.payments)
     notCompared.push('the payments that the node made and the ledger does not know: the gateway may not read its list');
   const booked = await compareBooked(pool, wallet, options, notCompared);
-  const unpaid = received || !options.full ? [] : await compareUnpaid(pool, wallet);
+  const unpaid = (received && !books.mayLack) || !options.full ? [] : await compareUnpaid(pool, wallet);
   const orphans = (await openOrphans(pool, nodeId)).map(({ direction, paymentHash, amountMsat, feeMsat }) => ({
     invariant: 9,
     rule: `what the node ${direction} and the ledger should have, by its payment hash`,
@@ -58,6 +59,16 @@ export async function compareBooks(pool: Pool, wallet: AuditedWallet, options: {
   const byPlace = new Map([...(received?.violations ?? []), ...(paid?.violations ?? []), ...booked, ...unpaid].map((v) => [v.subject, v]));
   const foreign = (received?.foreign ?? 0) + (paid?.foreign ?? 0);
   return { violations: [...byPlace.values(), ...orphans], foreign, notCompared };
+}
+
+/** Undefined where the node does not list after all. */
+async function listed<T>(comparing: Promise<T>): Promise<T | undefined> {
+  try {
+    return await comparing;
+  } catch (error) {
+    if (error instanceof UnlistedError) return undefined;
+    throw error;
+  }
 }
 
 /** The violations of `compareBooks`, of all that there is. */

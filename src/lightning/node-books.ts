@@ -7,6 +7,13 @@ export interface NodeBooks {
   readonly invoices?: (after: bigint) => Promise<BookPage<BookedInvoice>>;
   /** Its payments likewise. */
   readonly payments?: (after: bigint) => Promise<BookPage<BookedPayment>>;
+  /** Where the list of invoices may lack some: those that count as unpaid are asked about one by one besides. */
+  readonly mayLack?: boolean;
+}
+
+/** A node that was to list its books does not. */
+export class UnlistedError extends Error {
+  override name = 'UnlistedError';
 }
 
 /** Some entries of a node's list, each with its place. `more` where the list may go on after the last one. */

@@ -31,6 +31,7 @@ export const transaction = z.object({
   payment_hash: hash,
   amount: z.int().min(0),
   settled_at: z.number().nullish(),
+  created_at: z.number().nullish().catch(undefined),
   // For the operator alone: what they are does not matter to a credit.
   description: z.string().nullish().catch(undefined),
   invoice: z.string().nullish().catch(undefined),
@@ -46,6 +47,11 @@ export const paymentReceived = z.object({
 const NEEDED = ['make_invoice', 'lookup_invoice'];
 /** What spends, or makes connections that do. */
 const POWERS = /^(multi_)?pay_|^create_connection$/;
+
+/** Whether the wallet offers to list what it received. */
+export function listsPayments({ methods }: WalletInfo): boolean {
+  return methods.includes('list_transactions');
+}
 
 /** The methods that a connection lacks. */
 export function missingMethods({ methods }: WalletInfo): string[] {

@@ -6,7 +6,9 @@ import { GatewayError } from '../errors.ts';
 import type { Msat } from '../ledger/amount.ts';
 import type { Logger } from '../log.ts';
 import { KnownNodes, type NodeIdentity } from './known-nodes.ts';
+import type { NodeBooks } from './node-books.ts';
 import {
+  listsPayments,
   madeInvoice,
   missingMethods,
   networkOf,
@@ -18,6 +20,7 @@ import {
   walletInfo,
   type WalletInfo,
 } from './nwc-answers.ts';
+import { nwcReceived } from './nwc-books.ts';
 import { isNotFound, NwcRequests, reasonOf, type NostrClient } from './nwc-requests.ts';
 import type { InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from './wallet.ts';
 
@@ -75,7 +78,7 @@ export async function createNwcWallet(options: NwcWalletOptions): Promise<Wallet
       const identity = { nodeId: nodeIdOf(url), network: networkOf(info) };
       await nodes.remember(identity, credentials);
       warnOfPowers(info, log);
-      return new NwcWallet(identity, requests, options);
+      return new NwcWallet(identity, requests, { ...options, lists: listsPayments(info) });
     } catch (error) {
       const away = error instanceof GatewayError;
       if (away && performance.now() < deadline) {
@@ -102,17 +105,24 @@ class NwcWallet implements Wallet {
   readonly #probeMs: number;
   readonly #now: () => number;
   #heardAt = -Infinity;
+  #lists: boolean;
 
   constructor(
     { nodeId, network }: NodeIdentity,
     requests: NwcRequests<NostrEvent>,
-    { probeMs = PROBE_MS, now = () => performance.now() }: NwcWalletOptions,
+    { probeMs = PROBE_MS, now = () => performance.now(), lists = false }: NwcWalletOptions & { lists?: boolean },
   ) {
+    this.#lists = lists;
     this.nodeId = nodeId;
     this.network = network;
     this.#requests = requests;
     this.#probeMs = probeMs;
     this.#now = now;
+  }
+
+  get books(): NodeBooks {
+    if (!this.#lists) return {};
+    return { invoices: (after) => nwcReceived((...request) => this.#requests.ask(...request), after), mayLack: true };
   }
 
   /** The wallet chooses the preimage: asked twice, it makes two invoices. */
@@ -182,6 +192,7 @@ class NwcWallet implements Wallet {
   async #info(): Promise<WalletInfo> {
     const info = await this.#requests.ask('get_info', {}, walletInfo);
     if (missingMethods(info).length === 0) this.#heardAt = this.#now();
+    this.#lists = listsPayments(info);
     return info;
   }
 }

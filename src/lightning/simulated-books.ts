@@ -22,7 +22,7 @@ interface PaymentRow {
 const PAGE = 500;
 
 /** The simulated node's tables, read as a node's own lists. Its invoices are told in the order of their settlement, open ones not at all. */
-export class SimulatedBooks implements Required<NodeBooks> {
+export class SimulatedBooks implements Required<Omit<NodeBooks, 'mayLack'>> {
   readonly #query: SimulatedQuery;
   readonly #describe: (bolt11: string) => string;
 

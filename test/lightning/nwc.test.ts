@@ -11,7 +11,7 @@ import type { Funding } from '../../src/funding.ts';
 import { reconcileInvoices } from '../../src/jobs/reconcile-invoices.ts';
 import { msat, picoUsdFromUsd } from '../../src/ledger/amount.ts';
 import type { Invoice } from '../../src/lightning/invoice.ts';
-import { auditNode } from '../../src/lightning/audit-node.ts';
+import { auditNode, compareBooks } from '../../src/lightning/audit-node.ts';
 import { describeInvoice } from '../../src/lightning/invoice-seal.ts';
 import { createNwcWallet, type NwcWalletOptions } from '../../src/lightning/nwc.ts';
 import { openOrphans } from '../../src/lightning/orphans.ts';
@@ -153,6 +153,81 @@ describe('a wallet over Nostr Wallet Connect', () => {
     expect(orphan && (await new Reconciling(options).credit(orphan))).toBe(true);
     expect(await deposits()).toEqual([5_000n]);
     expect(await auditNode(database.pool, wallet)).toEqual([]);
+  });
+
+  describe('that nobody told of', () => {
+    /** Payments under our name to invoices that the database has lost, newest first, as the wallet lists them. */
+    async function lost(count: number): Promise<Partial<Nip47Transaction>[]> {
+      const listed: Partial<Nip47Transaction>[] = [];
+      const seconds = Math.floor(Date.now() / 1000);
+      for (let index = 0; index < count; index++) {
+        const description = describeInvoice([TEST_ROOT], { invoiceId: randomUUID(), owner: { accountId: account }, amountSat: 5 });
+        const preimage = randomBytes(32);
+        const { bolt11: invoice, paymentHash } = await node.createInvoice({
+          ...{ amountMsat: msat(5_000n), description, expirySeconds: 600, preimage },
+        });
+        const paid = { type: 'incoming', state: 'settled', amount: 5_000, settled_at: seconds } as const;
+        listed.unshift({ ...paid, invoice, description, payment_hash: paymentHash.toString('hex'), created_at: seconds - 100 + index });
+      }
+      return listed;
+    }
+    const others: unknown[] = [
+      null,
+      { type: 'outgoing', state: 'settled', payment_hash: '01'.repeat(32), amount: 7_000, settled_at: 1, description: 'Pura top-up' },
+      { type: 'incoming', state: 'pending', payment_hash: '02'.repeat(32), amount: 7_000, description: 'Pura top-up' },
+      { type: 'incoming', state: 'settled', payment_hash: '03'.repeat(32), amount: 7_000, settled_at: 1, description: 'coffee' },
+      { type: 'incoming', state: 'settled', amount: 'much' },
+    ];
+    const orphansOf = async ({ nodeId }: Wallet) =>
+      (await openOrphans(database.pool, nodeId)).map(({ paymentHash }) => paymentHash.toString('hex'));
+
+    it.each<[string, (all: unknown[]) => NwcService['listed']]>([
+      [
+        'pages as it is asked to',
+        (all) =>
+          ({ offset = 0, limit = all.length }) =>
+            all.slice(offset, offset + limit),
+      ],
+      [
+        'has smaller pages than it is asked for',
+        (all) =>
+          ({ offset = 0 }) =>
+            all.slice(offset, offset + 7),
+      ],
+      ['gives all at once, however often it is asked', (all) => () => all],
+    ])('is found in the list of a wallet that %s', async (_how, lists) => {
+      const service = await startService();
+      const wallet = await connect(service);
+      const missing = await lost(45);
+      service.listed = lists([...missing, ...others]);
+      expect(await auditNode(database.pool, wallet)).toHaveLength(45);
+      expect(new Set(await orphansOf(wallet))).toEqual(new Set(missing.map(({ payment_hash }) => payment_hash)));
+      // What came since, and was made before what was found then.
+      const [late] = await lost(1);
+      service.listed = lists([...missing, { ...late, created_at: Math.floor(Date.now() / 1000) - 6 * 86_400 }, ...others]);
+      await compareBooks(database.pool, wallet, { full: false });
+      expect(await orphansOf(wallet)).toContain(late?.payment_hash);
+    });
+
+    it.each<[string, NwcService['listed']]>([
+      ['says that it lists and does not', undefined],
+      ['lists what is no list', () => 'none' as unknown as unknown[]],
+      ['lists the last few only', () => []],
+    ])('is found as without a list where the wallet %s', async (_how, lists) => {
+      await relay.faults({ drop: [NOTIFICATION] });
+      const service = await startService();
+      const wallet = await connect(service);
+      const { funding, close } = openFunding(database, wallet);
+      const { invoice } = await funding.fund(owner, { amountSat: 500 });
+      await close();
+      service.listed = lists;
+      const seconds = Math.floor(Date.now() / 1000) - 3_600;
+      service.tells = (found) => ({ ...found, state: 'settled', settled_at: seconds, amount: 500_000 });
+      expect(await auditNode(database.pool, wallet)).toMatchObject([{ subject: invoice.id, expected: '500000', found: '0' }]);
+      await database.pool.query(`update invoices set state = 'expired', next_check_at = now() + interval '1 hour' where id = $1`, [
+        invoice.id,
+      ]);
+    });
   });
 
   it('is credited once however often the payment is notified of', async () => {

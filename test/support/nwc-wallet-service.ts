@@ -24,6 +24,8 @@ export interface NwcService {
   /** The invoices it made, oldest first. */
   readonly invoices: readonly string[];
   lookups: number;
+  /** What it lists as paid to it, newest first, whatever the node has; undefined where it does not list. */
+  listed: ((request: { from?: number; limit?: number; offset?: number }) => unknown[]) | undefined;
   /** While true, requests are carried out and never answered. */
   mute: boolean;
   tells: (found: Partial<Nip47Transaction>) => unknown;
@@ -92,11 +94,17 @@ export async function startNwcService({
     },
   };
 
+  handler.listTransactions = async (request) => {
+    if (!running.listed) return { result: undefined, error: { code: 'NOT_IMPLEMENTED', message: 'no list' } };
+    return answer({ transactions: running.listed(request) as Nip47Transaction[], total_count: 0 });
+  };
+
   const running: NwcService = {
     url: `nostr+walletconnect://${keys.walletPubkey}?relay=${encodeURIComponent(relayUrl)}&secret=${clientSecret}`,
     walletPubkey: keys.walletPubkey,
     invoices,
     lookups: 0,
+    listed: undefined,
     mute: false,
     factor: 1,
     methods,
