@@ -10,6 +10,7 @@ import type { Deployment } from '../routing/deployment.ts';
 import type { Observation, ProviderHealth } from '../routing/health.ts';
 import type { Cancellation } from './cancellation.ts';
 import { parseExactJson, type ExactJson } from './exact-json.ts';
+import { jsonExtent, type JsonExtent } from './json-extent.ts';
 import type { ClientStream, StreamHead } from './client-stream.ts';
 import { collectBody } from './collect-body.ts';
 import { providerFailure, toldFailure, type ProviderFailure } from './provider-failure.ts';
@@ -43,6 +44,13 @@ interface Leg {
   /** On the monotonic clock. */
   dispatchedAt: number;
 }
+
+/** Deeper than any answer, and far from what a recursive writer of JSON could choke on. */
+const MOST_DEPTH = 512;
+/** Of an answer with more (the log probabilities of a long one are millions) no number is kept in its own words: that would take seconds. */
+const MOST_EXACT_VALUES = 100_000;
+
+const utf8 = new TextDecoder();
 
 type AnswerBody = Record<string, unknown>;
 
@@ -189,13 +197,20 @@ function isOfType({ headers }: UpstreamAnswer, wanted: RegExp): boolean {
   return wanted.test(type) || ANY_TYPE.test(type);
 }
 
+function extentOf(answer: Buffer): JsonExtent {
+  return jsonExtent(answer, { values: Infinity, names: 0, depth: MOST_DEPTH, longNumbers: Infinity });
+}
+
 async function readJson(leg: Leg, answer: UpstreamAnswer): Promise<Answered | Failed> {
   const firstByteAt = performance.now();
   if (!isOfType(answer, JSON_TYPE)) throw new ProviderError('protocol', 'the answer is not JSON');
   const bytes = await collectBody(answer);
+  const { depth, values, longNumbers } = extentOf(bytes);
+  if (depth > MOST_DEPTH) throw new ProviderError('protocol', 'the answer is nested too deep');
   let parsed: ExactJson;
   try {
-    parsed = parseExactJson(bytes.toString('utf8'));
+    // A byte order mark may begin it.
+    parsed = parseExactJson(utf8.decode(bytes), longNumbers > 0 && values <= MOST_EXACT_VALUES);
   } catch (error) {
     throw new ProviderError('protocol', 'the answer is not JSON', error);
   }

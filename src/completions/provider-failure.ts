@@ -1,6 +1,6 @@
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import { member } from '../providers/wire-chunk.ts';
-import { providerReason } from './provider-reason.ts';
+import { failureReason, providerReason, type ProviderReason } from './provider-reason.ts';
 
 /** Why a provider gave no completion, where the request is not at fault. */
 export interface ProviderFailure {
@@ -30,17 +30,17 @@ const SECRETS = [
 
 /** Reads an answer that is no completion. What concerns the operator's account is not told to clients, nor any address or credential. */
 export function providerFailure({ status, headers }: UpstreamAnswer, text: string): ProviderFailure {
-  return { reason: `HTTP ${status}`, ...readFailure(status, text), retryAfterSeconds: retryAfterOf(headers, text) };
+  return { reason: `HTTP ${status}`, ...tellable(status, providerReason(text)), retryAfterSeconds: retryAfterOf(headers, text) };
 }
 
 /** Reads the failure that a provider tells of where an answer should begin, under a status that promised one. */
 export function toldFailure(reason: string, failure: unknown, censor: (text: string) => string): ProviderFailure {
-  const text = censor(JSON.stringify({ error: failure }));
-  return { reason, ...readFailure(Number(member(failure, 'code') ?? 500), text), retryAfterSeconds: retryAfterOf({}, text) };
+  const said = failureReason(failure);
+  const told = tellable(Number(member(failure, 'code') ?? 500), said && { ...said, message: censor(said.message) });
+  return { reason, ...told, retryAfterSeconds: null };
 }
 
-function readFailure(status: number, text: string): Pick<ProviderFailure, 'words' | 'operatorsFault'> {
-  const reason = providerReason(text);
+function tellable(status: number, reason: ProviderReason | null): Pick<ProviderFailure, 'words' | 'operatorsFault'> {
   const operatorsFault = OPERATORS_FAULT.has(status) || OUT_OF_QUOTA.test(`${reason?.type} ${reason?.code}`);
   const isTold = !operatorsFault && reason !== null && !(status < 400);
   return { operatorsFault, words: isTold ? withoutSecrets(reason.message).slice(0, MOST_CHARACTERS).toWellFormed() : null };

@@ -54,8 +54,13 @@ export function refusalBody(status: number, text: string): Buffer {
  */
 export function streamFailure(failure: unknown, censor: (text: string) => string): ErrorObject {
   const ours = new GatewayError('upstream_error', { message: 'The provider broke off its answer.' });
-  const reason = reasonIn(failure, MOST_DEPTH);
+  const reason = failureReason(failure);
   return inItsWords(ours, reason && { ...reason, message: censor(reason.message) });
+}
+
+/** The reason that a failure gives which came as a value; null where it gives none. */
+export function failureReason(failure: unknown): ProviderReason | null {
+  return reasonIn(failure, MOST_DEPTH);
 }
 
 function inItsWords(ours: GatewayError, reason: ProviderReason | null): ErrorObject {

@@ -43,7 +43,7 @@ export function finishReasonOf(choice: unknown): string | null {
  * of any type, in a choice too, in a list, or the whole object as vLLM and others word it.
  */
 export function failureOf(value: unknown): unknown {
-  if (Array.isArray(value)) return failureOf(value[0]);
+  if (Array.isArray(value)) return Array.isArray(value[0]) ? undefined : failureOf(value[0]);
   const error = member(value, 'error');
   if (error) return error;
   if (['object', 'type', 'status'].some((name) => member(value, name) === 'error')) return value;

@@ -41,3 +41,19 @@ it('numbers that a double would change go upstream and come back as they were wr
   expect(text).toContain('"nanoseconds":1764288000123456789');
   expect(JSON.parse(text)).toMatchObject({ usage: { ...DEFAULT_USAGE, total_cost_usd: 0.00002, total_cost_msat: 20 } });
 });
+
+it('but of an answer with very many, as a long one with log probabilities, each comes back as the double that it is', async () => {
+  const logprobs = (count: number) => `[${Array.from({ length: count }, () => '1e-1').join(',')}]`;
+  const answerWith = async (count: number): Promise<string> => {
+    const body = `\ufeff{"choices":[{"index":0,"message":{"content":"x"},"logprobs":${logprobs(count)}}],"usage":${JSON.stringify(DEFAULT_USAGE)}}`;
+    upstream.script((exchange) => exchange.raw(body, { headers: { 'content-type': 'application/json' } }));
+    const answer = await gateway.post(
+      '/v1/chat/completions',
+      { model: 'pureai/fake', messages: [{ role: 'user', content: 'hi' }] },
+      await gateway.newKey(),
+    );
+    return answer.text();
+  };
+  expect(await answerWith(90_000)).toContain(logprobs(90_000));
+  expect(await answerWith(110_000)).toContain(logprobs(110_000).replaceAll('1e-1', '0.1'));
+});

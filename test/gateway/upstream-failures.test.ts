@@ -140,6 +140,38 @@ describe('a provider that fails before the first byte', () => {
     });
   });
 
+  const DEEP = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+  it.each([
+    ['an answer', `{"choices":[{"message":{"content":"a","x":${DEEP}}}]}`, 'protocol'],
+    [
+      'an answer of a few thousand levels',
+      `{"choices":[{"message":{"content":"a"}}],"x":${'['.repeat(5_000)}${']'.repeat(5_000)}}`,
+      'protocol',
+    ],
+    ['an error', `{"error":{"message":${DEEP}}}`, 'protocol'],
+  ])('by %s that is nested without end is its failure', async (_name, body, reason) => {
+    upstream.script((exchange) => exchange.raw(body, { headers: { 'content-type': 'application/json' } }));
+    const answer = await gateway.post('/v1/chat/completions', chat(), key);
+    expect(await errorOf(answer)).toMatchObject({ code: 'upstream_error', message: expect.stringContaining(`(fake: ${reason})`) });
+    expect(await settledHold(gateway.pool, key.accountId)).toMatchObject({ state: 'voided', posted_msat: 0n });
+  });
+
+  it.each([`{"error":{"message":${DEEP}}}`, `{"error":${DEEP}}`, `[${DEEP},{"error":"x"}]`])(
+    'by an event that is nested without end is its failure',
+    async (data) => {
+      upstream.script(async (exchange) => {
+        exchange.startStream();
+        await exchange.send(`data: ${data}\n\n`);
+        exchange.end();
+      });
+      const answer = await gateway.post('/v1/chat/completions', chat({ stream: true }), key);
+      expect(await errorOf(answer)).toMatchObject({
+        code: 'upstream_error',
+        message: expect.stringMatching(/fake: e(rror event|mpty answer)\)/),
+      });
+    },
+  );
+
   it.each([{ code: 402 }, { type: 'insufficient_quota' }])('by an error event about the operator, %j, is not', async (members) => {
     upstream.script(async (exchange) => {
       exchange.startStream();
