@@ -107,15 +107,15 @@ async function reconcile(reconciling: Reconciling, wishes: Wishes): Promise<numb
   return left;
 }
 
-/** Ends what only the operator's word can end, as wished. Gives how many withdrawals still wait for that. */
+/** Ends what only the operator's word can end, as wished. Gives how many withdrawals still wait for that, and wishes were refused. */
 async function decide(deciding: Deciding, { gone, withdrawal: id, paid, 'fee-msat': fee }: Wishes, log: Logger): Promise<number> {
-  await tellOutcome(async () => {
+  const isGone = await tellOutcome(async () => {
     if (gone === undefined) return undefined;
     if (!(await deciding.giveUp(gone))) return `${gone} is known to be gone`;
     log.warn({ nodeId: gone }, "a node is gone for good, by the operator's word");
     return `${gone} is gone for good`;
   });
-  await tellOutcome(async () => {
+  const isDecided = await tellOutcome(async () => {
     if (id === undefined) return undefined;
     const feeMsat = paid ? msat(BigInt(fee ?? 0)) : undefined;
     if (!(await deciding.decide(id, { paid: feeMsat }))) return `withdrawal ${id} is final already`;
@@ -134,17 +134,19 @@ async function decide(deciding: Deciding, { gone, withdrawal: id, paid, 'fee-msa
   const undecided = await deciding.undecided();
   for (const withdrawal of undecided) console.log(describeUndecided(withdrawal));
   if (undecided.length > 0) console.log('Ask who was to be paid, or look at the channels: --withdrawal <id> --paid, or --release.');
-  return undecided.length;
+  return undecided.length + [isGone, isDecided].filter((done) => !done).length;
 }
 
-/** Says what was done, or why it was not. */
-async function tellOutcome(work: () => Promise<string | undefined>): Promise<void> {
+/** Says what was done, or why it was not. Gives false where it was refused. */
+async function tellOutcome(work: () => Promise<string | undefined>): Promise<boolean> {
   try {
     const done = await work();
     if (done !== undefined) console.log(done);
+    return true;
   } catch (error) {
     if (!(error instanceof CannotReconcileError)) throw error;
     console.log(`not done: ${error.message}`);
+    return false;
   }
 }
 
