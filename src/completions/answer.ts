@@ -22,8 +22,12 @@ export function jsonBody(body: Record<string, unknown>, deployment: Deployment, 
   return Buffer.from(JSON.stringify({ ...body, model, usage: usageWithCost(rawUsageOf(body), bill, timing) }));
 }
 
+/** Deeper than any usage, and far from what the writer of JSON, which is recursive, could choke on. */
+const MOST_DEPTH = 64;
+
 /** The chunk that tells usage and cost at the end of a stream, for clients that asked for it: the provider's own, made whole. */
-export function usageChunk(source: UsageSeen | null, requestId: string, deployment: Deployment, bill: Bill, timing: Timing): Buffer {
+export function usageChunk(seen: UsageSeen | null, requestId: string, deployment: Deployment, bill: Bill, timing: Timing): Buffer {
+  const source = seen && !isDeeper(seen.chunk, MOST_DEPTH) ? seen : null;
   const { x_groq: _said, usage: _replaced, ...own } = source?.chunk ?? {};
   const chunk = {
     ...own,
@@ -167,6 +171,11 @@ function usageWithCost(
     latency_ms: Math.round(latencyMs * 10) / 10,
     ttft_ms: ttftMs === null ? null : Math.round(ttftMs * 10) / 10,
   };
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
 }
 
 function textOr(value: unknown, otherwise: string): string {

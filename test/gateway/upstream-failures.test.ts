@@ -156,6 +156,24 @@ describe('a provider that fails before the first byte', () => {
     expect(await settledHold(gateway.pool, key.accountId)).toMatchObject({ state: 'voided', posted_msat: 0n });
   });
 
+  it.each([`{"choices":[],"x":${DEEP},"usage":U}`, `{"choices":[],"usage":{"x":${DEEP},"prompt_tokens":10,"completion_tokens":4}}`])(
+    'but usage beside something that is nested without end is settled',
+    async (data) => {
+      upstream.script(async (exchange) => {
+        exchange.startStream();
+        await exchange.content('some');
+        await exchange.send(`data: ${data.replace('U', '{"prompt_tokens":10,"completion_tokens":4}')}\n\ndata: [DONE]\n\n`);
+        exchange.end();
+      });
+      const request = chat({ stream: true, stream_options: { include_usage: true } });
+      const stream = await readStream(await gateway.post('/v1/chat/completions', request, key));
+      expect(stream).toMatchObject({ content: 'some', done: true });
+      expect(stream.chunks.at(-1)?.usage).toMatchObject({ prompt_tokens: 10, completion_tokens: 4 });
+      // 10 × $1 and 4 × $2 a million tokens.
+      expect(await settledHold(gateway.pool, key.accountId)).toMatchObject({ state: 'posted', posted_pico_usd: 18_000_000n });
+    },
+  );
+
   it.each([`{"error":{"message":${DEEP}}}`, `{"error":${DEEP}}`, `[${DEEP},{"error":"x"}]`])(
     'by an event that is nested without end is its failure',
     async (data) => {
