@@ -40,6 +40,8 @@ export interface AppDeps {
   turns: Turns;
   /** A connection that tells how the database is, whatever waits for the others. */
   probePool: Pool;
+  /** How long readiness waits for the database and for the node; as the status paths have it where left out. */
+  statusDeadlineMs?: number;
   authenticate: Authenticate;
   apiKeys: ApiKeys;
   gateway: Pick<Gateway, 'chat'>;

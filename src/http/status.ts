@@ -20,8 +20,8 @@ export interface StatusRoutesDeps {
   log: Logger;
   /** Providers that the gateway can talk to once they are configured. */
   knownProviders?: readonly string[];
-  /** How long the database may take to answer. */
-  databaseDeadlineMs?: number;
+  /** How long the database and the node may take to answer, each. */
+  statusDeadlineMs?: number;
 }
 
 /** `ok`, or the reason why not. */
@@ -33,14 +33,19 @@ interface Parts {
 
 /** A probe's answer is good for this long: these paths need no key, and must not be a way to load the parts. */
 const FRESH_MS = 1_000;
+/** Shorter than who asks, as a balancer does, waits. */
+const DEADLINE_MS = 2_000;
+const NAMES: Record<Wallet['backend'], string> = { lnd: 'LND', nwc: 'the NWC wallet', simulated: 'the simulated node' };
 
 /** The gateway's version, as in package.json. */
 export const VERSION = (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
 /** The handlers that tell how the gateway is: alive, ready, and how its providers and its wallet do. */
 export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready' | 'status', RequestHandler> {
-  const { wallet, models, health, exchangeRate, knownProviders = ['openai'] } = deps;
-  const lightning = shared(() => wallet.status());
+  const { wallet, models, health, exchangeRate, knownProviders = ['openai'], statusDeadlineMs = DEADLINE_MS } = deps;
+  const asked = shared(() => wallet.status());
+  // A node that hangs must not make the gateway look as if it did.
+  const lightning = () => within(statusDeadlineMs, asked(), { ready: false, reason: `${NAMES[wallet.backend]} does not answer` });
   const parts = shared(async (): Promise<Parts> => {
     const [database, node] = await Promise.all([databaseParts(deps), lightning()]);
     return { ...database, lightning: node.ready ? (deps.openElsewhere?.reason ?? 'ok') : (node.reason ?? 'not ready') };
@@ -108,22 +113,27 @@ function rateRow(exchangeRate: ExchangeRate): { btcUsd: number | null; source: s
   }
 }
 
-async function databaseParts({ pool, log, databaseDeadlineMs = 2_000 }: StatusRoutesDeps): Promise<Pick<Parts, 'database' | 'migrations'>> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('the database did not answer in time')), databaseDeadlineMs);
-  });
+async function databaseParts({
+  pool,
+  log,
+  statusDeadlineMs = DEADLINE_MS,
+}: StatusRoutesDeps): Promise<Pick<Parts, 'database' | 'migrations'>> {
   try {
-    const migrations = await Promise.race([migrationState(pool), deadline]);
-    // An older schema has nothing to write to, and is not ready anyway.
-    if (migrations === 'ok') await Promise.race([writeSomething(pool), deadline]);
+    const migrations = await within(statusDeadlineMs, databaseState(pool), null);
+    if (migrations === null) throw new Error('the database did not answer in time');
     return { database: 'ok', migrations };
   } catch (error) {
     log.warn({ err: error }, 'the database is not ready');
     return isPassing(error) ? { database: 'cannot write', migrations: 'ok' } : { database: 'unreachable', migrations: 'unknown' };
-  } finally {
-    clearTimeout(timer);
   }
+}
+
+/** The state of the schema. Rejects where the database cannot be read or, with a schema to write to, cannot be written. */
+async function databaseState(pool: Pool): Promise<string> {
+  const migrations = await migrationState(pool);
+  // An older schema has nothing to write to, and is not ready anyway.
+  if (migrations === 'ok') await writeSomething(pool);
+  return migrations;
 }
 
 /** Several pages, of room that was not there before: a standby refuses it, and so does a disk without any. */
@@ -156,6 +166,13 @@ async function migrationState(pool: Pool): Promise<string> {
     if ((error as { code?: string }).code === UNDEFINED_TABLE) return `${needed.length} missing`;
     throw error;
   }
+}
+
+/** What `work` comes to, or `late` where that takes longer than `limitMs`. */
+async function within<T, L>(limitMs: number, work: Promise<T>, late: L): Promise<T | L> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<L>((resolve) => (timer = setTimeout(resolve, limitMs, late)));
+  return Promise.race([work, deadline]).finally(() => clearTimeout(timer));
 }
 
 /** One call of `probe` serves all who ask while it is under way, and for a moment after. */

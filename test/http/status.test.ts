@@ -83,6 +83,23 @@ describe('/ready', () => {
     await database.drop();
   });
 
+  it('is 200 in time, and so is /api/status, where the node hangs', async () => {
+    const status = Promise.withResolvers<{ ready: boolean }>();
+    const hanging = new FakeWallet();
+    const asked = jest.spyOn(hanging, 'status').mockReturnValue(status.promise);
+    await withApi({ deps: { wallet: hanging, statusDeadlineMs: 20 } }, async (own) => {
+      const reason = 'the simulated node does not answer';
+      for (let round = 0; round < 2; round++) {
+        expect(await own.call('GET', '/ready')).toMatchObject({ status: 200, body: { ready: true, parts: { lightning: reason } } });
+        expect(await own.call('GET', '/api/status')).toMatchObject({ status: 200, body: { lightning: { ready: false, reason } } });
+      }
+      // It is not asked again while it may still answer.
+      expect(asked).toHaveBeenCalledTimes(1);
+      status.resolve({ ready: true });
+      expect(await own.call('GET', '/api/status')).toMatchObject({ body: { lightning: { ready: true } } });
+    });
+  });
+
   it('is 200 while a backup reads every table, and keeps nothing of that time', async () => {
     const size = async () => (await api.pool.query<{ size: bigint }>(`select pg_table_size('write_probes') as size`)).rows[0]?.size ?? 0n;
     const ready = () => withApi({ deps: { pool: api.pool } }, async (own) => expect((await own.call('GET', '/ready')).status).toBe(200));
