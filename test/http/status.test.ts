@@ -88,7 +88,7 @@ describe('/ready', () => {
     const hanging = new FakeWallet();
     const asked = jest.spyOn(hanging, 'status').mockReturnValue(status.promise);
     await withApi({ deps: { wallet: hanging, statusDeadlineMs: 20 } }, async (own) => {
-      const reason = 'the simulated node does not answer';
+      const reason = 'LND does not answer';
       for (let round = 0; round < 2; round++) {
         expect(await own.call('GET', '/ready')).toMatchObject({ status: 200, body: { ready: true, parts: { lightning: reason } } });
         expect(await own.call('GET', '/api/status')).toMatchObject({ status: 200, body: { lightning: { ready: false, reason } } });
