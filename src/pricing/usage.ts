@@ -17,25 +17,29 @@ export interface ReportedUsage {
  * or in one of its dialects; null where not one main figure is sound. A figure that is negative, fractional, absurdly large
  * or no number is as if it were missing; the others count.
  *
+ * - `input_tokens` and `output_tokens`, with their details, in place of the prompt's and the completion's names.
  * - Cached tokens: in `prompt_tokens_details`, at the top (Moonshot), or as `prompt_cache_hit_tokens` (DeepSeek).
  * - Reasoning on top of `completion_tokens` (xAI, Gemini): the total tells, or reasoning above the completion it would be part of.
- * - The cache beside the prompt and not in it (translated from Anthropic): the total tells.
+ * - The cache beside the prompt and not in it (translated from Anthropic): the total tells, or Anthropic's own names without one.
  */
 export function usageFromWire(value: unknown): ReportedUsage | null {
   const usage = asObject(value);
-  const promptDetails = asObject(usage['prompt_tokens_details']);
+  const promptDetails = asObject(usage['prompt_tokens_details'] ?? usage['input_tokens_details']);
+  const completionDetails = asObject(usage['completion_tokens_details'] ?? usage['output_tokens_details']);
   const hit = wireCount(usage['prompt_cache_hit_tokens']);
   const miss = wireCount(usage['prompt_cache_miss_tokens']);
   const total = wireCount(usage['total_tokens']);
-  const completion = wireCount(usage['completion_tokens']);
-  const inside = wireCount(usage['prompt_tokens']) ?? (hit !== null && miss !== null ? hit + miss : null);
+  const completion = wireCount(usage['completion_tokens']) ?? wireCount(usage['output_tokens']);
+  const named = wireCount(usage['prompt_tokens']) ?? wireCount(usage['input_tokens']);
+  const inside = named ?? (hit !== null && miss !== null ? hit + miss : null);
   if (inside === null && completion === null) return null;
 
   const cached = most(promptDetails['cached_tokens'], usage['cached_tokens'], hit, usage['cache_read_input_tokens']);
   const written = most(promptDetails['cache_write_tokens'], usage['cache_creation_input_tokens']);
-  const reasoning = most(asObject(usage['completion_tokens_details'])['reasoning_tokens'], usage['reasoning_tokens']);
+  const reasoning = most(completionDetails['reasoning_tokens'], usage['reasoning_tokens']);
   const unexplained = total === null || inside === null || completion === null ? 0 : total - inside - completion;
-  const beside = unexplained > 0 && unexplained === cached + written && unexplained !== reasoning ? unexplained : 0;
+  const isBeside = total === null ? isAnthropics(usage) : unexplained > 0 && unexplained === cached + written && unexplained !== reasoning;
+  const beside = isBeside ? cached + written : 0;
   const prompt = inside === null ? difference(total, completion) : inside + beside;
   const output = largest(
     completion,
@@ -53,6 +57,16 @@ export function usageFromWire(value: unknown): ReportedUsage | null {
     // What the total has beyond the completion is reasoning.
     reasoningTokens: output === null ? 0 : Math.min(output, Math.max(reasoning, output - (completion ?? output))),
   };
+}
+
+/** Anthropic's own figures (https://docs.anthropic.com/en/api/messages), where what was read from the cache or written to it is no input. */
+function isAnthropics(usage: Record<string, unknown>): boolean {
+  const ownNames = [usage['cache_read_input_tokens'], usage['cache_creation_input_tokens']];
+  return (
+    wireCount(usage['prompt_tokens']) === null &&
+    wireCount(usage['input_tokens']) !== null &&
+    ownNames.some((own) => wireCount(own) !== null)
+  );
 }
 
 /** The figures of a stream that tells them more than once: the later ones count, but for what they leave out or give as nothing. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { mergeUsage, usageFromWire, wireCount, type ReportedUsage } from '../../src/pricing/usage.ts';
 
 const good = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
+const NONE = { prompt_tokens: undefined, completion_tokens: undefined };
 const plain: ReportedUsage = { promptTokens: 10, completionTokens: 5, cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
 
 describe('usage from the wire', () => {
@@ -28,6 +29,17 @@ describe('usage from the wire', () => {
       'of DeepSeek, its sum left out',
       { prompt_tokens: null, prompt_cache_hit_tokens: 4, prompt_cache_miss_tokens: 6 },
       { cachedTokens: 4 },
+    ],
+    [
+      'under the names of Responses',
+      { ...NONE, input_tokens: 10, output_tokens: 5, output_tokens_details: { reasoning_tokens: 3 } },
+      { reasoningTokens: 3 },
+    ],
+    ['under both names, of which the chat wire’s count', { input_tokens: 1, output_tokens: 1 }, {}],
+    [
+      'of Anthropic, whose cache is beside the input',
+      { ...NONE, total_tokens: null, input_tokens: 10, output_tokens: 5, cache_read_input_tokens: 40, cache_creation_input_tokens: 5 },
+      { promptTokens: 55, cachedTokens: 40, cacheWriteTokens: 5 },
     ],
     ['of Moonshot', { cached_tokens: 8 }, { cachedTokens: 8 }],
     ['of Moonshot behind a translator', { cached_tokens: 8, prompt_tokens_details: { cached_tokens: 0 } }, { cachedTokens: 8 }],
