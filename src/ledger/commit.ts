@@ -12,7 +12,7 @@ const CALL = `select concat_ws('|', ${ANSWER}) as answer from ledger_commit(${Ar
 export type LedgerQuery = <Row extends QueryResultRow>(query: QueryConfig) => Promise<QueryResult<Row>>;
 
 /**
- * Carries all rows out in one transaction, by the SQL function `ledger_commit` (migrations/0014), and gives their verdicts in order.
+ * Carries all rows out in one transaction, by the SQL function `ledger_commit` (migrations/0013), and gives their verdicts in order.
  * With `wait`, waits for accounts that are locked elsewhere; without, their rows come back as `BUSY`.
  */
 export async function commit(query: LedgerQuery, limits: HoldLimits, rows: readonly HoldRow[], wait: boolean): Promise<Verdicts> {

@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 
-/** The error class of the triggers in migrations/0023. */
+/** The error class of the triggers in migrations/0020. */
 const OTHER_NETWORK = 'PN001';
 const TELL_AGAIN_MS = 60_000;
 

@@ -1,6 +1,6 @@
 -- A charge whose answer never left its gateway is given back whole: the money, the day's budget, the free slot, the free day, and the
 -- Idempotency-Key with the answer that was stored under it. The hold keeps its figures, in a state of its own that no report counts
--- (`ledger_refund` of 0014).
+-- (`ledger_refund` of 0013).
 -- Not validated: what is there satisfied the narrower ones, and a long table is not read under its lock.
 alter table holds drop constraint holds_state_check;
 alter table holds add constraint holds_state_check check (state in ('pending', 'posted', 'voided', 'refunded')) not valid;
