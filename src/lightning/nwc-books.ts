@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
+import { listOf } from '../list-of.ts';
 import { UnlistedError, type BookedInvoice, type BookPage } from './node-books.ts';
 import { stateOf, transaction } from './nwc-answers.ts';
 
@@ -11,7 +12,7 @@ const MOST_PAGES = 500;
 const READ_AGAIN_SECONDS = 8 * 86_400;
 
 /** Others' entries may be of any kind: each is read by itself. */
-const list = z.object({ transactions: z.array(z.unknown()).max(1_000) });
+const list = z.object({ transactions: listOf(z.unknown(), { max: 1_000, of: 'transactions' }) });
 
 type Ask = <T>(method: string, params: object, answer: z.ZodType<T>) => Promise<T>;
 
