@@ -41,7 +41,7 @@ export interface AppDeps {
   /** A connection that tells how the database is, whatever waits for the others. */
   probePool: Pool;
   /** How long readiness waits for the database and for the node; as the status paths have it where left out. */
-  statusDeadlineMs?: number;
+  nodeDeadlineMs?: number;
   authenticate: Authenticate;
   apiKeys: ApiKeys;
   gateway: Pick<Gateway, 'chat'>;

@@ -20,8 +20,8 @@ export interface StatusRoutesDeps {
   log: Logger;
   /** Providers that the gateway can talk to once they are configured. */
   knownProviders?: readonly string[];
-  /** How long the database and the node may take to answer, each. */
-  statusDeadlineMs?: number;
+  /** How long the node may take to answer. */
+  nodeDeadlineMs?: number;
 }
 
 /** `ok`, or the reason why not. */
@@ -42,10 +42,10 @@ export const VERSION = (JSON.parse(readFileSync(new URL('../../package.json', im
 
 /** The handlers that tell how the gateway is: alive, ready, and how its providers and its wallet do. */
 export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready' | 'status', RequestHandler> {
-  const { wallet, models, health, exchangeRate, knownProviders = ['openai'], statusDeadlineMs = DEADLINE_MS } = deps;
+  const { wallet, models, health, exchangeRate, knownProviders = ['openai'], nodeDeadlineMs = DEADLINE_MS } = deps;
   const asked = shared(() => wallet.status());
   // A node that hangs must not make the gateway look as if it did.
-  const lightning = () => within(statusDeadlineMs, asked(), { ready: false, reason: `${NAMES[wallet.backend]} does not answer` });
+  const lightning = () => within(nodeDeadlineMs, asked(), { ready: false, reason: `${NAMES[wallet.backend]} does not answer` });
   const parts = shared(async (): Promise<Parts> => {
     const [database, node] = await Promise.all([databaseParts(deps), lightning()]);
     return { ...database, lightning: node.ready ? (deps.openElsewhere?.reason ?? 'ok') : (node.reason ?? 'not ready') };
@@ -113,13 +113,9 @@ function rateRow(exchangeRate: ExchangeRate): { btcUsd: number | null; source: s
   }
 }
 
-async function databaseParts({
-  pool,
-  log,
-  statusDeadlineMs = DEADLINE_MS,
-}: StatusRoutesDeps): Promise<Pick<Parts, 'database' | 'migrations'>> {
+async function databaseParts({ pool, log }: StatusRoutesDeps): Promise<Pick<Parts, 'database' | 'migrations'>> {
   try {
-    const migrations = await within(statusDeadlineMs, databaseState(pool), null);
+    const migrations = await within(DEADLINE_MS, databaseState(pool), null);
     if (migrations === null) throw new Error('the database did not answer in time');
     return { database: 'ok', migrations };
   } catch (error) {

@@ -87,7 +87,7 @@ describe('/ready', () => {
     const status = Promise.withResolvers<{ ready: boolean }>();
     const hanging = new FakeWallet();
     const asked = jest.spyOn(hanging, 'status').mockReturnValue(status.promise);
-    await withApi({ deps: { wallet: hanging, statusDeadlineMs: 20 } }, async (own) => {
+    await withApi({ deps: { wallet: hanging, nodeDeadlineMs: 20 } }, async (own) => {
       const reason = 'LND does not answer';
       for (let round = 0; round < 2; round++) {
         expect(await own.call('GET', '/ready')).toMatchObject({ status: 200, body: { ready: true, parts: { lightning: reason } } });
