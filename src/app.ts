@@ -40,7 +40,7 @@ export interface AppDeps {
   turns: Turns;
   /** A connection that tells how the database is, whatever waits for the others. */
   probePool: Pool;
-  /** How long readiness waits for the database and for the node; as the status paths have it where left out. */
+  /** How long the status paths wait for the node; as they have it where left out. */
   nodeDeadlineMs?: number;
   authenticate: Authenticate;
   apiKeys: ApiKeys;
