@@ -112,7 +112,11 @@ describe('a call to pay that is held up on its way to LND', () => {
   it('pays nothing any more once its withdrawal has been released', async () => {
     const { id } = await heldUp();
     await check(id, 3_670);
-    await check(id);
+    // Lookups at the same moment count as one, and the gateway may be at one of its own.
+    await until(async () => {
+      await check(id);
+      return (await money()).held === 0n;
+    });
     expect(await money()).toEqual({ posted: 1_000_000n, held: 0n });
     expect(await withdrawing.status(owner.accountId, id)).toMatchObject({ state: 'failed', failure: 'unknown_to_node' });
     way.release();
