@@ -3,10 +3,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { ActingKey } from '../src/accounts/acting-key.ts';
 import type { Funding, FundingOptions } from '../src/funding.ts';
 import { msat } from '../src/ledger/amount.ts';
+import type { Invoice } from '../src/lightning/invoice.ts';
 import type { Wallet } from '../src/lightning/wallet.ts';
+import { whileLocked } from './support/account-lock.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { FakeWallet } from './support/fake-wallet.ts';
 import { addOwner, depositsOf, openFunding, stopSchedule } from './support/funded.ts';
+import { until } from './support/until.ts';
 
 let database: TestDatabase;
 let wallet: FakeWallet;
@@ -169,6 +172,18 @@ describe("a refusal's invoice", () => {
 
   it('is refused where the shortfall is more than one invoice can be for', async () => {
     await expect(funding.offer(owner, { shortfallMsat: msat(1_000_000_000n) })).rejects.toMatchObject({ code: 'invalid_request' });
+  });
+
+  it('waits for the account’s lock as one, however many refusals of a key come at once', async () => {
+    const { pool } = database;
+    let offers: Promise<Invoice[]> | undefined;
+    await whileLocked(pool, owner, async (waiting) => {
+      offers = times(50, () => funding.offer(owner, { shortfallMsat: msat(5_000n) }));
+      offers.catch(() => {});
+      // All have looked for an open invoice, and found none.
+      await until(async () => pool.waitingCount === 0 && (await waiting()).length === 1);
+    });
+    expect(new Set((await offers)?.map(({ id }) => id)).size).toBe(1);
   });
 });
 

@@ -29,6 +29,15 @@ const NO_WAY_OUT =
 /** Ten minutes left, or half its life where that is shorter: time enough to pay it. */
 const LASTS = `expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
 
+/** An account's invoice that a refusal can offer again. */
+const SUITS = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4
+  and (state = 'open' or (state = 'creating' and reusable)) and ${LASTS}`;
+
+interface OfferedAmounts {
+  amountSat: number;
+  mostSat: number;
+}
+
 export interface InvoicesOptions {
   pool: Pool;
   wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'takesPreimage'>;
@@ -45,6 +54,8 @@ export interface InvoicesOptions {
 export class Invoices {
   readonly #options: InvoicesOptions;
   readonly #pool: Pool;
+  /** Looks for an invoice to offer, or makings of one, that are under way. */
+  readonly #offers = new Map<string, Promise<InvoiceRow>>();
 
   constructor(options: InvoicesOptions) {
     this.#options = options;
@@ -85,30 +96,44 @@ export class Invoices {
 
   /**
    * The row for a refusal's invoice of `amountSat`, or of more up to `mostSat`: one of the account's open ones while it has ten minutes
-   * left (half its life where that is shorter), else a new one. Throws GatewayError `too_many_invoices`.
+   * left (half its life where that is shorter), else a new one. A key's parallel refusals of one amount wait for the account's lock as
+   * one, not in each other's way. Throws GatewayError `too_many_invoices`.
    */
-  async reserveOffer(key: ActingKey, { amountSat, mostSat }: { amountSat: number; mostSat: number }): Promise<InvoiceRow> {
-    const { accountId } = key;
-    const suits = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4
-      and (state = 'open' or (state = 'creating' and reusable)) and ${LASTS}`;
-    const values = [accountId, this.#options.wallet.nodeId, amountSat, mostSat];
+  async reserveOffer(key: ActingKey, amounts: OfferedAmounts): Promise<InvoiceRow> {
     const offered = await one(
       this.#pool,
-      `${suits} and reusable and exists (select from api_keys where id = $5 and account_id = $1 and prefix = $6 and ${LIVE_KEY})`,
-      [...values, key.id, key.prefix],
+      `${SUITS} and reusable and exists (select from api_keys where id = $5 and account_id = $1 and prefix = $6 and ${LIVE_KEY})`,
+      [...this.#suiting(key, amounts), key.id, key.prefix],
     );
     if (offered) return offered;
+    const name = `${key.id} ${key.prefix} ${amounts.amountSat} ${amounts.mostSat}`;
+    const underWay = this.#offers.get(name);
+    if (underWay) return underWay;
+    const offer = this.#reserveOffer(key, amounts).finally(() => this.#offers.delete(name));
+    this.#offers.set(name, offer);
+    return offer;
+  }
+
+  #reserveOffer(key: ActingKey, amounts: OfferedAmounts): Promise<InvoiceRow> {
+    const { accountId } = key;
     return transaction(this.#pool, async (client) => {
       await beginAs(client, key);
-      const open = await one(client, `${suits} order by reusable desc, amount_sat, expires_at desc limit 1 for update`, values);
+      const values = this.#suiting(key, amounts);
+      const open = await one(client, `${SUITS} order by reusable desc, amount_sat, expires_at desc limit 1 for update`, values);
       await client.query(`update invoices set reusable = false where account_id = $1 and reusable and id is distinct from $2`, [
         accountId,
         open?.id ?? null,
       ]);
+      const { amountSat } = amounts;
       if (!open) return this.#add(client, accountId, { amountSat, idempotencyKey: null, bodySha256: null, reusable: true });
       await client.query(`update invoices set reusable = true where id = $1 and not reusable`, [open.id]);
       return open;
     });
+  }
+
+  /** The values of `SUITS`. */
+  #suiting({ accountId }: ActingKey, { amountSat, mostSat }: OfferedAmounts): unknown[] {
+    return [accountId, this.#options.wallet.nodeId, amountSat, mostSat];
   }
 
   /** The open row of nobody's by its id, while it is for `amountSat`, or for more up to `mostSat`, and can be offered again. */
