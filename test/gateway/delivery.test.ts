@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { chat, errorOf, ownPromptTokens } from '../support/chat.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { OpenStream, readStream } from '../support/chat-stream.ts';
 import { completion, contentEvent, event, finishEvent, startFakeProvider, usageEvent } from '../support/fake-provider.ts';
 import type { FakeExchange, FakeProvider, FakeScript } from '../support/fake-provider.ts';
@@ -9,16 +10,20 @@ import { until } from '../support/until.ts';
 
 let upstream: FakeProvider;
 let spare: FakeProvider;
+let database: TestDatabase;
 let gateway: TestGateway;
+/** Waits a second for a provider's first word. */
+let impatient: TestGateway;
 let key: TestKey;
 
 beforeAll(async () => {
   upstream = await startFakeProvider();
   spare = await startFakeProvider();
-  gateway = await startGateway({
-    env: { FREE_TIER_REQUESTS: '0', UPSTREAM_TIMEOUT_SECONDS: '0.3' },
-    deployments: [upstream.deployment(), spare.deployment({ id: 'spare', prices: { input: 2, output: 4 } })],
-  });
+  database = await createTestDatabase();
+  const deployments = [upstream.deployment(), spare.deployment({ id: 'spare', prices: { input: 2, output: 4 } })];
+  const start = (env: object) => startGateway({ database, deployments, env: { FREE_TIER_REQUESTS: '0', ...env } });
+  gateway = await start({});
+  impatient = await start({ UPSTREAM_TIMEOUT_SECONDS: '1' });
 });
 
 beforeEach(async () => {
@@ -27,14 +32,14 @@ beforeEach(async () => {
 });
 
 afterAll(async () => {
-  await gateway.close();
-  await Promise.all([upstream.close(), spare.close()]);
+  await Promise.all([gateway.close(), impatient.close()]);
+  await Promise.all([upstream.close(), spare.close(), database.drop()]);
 });
 
 const DONE = 'data: [DONE]\n\n';
 const OWN_PROMPT_MSAT = BigInt(ownPromptTokens(chat()));
-const ask = (members: object = {}, signal?: AbortSignal) =>
-  gateway.post('/v1/chat/completions', chat({ stream: true, ...members }), key, {}, signal);
+const ask = (members: object = {}, signal?: AbortSignal, asked = gateway) =>
+  asked.post('/v1/chat/completions', chat({ stream: true, ...members }), key, {}, signal);
 
 const ROLE = event({ choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }] });
 const PREAMBLES: [string, string][] = [
@@ -57,6 +62,7 @@ const ENDS: [string, (exchange: FakeExchange) => void | Promise<void>][] = [
 const CASES = PREAMBLES.flatMap(([preamble, events]) => ENDS.map(([end, finish]) => ({ preamble, events, end, finish })));
 
 describe('a stream in which nothing was said', () => {
+  const askedOf = ({ end }: (typeof CASES)[number]): TestGateway => (end === 'silence' ? impatient : gateway);
   const scriptCase = ({ events, finish }: (typeof CASES)[number]): void =>
     upstream.script(async (exchange) => {
       exchange.startStream();
@@ -66,7 +72,7 @@ describe('a stream in which nothing was said', () => {
 
   it.each(CASES)('but $preamble, and then $end: costs nothing', async (failing) => {
     scriptCase(failing);
-    const answer = await ask();
+    const answer = await ask({}, undefined, askedOf(failing));
     expect([answer.status, (await errorOf(answer)).code]).toEqual([503, 'upstream_error']);
     expect(await settledHold(gateway.pool, key.accountId)).toMatchObject({ state: 'voided', posted_msat: 0n });
     expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ posted_msat: 1_000_000n, held_msat: 0n });
@@ -74,7 +80,7 @@ describe('a stream in which nothing was said', () => {
 
   it.each(CASES)('but $preamble, and then $end: another candidate answers, and only it', async (failing) => {
     scriptCase(failing);
-    const answer = await ask({ model: 'auto' });
+    const answer = await ask({ model: 'auto' }, undefined, askedOf(failing));
     expect(answer.headers.get('x-pura-provider')).toBe('spare');
     const stream = await readStream(answer);
     expect(stream).toMatchObject({ content: 'Hello.', done: true, settled: { charged_msat: 40 } });

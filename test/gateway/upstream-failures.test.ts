@@ -28,7 +28,7 @@ beforeAll(async () => {
   upstream = await startFakeProvider();
   spare = await startFakeProvider();
   gateway = await startGateway({
-    env: { UPSTREAM_TIMEOUT_SECONDS: '0.3' },
+    env: { UPSTREAM_TIMEOUT_SECONDS: '1' },
     deployments: [
       upstream.deployment({ apiKey: CANARY }),
       spare.deployment({ id: 'spare', prices: { input: 2, output: 4 } }),
