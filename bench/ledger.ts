@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { startEmbeddedPostgres } from '../src/db/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../src/db/embedded/embedded-postgres.ts';
 import { migrate } from '../src/db/migrate.ts';
-import { newRequestId } from '../src/http/request-id.ts';
+import { newRequestId } from '../src/http/server/request-id.ts';
 import { createLog } from '../src/log.ts';
 import { addPayer, admission, auditOf, openLedger, settlement } from '../test/support/holds.ts';
 

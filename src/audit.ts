@@ -1,12 +1,12 @@
 import { withWallet } from './command-wallet.ts';
 import { olderSecrets } from './accounts/older-secrets.ts';
-import { ConfigError, loadConfig, withSecretKey, type RootSecret } from './config.ts';
+import { ConfigError, loadConfig, withSecretKey, type RootSecret } from './config/config.ts';
 import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import { auditLedger } from './ledger/audit.ts';
 import { soundUntil } from './ledger/sound-audit.ts';
-import { compareBooks, type NodeAudit } from './lightning/audit-node.ts';
+import { compareBooks, type NodeAudit } from './node-audit/audit-node.ts';
 import { openElsewhere, type OpenElsewhere } from './lightning/other-nodes.ts';
 import { createLog } from './log.ts';
 

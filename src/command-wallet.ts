@@ -1,4 +1,4 @@
-import { ConfigError, withSecretKey, type Config } from './config.ts';
+import { ConfigError, withSecretKey, type Config } from './config/config.ts';
 import { createNotifications } from './db/notify.ts';
 import type { OpenDatabase } from './db/open-database.ts';
 import type { Pool } from './db/postgres.ts';

@@ -1,11 +1,11 @@
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
-import type { Msat } from './ledger/amount.ts';
+import type { Msat } from './amount.ts';
 import { secondsBehind } from './lightning/node-clock.ts';
 import { giveUpNode, isGone, openElsewhere, type OpenElsewhere } from './lightning/other-nodes.ts';
 import type { Wallet } from './lightning/wallet.ts';
-import { withdrawalFromRow, WITHDRAWAL_COLUMNS, type Withdrawal, type WithdrawalRow } from './lightning/withdrawal.ts';
-import { SETTLED_SECONDS, Withdrawals } from './lightning/withdrawals.ts';
+import { withdrawalFromRow, WITHDRAWAL_COLUMNS, type Withdrawal, type WithdrawalRow } from './withdrawals/withdrawal.ts';
+import { SETTLED_SECONDS, Withdrawals } from './withdrawals/withdrawals.ts';
 import { CannotReconcileError } from './reconciling.ts';
 
 type AskedWallet = Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'payments'>;

@@ -1,13 +1,13 @@
 import { parseArgs } from 'node:util';
 import { withWallet } from './command-wallet.ts';
-import { ConfigError, loadConfig } from './config.ts';
+import { ConfigError, loadConfig } from './config/config.ts';
 import { Deciding, type Undecided } from './deciding.ts';
 import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
-import { msat } from './ledger/amount.ts';
-import { compareBooks } from './lightning/audit-node.ts';
-import type { Orphan } from './lightning/orphans.ts';
+import { msat } from './amount.ts';
+import { compareBooks } from './node-audit/audit-node.ts';
+import type { Orphan } from './invoices/orphans.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import { createLog, type Logger } from './log.ts';
 import { CannotReconcileError, Reconciling, type Belonging } from './reconciling.ts';

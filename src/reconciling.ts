@@ -1,13 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { insertPayerAccount } from './accounts/payer-account.ts';
-import type { RootSecret } from './config.ts';
+import type { RootSecret } from './config/config.ts';
 import { transaction, type Pool, type PoolClient } from './db/postgres.ts';
-import { divideRoundingUp, msat, type PicoUsd } from './ledger/amount.ts';
+import { divideRoundingUp, msat, type PicoUsd } from './amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
 import { holdWithdrawal, postWithdrawal } from './ledger/withdrawal.ts';
-import { invoicePreimage } from './lightning/invoice.ts';
-import { readSeal, type InvoiceOwner } from './lightning/invoice-seal.ts';
-import { lockOrphan, openOrphans, resolveOrphan, type Orphan } from './lightning/orphans.ts';
+import { invoicePreimage } from './invoices/invoice.ts';
+import { readSeal, type InvoiceOwner } from './invoices/invoice-seal.ts';
+import { lockOrphan, openOrphans, resolveOrphan, type Orphan } from './invoices/orphans.ts';
 import { readPaymentRequest } from './lightning/payment-request.ts';
 import type { Wallet } from './lightning/wallet.ts';
 

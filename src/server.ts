@@ -1,5 +1,5 @@
-import { ConfigError, loadConfig, withSecretKey, type Config } from './config.ts';
-import { EmbeddedPostgresError } from './db/embedded-error.ts';
+import { ConfigError, loadConfig, withSecretKey, type Config } from './config/config.ts';
+import { EmbeddedPostgresError } from './db/embedded/embedded-error.ts';
 import { migrate } from './db/migrate.ts';
 import { openDatabase } from './db/open-database.ts';
 import { greeting } from './greeting.ts';

@@ -5,14 +5,14 @@ import { GatewayError } from './errors.ts';
 import { OtherNetwork } from './ledger/network.ts';
 import { feeLimit } from './ledger/withdrawal.ts';
 import { auditedPlaces } from './lightning/audited-places.ts';
-import { comparePaid } from './lightning/compare-paid.ts';
-import { compareReceived } from './lightning/compare-received.ts';
-import { tellOfLongWithdrawals } from './lightning/long-withdrawals.ts';
+import { comparePaid } from './node-audit/compare-paid.ts';
+import { compareReceived } from './node-audit/compare-received.ts';
+import { tellOfLongWithdrawals } from './withdrawals/long-withdrawals.ts';
 import { NodeQueue } from './lightning/node-queue.ts';
 import { readPaymentRequest, refusedRequest } from './lightning/payment-request.ts';
 import { NotAskedError, type Payments, type Wallet } from './lightning/wallet.ts';
-import type { Withdrawal } from './lightning/withdrawal.ts';
-import { recordAsSent, Withdrawals } from './lightning/withdrawals.ts';
+import type { Withdrawal } from './withdrawals/withdrawal.ts';
+import { recordAsSent, Withdrawals } from './withdrawals/withdrawals.ts';
 import type { Logger } from './log.ts';
 
 export interface WithdrawingOptions {

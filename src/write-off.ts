@@ -1,4 +1,4 @@
-import { loadConfig } from './config.ts';
+import { loadConfig } from './config/config.ts';
 import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';
 import { depositNetwork, UnderWayError, writeOff, WrongNetworkError } from './ledger/write-off.ts';

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { ConfigError, loadConfig } from '../src/config.ts';
+import { ConfigError, loadConfig } from '../src/config/config.ts';
 import { chat, errorOf } from './support/chat.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { startFakeProvider, type FakeProvider } from './support/fake-provider.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { ConfigError, loadConfig } from '../src/config.ts';
+import { ConfigError, loadConfig } from '../src/config/config.ts';
 
 /** Blanks that people and templates leave in lists. */
 const blanks = fc.constantFrom('', ' ', '  ', '\t', '\n');

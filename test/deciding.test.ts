@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { ActingKey } from '../src/accounts/acting-key.ts';
 import { Deciding } from '../src/deciding.ts';
 import { auditLedger } from '../src/ledger/audit.ts';
-import { msat } from '../src/ledger/amount.ts';
-import { auditNode } from '../src/lightning/audit-node.ts';
+import { msat } from '../src/amount.ts';
+import { auditNode } from '../src/node-audit/audit-node.ts';
 import { KnownNodes } from '../src/lightning/known-nodes.ts';
 import { openElsewhere } from '../src/lightning/other-nodes.ts';
 import { createLog } from '../src/log.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { PARAMETERS } from '../src/completions/parameters.ts';
+import { PARAMETERS } from '../src/wires/openai-chat/parameters.ts';
 import { listOf, recordOf } from '../src/list-of.ts';
 
 const MANY = 100_000;

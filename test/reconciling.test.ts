@@ -1,12 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ActingKey } from '../src/accounts/acting-key.ts';
-import { msat, picoUsdFromUsd } from '../src/ledger/amount.ts';
+import { msat, picoUsdFromUsd } from '../src/amount.ts';
 import { auditLedger } from '../src/ledger/audit.ts';
 import type { NodeBooks } from '../src/lightning/node-books.ts';
-import { invoicePreimage, paymentHashOf } from '../src/lightning/invoice.ts';
-import { describeInvoice, type InvoiceOwner } from '../src/lightning/invoice-seal.ts';
-import { noteOrphan, openOrphans, type Orphan } from '../src/lightning/orphans.ts';
+import { invoicePreimage, paymentHashOf } from '../src/invoices/invoice.ts';
+import { describeInvoice, type InvoiceOwner } from '../src/invoices/invoice-seal.ts';
+import { noteOrphan, openOrphans, type Orphan } from '../src/invoices/orphans.ts';
 import { createLog } from '../src/log.ts';
 import { CannotReconcileError, Reconciling } from '../src/reconciling.ts';
 import { Withdrawing } from '../src/withdrawing.ts';

@@ -5,7 +5,7 @@ import type { ActingKey } from '../src/accounts/acting-key.ts';
 import { auditLedger } from '../src/ledger/audit.ts';
 import { writeOff } from '../src/ledger/write-off.ts';
 import { watchNetwork } from '../src/jobs/watch-network.ts';
-import { SimulatedWallet } from '../src/lightning/simulated.ts';
+import { SimulatedWallet } from '../src/lightning/simulated/simulated.ts';
 import { createLog } from '../src/log.ts';
 import { Withdrawing } from '../src/withdrawing.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import bolt11 from 'bolt11';
 import type { ActingKey } from '../src/accounts/acting-key.ts';
 import { auditLedger } from '../src/ledger/audit.ts';
-import { msat } from '../src/ledger/amount.ts';
+import { msat } from '../src/amount.ts';
 import { createLog } from '../src/log.ts';
 import { Withdrawing, type WithdrawalRequest, type WithdrawingOptions } from '../src/withdrawing.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';

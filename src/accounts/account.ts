@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { v7 as uuid } from 'uuid';
 import type { Pool, PoolClient } from '../db/postgres.ts';
-import { msat, type Msat } from '../ledger/amount.ts';
+import { msat, type Msat } from '../amount.ts';
 
 /** What an account has and has used. */
 export interface Account {

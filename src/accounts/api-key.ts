@@ -1,4 +1,4 @@
-import type { PicoUsd } from '../ledger/amount.ts';
+import type { PicoUsd } from '../amount.ts';
 
 /** What a key may do: owners manage the account's keys and see all its figures, the others only make requests. */
 export type KeyRole = 'owner' | 'inference';

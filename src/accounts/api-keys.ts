@@ -1,7 +1,7 @@
 import { v7 as uuid } from 'uuid';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
-import type { PicoUsd } from '../ledger/amount.ts';
+import type { PicoUsd } from '../amount.ts';
 import type { Logger } from '../log.ts';
 import { insertAccount } from './account.ts';
 import { LIVE_KEY, lockAccountAs, type ActingKey } from './acting-key.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { PoolClient } from '../db/postgres.ts';
-import type { PicoUsd } from '../ledger/amount.ts';
+import type { PicoUsd } from '../amount.ts';
 import { insertAccount } from './account.ts';
 import { TOKEN_ROWS } from './older-secrets.ts';
 

@@ -1,8 +1,8 @@
 import type { ApiKey } from '../accounts/api-key.ts';
-import { costBound, type Quote } from '../completions/quote.ts';
+import { costBound, type Quote } from '../metering/quote.ts';
 import { NotCarriedOutError, OutcomeUnknownError } from '../db/batch.ts';
 import { GatewayError } from '../errors.ts';
-import { LARGEST_COST, msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import { LARGEST_COST, msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../amount.ts';
 import type { Admission, HoldVerdict, Holds, Refusal } from '../ledger/hold.ts';
 import type { RateLimit, RateLimitTicket } from './rate-limit.ts';
 

@@ -1,4 +1,4 @@
-import { picoUsd, type PicoUsd } from '../ledger/amount.ts';
+import { picoUsd, type PicoUsd } from '../amount.ts';
 import type { Share } from '../window-limit.ts';
 
 export interface FreeSharesOptions {

@@ -1,12 +1,12 @@
 import type { GatewayError } from '../errors.ts';
-import { formatUsd, satsFromMsat, usdNumber, type Msat, type PicoUsd } from '../ledger/amount.ts';
+import { formatUsd, satsFromMsat, usdNumber, type Msat, type PicoUsd } from '../amount.ts';
 import type { HoldVerdict } from '../ledger/hold.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import type { UsageSeen } from '../providers/sse.ts';
-import { rawUsageOf } from '../providers/wire-chunk.ts';
-import { wireCount } from '../pricing/usage.ts';
-import type { Deployment } from '../routing/deployment.ts';
-import type { ErrorObject } from './provider-reason.ts';
+import type { UsageSeen } from '../wires/sse.ts';
+import { rawUsageOf } from '../wires/openai-chat/wire-chunk.ts';
+import { wireCount } from '../wires/openai-chat/usage.ts';
+import type { Deployment } from '../models/deployment.ts';
+import type { ErrorObject } from '../providers/provider-reason.ts';
 import type { Bill } from './settle.ts';
 
 export const STREAM_DONE = Buffer.from('data: [DONE]\n\n');

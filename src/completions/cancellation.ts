@@ -1,5 +1,5 @@
 import { Abort } from '../providers/abort.ts';
-import type { Enrolled } from '../roster.ts';
+import type { Enrolled } from '../swap-list.ts';
 
 /** Why a request under way is given up. */
 export type AbortReason = 'client_gone' | 'lease_lost' | 'time_limit' | 'shutdown';

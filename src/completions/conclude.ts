@@ -1,12 +1,12 @@
 import type { ServerResponse } from 'node:http';
 import type { RateLimit } from '../admission/rate-limit.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { GatewayError } from '../errors.ts';
 import type { Deliveries } from '../ledger/deliveries.ts';
 import type { Holds } from '../ledger/hold.ts';
 import type { Logger } from '../log.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import type { Deployment } from '../routing/deployment.ts';
+import type { Deployment } from '../models/deployment.ts';
 import {
   accountHead,
   costHead,
@@ -24,10 +24,10 @@ import {
 } from './answer.ts';
 import type { Answered, Attempt, Dispatched } from './dispatch.ts';
 import type { Exchange } from './exchange.ts';
-import { billedUsage, outcomeOf } from './outcome.ts';
-import { refusalBody, streamFailure, type ErrorObject } from './provider-reason.ts';
-import type { Recorder } from './record.ts';
-import type { Replay } from './stored-answer.ts';
+import { billedUsage, outcomeOf } from '../metering/billed-usage.ts';
+import { refusalBody, streamFailure, type ErrorObject } from '../providers/provider-reason.ts';
+import type { Recorder } from '../records/usage-record.ts';
+import type { Replay } from '../records/stored-answer.ts';
 import { lastingStreamHead } from './stream-head.ts';
 import { billOf, NOTHING_BILLED, settle, type Bill, type Settled } from './settle.ts';
 

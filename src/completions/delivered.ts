@@ -1,6 +1,6 @@
-import { parseEvents } from '../providers/sse.ts';
-import { choicesOf, finishReasonOf, member } from '../providers/wire-chunk.ts';
-import { collectWritten, isWorthDelivering, type Written } from '../providers/written.ts';
+import { parseEvents } from '../wires/sse.ts';
+import { choicesOf, finishReasonOf, member } from '../wires/openai-chat/wire-chunk.ts';
+import { collectWritten, isWorthDelivering, type Written } from '../wires/written.ts';
 
 /** Bytes kept unread before they are parsed: bounds memory, and spares most streams the parsing. */
 const READ_AFTER_BYTES = 256 * 1024;

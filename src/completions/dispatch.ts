@@ -3,20 +3,20 @@ import { Abort } from '../providers/abort.ts';
 import { decodedAnswer } from '../providers/decoded-answer.ts';
 import { ProviderError } from '../providers/provider-error.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import { choicesOf, failureOf, rawUsageOf } from '../providers/wire-chunk.ts';
-import { isWorthDelivering } from '../providers/written.ts';
-import { usageFromWire, type ReportedUsage } from '../pricing/usage.ts';
-import type { Deployment } from '../routing/deployment.ts';
+import { choicesOf, failureOf, rawUsageOf } from '../wires/openai-chat/wire-chunk.ts';
+import { isWorthDelivering } from '../wires/written.ts';
+import { usageFromWire, type ReportedUsage } from '../wires/openai-chat/usage.ts';
+import type { Deployment } from '../models/deployment.ts';
 import type { Observation, ProviderHealth } from '../routing/health.ts';
 import type { Cancellation } from './cancellation.ts';
-import { parseExactJson, type ExactJson } from './exact-json.ts';
-import { jsonExtent, type JsonExtent } from './json-extent.ts';
+import { parseExactJson, type ExactJson } from '../wires/exact-json.ts';
+import { jsonExtent, type JsonExtent } from '../wires/json-extent.ts';
 import type { ClientStream, StreamHead } from './client-stream.ts';
-import { collectBody } from './collect-body.ts';
-import { providerFailure, toldFailure, type ProviderFailure } from './provider-failure.ts';
+import { collectBody } from '../providers/collect-body.ts';
+import { providerFailure, toldFailure, type ProviderFailure } from '../providers/provider-failure.ts';
 import { relayStream, type StreamEnd } from './relay.ts';
-import type { ChatRequest } from './request.ts';
-import { countOutputTokens } from './tokens.ts';
+import type { ChatRequest } from '../wires/openai-chat/request.ts';
+import { countOutputTokens } from '../wires/tokens.ts';
 
 /** A request that may be sent: admitted, with the candidates that its hold covers. */
 export interface Dispatch {

@@ -2,16 +2,16 @@ import type { ServerResponse } from 'node:http';
 import type { ApiKey } from '../accounts/api-key.ts';
 import type { FreeTicket } from '../admission/free-shares.ts';
 import type { RateLimitTicket } from '../admission/rate-limit.ts';
-import type { PicoUsdPerMsat } from '../ledger/amount.ts';
+import type { PicoUsdPerMsat } from '../amount.ts';
 import type { HoldVerdict } from '../ledger/hold.ts';
 import type { Lease } from '../ledger/lease.ts';
-import type { Choice } from '../routing/candidates.ts';
+import type { Choice } from '../routing/choose.ts';
 import type { Head } from './answer.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { ClientStream } from './client-stream.ts';
-import type { Quote } from './quote.ts';
-import type { ChatRequest } from './request.ts';
-import type { Keeping } from './stored-answer.ts';
+import type { Quote } from '../metering/quote.ts';
+import type { ChatRequest } from '../wires/openai-chat/request.ts';
+import type { Keeping } from '../records/stored-answer.ts';
 
 /** A request as read from the client. */
 export interface Call {

@@ -1,4 +1,4 @@
-import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../amount.ts';
 import type { Deliveries, Delivery } from '../ledger/deliveries.ts';
 import type { Holds, HoldVerdict, Settlement } from '../ledger/hold.ts';
 import type { Lease } from '../ledger/lease.ts';

@@ -1,6 +1,6 @@
-import { msatFromPicoUsd } from '../ledger/amount.ts';
+import { msatFromPicoUsd } from '../amount.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import type { Deployment } from '../routing/deployment.ts';
+import type { Deployment } from '../models/deployment.ts';
 import { accountHead, costHead, headOf, providerHead, type Head } from './answer.ts';
 import type { StreamHead } from './client-stream.ts';
 import type { Exchange } from './exchange.ts';

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { underAdvisoryLock } from '../db/advisory-lock.ts';
 import type { Pool } from '../db/postgres.ts';
-import { compareBooks, type AuditedWallet } from '../lightning/audit-node.ts';
-import { RECEIVED_RULE } from '../lightning/compare-received.ts';
+import { compareBooks, type AuditedWallet } from '../node-audit/audit-node.ts';
+import { RECEIVED_RULE } from '../node-audit/compare-received.ts';
 import type { Logger } from '../log.ts';
 
 export interface NodeAuditJobOptions {

@@ -1,5 +1,5 @@
 import type { Pool } from '../db/postgres.ts';
-import { msat, picoUsd } from '../ledger/amount.ts';
+import { msat, picoUsd } from '../amount.ts';
 import type { Holds } from '../ledger/hold.ts';
 import type { Logger } from '../log.ts';
 

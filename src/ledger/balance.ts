@@ -1,5 +1,5 @@
 import type { Pool } from '../db/postgres.ts';
-import { msat, picoUsd, type Msat, type PicoUsd } from './amount.ts';
+import { msat, picoUsd, type Msat, type PicoUsd } from '../amount.ts';
 
 /** A key's budget of the current UTC day, on the database's clock. */
 export interface BudgetDay {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from '../db/postgres.ts';
 import type { Logger } from '../log.ts';
-import { Roster, type Enrolled } from '../roster.ts';
+import { Roster, type Enrolled } from '../swap-list.ts';
 import { refundCharge } from './refund.ts';
 
 /** An answer that is charged before it leaves. */

@@ -1,5 +1,5 @@
 import type { PoolClient } from '../db/postgres.ts';
-import { msat, type Msat } from './amount.ts';
+import { msat, type Msat } from '../amount.ts';
 
 export interface Deposit {
   accountId: string;

@@ -1,7 +1,7 @@
 import { Batch, type BatchRow } from '../db/batch.ts';
 import { Pipeline } from '../db/pipeline.ts';
 import { queryConnected, type Pool } from '../db/postgres.ts';
-import type { Msat, PicoUsd, PicoUsdPerMsat } from './amount.ts';
+import type { Msat, PicoUsd, PicoUsdPerMsat } from '../amount.ts';
 import { commit } from './commit.ts';
 
 /** A request for a hold: the cost is `base + tokens × perToken` for some number of tokens from `least` to `most`. */

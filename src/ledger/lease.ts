@@ -1,6 +1,6 @@
 import type { Pool } from '../db/postgres.ts';
 import type { Logger } from '../log.ts';
-import { Roster, type Enrolled } from '../roster.ts';
+import { Roster, type Enrolled } from '../swap-list.ts';
 
 /**
  * The leases of the holds that this process owns. A hold whose lease has run out may be settled by any gateway's

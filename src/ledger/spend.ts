@@ -1,5 +1,5 @@
 import type { Pool } from '../db/postgres.ts';
-import { msat, picoUsd, type Msat, type PicoUsd } from './amount.ts';
+import { msat, picoUsd, type Msat, type PicoUsd } from '../amount.ts';
 
 /** The figures of some requests. */
 export interface Spend {

@@ -1,5 +1,5 @@
 import type { Pool } from '../db/postgres.ts';
-import { msat, type Msat } from './amount.ts';
+import { msat, type Msat } from '../amount.ts';
 import { UNRECORDED } from './spend.ts';
 
 export type TransferKind = 'deposit' | 'charge' | 'refund' | 'withdrawal' | 'adjustment';

@@ -1,5 +1,5 @@
 import { BUSY } from '../db/batch.ts';
-import { msat, picoUsd, type Msat, type PicoUsd } from './amount.ts';
+import { msat, picoUsd, type Msat, type PicoUsd } from '../amount.ts';
 import type { Admission, Checkpoint, Funding, HoldVerdict, Settlement } from './hold.ts';
 import type { Placed, SortedBatch } from './sorted-batch.ts';
 

@@ -1,5 +1,5 @@
 import type { PoolClient } from '../db/postgres.ts';
-import { msat, type Msat } from './amount.ts';
+import { msat, type Msat } from '../amount.ts';
 
 /**
  * What a withdrawal does to an account's wallet, in the caller's transaction, which holds the account's lock: reserved while its

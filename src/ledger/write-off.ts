@@ -1,5 +1,5 @@
 import { transaction, type Pool } from '../db/postgres.ts';
-import { msat, type Msat } from './amount.ts';
+import { msat, type Msat } from '../amount.ts';
 
 /** Requests or withdrawals are under way, so balances cannot be booked away now. */
 export class UnderWayError extends Error {

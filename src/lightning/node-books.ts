@@ -1,4 +1,4 @@
-import type { Msat } from '../ledger/amount.ts';
+import type { Msat } from '../amount.ts';
 import type { InvoiceState } from './wallet.ts';
 
 /** A node's own list of what it was asked to receive and to pay, in the order of its own count, as far as it lets the gateway read that. */

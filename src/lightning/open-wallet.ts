@@ -1,10 +1,10 @@
-import { ConfigError, type Config, type RootSecret } from '../config.ts';
+import { ConfigError, type Config, type RootSecret } from '../config/config.ts';
 import type { Notifications } from '../db/notify.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { reasonOf } from './lnd-failure.ts';
-import { SimulatedWallet } from './simulated.ts';
+import { reasonOf } from './lnd/lnd-failure.ts';
+import { SimulatedWallet } from './simulated/simulated.ts';
 import type { Wallet } from './wallet.ts';
 
 export interface OpenWalletDeps {
@@ -40,10 +40,10 @@ export async function openOldWallets(config: Config, { pool, log }: OpenWalletDe
   const opened: (Wallet | undefined)[] = await Promise.all([
     socket && macaroon
       ? openOld('LND_OLD_SOCKET', log, async () =>
-          (await import('./lnd.ts')).createLndWallet({ socket, macaroon, cert, pool, log, follows: true }),
+          (await import('./lnd/lnd.ts')).createLndWallet({ socket, macaroon, cert, pool, log, follows: true }),
         )
       : undefined,
-    url ? openOld('NWC_OLD_URL', log, async () => (await import('./nwc.ts')).createNwcWallet({ url, pool, log })) : undefined,
+    url ? openOld('NWC_OLD_URL', log, async () => (await import('./nwc/nwc.ts')).createNwcWallet({ url, pool, log })) : undefined,
   ]);
   const old = opened.filter((wallet) => wallet !== undefined);
   const others = old.filter(({ nodeId }) => nodeId !== current.nodeId);
@@ -63,14 +63,14 @@ async function openOld(name: string, log: Logger, open: () => Promise<Wallet>): 
 
 async function openNwc({ NWC_URL }: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
   if (!NWC_URL) throw new ConfigError('NWC_URL is required with LIGHTNING_BACKEND nwc');
-  const { createNwcWallet } = await import('./nwc.ts');
+  const { createNwcWallet } = await import('./nwc/nwc.ts');
   return createNwcWallet({ url: NWC_URL, pool, log });
 }
 
 async function openLnd(config: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
   const { LND_SOCKET, LND_MACAROON, LND_CERT, LND_PRIVATE_HINTS, WITHDRAWALS } = config;
   if (!LND_SOCKET || !LND_MACAROON) throw new ConfigError('LND_SOCKET and LND_MACAROON are required with LIGHTNING_BACKEND lnd');
-  const { createLndWallet } = await import('./lnd.ts');
+  const { createLndWallet } = await import('./lnd/lnd.ts');
   try {
     return await createLndWallet({
       socket: LND_SOCKET,

@@ -1,6 +1,6 @@
 import bolt11 from 'bolt11';
 import { GatewayError } from '../errors.ts';
-import { msat, type Msat } from '../ledger/amount.ts';
+import { msat, type Msat } from '../amount.ts';
 import type { Network } from './wallet.ts';
 
 /** Somebody's invoice, as far as who pays it must know it (BOLT 11). */

@@ -1,4 +1,4 @@
-import type { Msat } from '../ledger/amount.ts';
+import type { Msat } from '../amount.ts';
 import type { NodeBooks } from './node-books.ts';
 
 /** The networks a deposit can come from. A database never mixes them. */

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { calcPrice, findProvider, type ModelInfo, type ModelPrice } from '@pydantic/genai-prices';
-import type { Config, PricesConfig } from '../config.ts';
+import type { Config, PricesConfig } from '../config/config.ts';
 import type { Pool } from '../db/postgres.ts';
-import { divideRoundingUp, picoUsd, picoUsdFromUsd, type PicoUsd } from '../ledger/amount.ts';
+import { divideRoundingUp, picoUsd, picoUsdFromUsd, type PicoUsd } from '../amount.ts';
 import type { RateCard, RateStep } from './rate-card.ts';
 
 /** A model's prices before they have a version. */

@@ -1,4 +1,4 @@
-import { msatFromPicoUsd, picoUsd, type Msat, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import { msatFromPicoUsd, picoUsd, type Msat, type PicoUsdPerMsat } from '../amount.ts';
 import { costOf } from './cost.ts';
 import { ZERO_USAGE, type RateCard } from './rate-card.ts';
 

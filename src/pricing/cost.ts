@@ -1,4 +1,4 @@
-import { divideRoundingUp, picoUsd } from '../ledger/amount.ts';
+import { divideRoundingUp, picoUsd } from '../amount.ts';
 import type { Cost, RateCard, Usage } from './rate-card.ts';
 
 type Rates = Pick<RateCard, 'input' | 'output' | 'cacheRead' | 'cacheWrite'>;

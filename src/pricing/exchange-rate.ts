@@ -1,7 +1,7 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
-import { exchangeRateFromBtcUsd, type PicoUsdPerMsat } from '../ledger/amount.ts';
+import { exchangeRateFromBtcUsd, type PicoUsdPerMsat } from '../amount.ts';
 import type { Logger } from '../log.ts';
 import { agreedPrice, fetchBtcUsd, rateSources, type RateSource } from './rate-sources.ts';
 

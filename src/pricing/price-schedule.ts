@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { compilePrices, loadPriceVersion, nextPriceChange, type Prices } from './catalogue.ts';

@@ -1,4 +1,4 @@
-import { picoUsd, type PicoUsd } from '../ledger/amount.ts';
+import { picoUsd, type PicoUsd } from '../amount.ts';
 
 /** One model's prices, in pico-dollars a token. Compiled once from the catalogue or the configuration. */
 export interface RateCard {

@@ -1,5 +1,5 @@
-import type { ChatMessage } from '../completions/messages.ts';
-import type { ChatRequest } from '../completions/request.ts';
+import type { ChatMessage } from '../wires/openai-chat/messages.ts';
+import type { ChatRequest } from '../wires/openai-chat/request.ts';
 import type { Tier } from '../providers/provider.ts';
 
 const TIERS: readonly Tier[] = ['cheap', 'mid', 'premium'];

@@ -4,7 +4,7 @@ import { ApiKeys, type KeySettings } from '../../src/accounts/api-keys.ts';
 import { KeyAuthenticator } from '../../src/accounts/key-authenticator.ts';
 import { createKeySecrets } from '../../src/accounts/key-secret.ts';
 import { createNotifications } from '../../src/db/notify.ts';
-import { picoUsd } from '../../src/ledger/amount.ts';
+import { picoUsd } from '../../src/amount.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { until } from '../support/until.ts';

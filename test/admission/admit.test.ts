@@ -3,10 +3,10 @@ import { describe, expect, it } from '@jest/globals';
 import type { ApiKey } from '../../src/accounts/api-key.ts';
 import { admit, capByCost, FundsNeededError, KeyChangedError, RepeatedError, type AdmissionRequest } from '../../src/admission/admit.ts';
 import { RateLimit } from '../../src/admission/rate-limit.ts';
-import type { Quote } from '../../src/completions/quote.ts';
+import type { Quote } from '../../src/metering/quote.ts';
 import { NotCarriedOutError, OutcomeUnknownError } from '../../src/db/batch.ts';
 import { GatewayError } from '../../src/errors.ts';
-import { msat, picoUsd } from '../../src/ledger/amount.ts';
+import { msat, picoUsd } from '../../src/amount.ts';
 import type { Admission, Holds, HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
 import { RATE } from '../support/holds.ts';
 

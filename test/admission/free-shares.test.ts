@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { FreeShares, type FreeTicket } from '../../src/admission/free-shares.ts';
-import { sharesOf } from '../../src/http/client-address.ts';
-import { picoUsd } from '../../src/ledger/amount.ts';
+import { sharesOf } from '../../src/http/server/client-address.ts';
+import { picoUsd } from '../../src/amount.ts';
 
 const DAY_MS = 86_400_000;
 const usd = (cents: number) => picoUsd(BigInt(cents) * 10n ** 10n);

@@ -4,7 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { Cancellation } from '../../src/completions/cancellation.ts';
 import { ClientStream } from '../../src/completions/client-stream.ts';
 import { dispatch, type Dispatched } from '../../src/completions/dispatch.ts';
-import { parseChatRequest } from '../../src/completions/request.ts';
+import { parseChatRequest } from '../../src/wires/openai-chat/request.ts';
 import type { Abort } from '../../src/providers/abort.ts';
 import { ProviderError } from '../../src/providers/provider-error.ts';
 import type { BodyReader, UpstreamAnswer } from '../../src/providers/provider.ts';

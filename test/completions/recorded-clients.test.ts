@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { parseChatRequest } from '../../src/completions/request.ts';
+import { parseChatRequest } from '../../src/wires/openai-chat/request.ts';
 import { deployment } from '../support/deployment.ts';
 
 /** Requests recorded from real clients. They lie beside the project, where they are at all. */

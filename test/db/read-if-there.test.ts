@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { runningServer } from '../../src/db/embedded-postmaster.ts';
+import { runningServer } from '../../src/db/embedded/embedded-postmaster.ts';
 import { readIfThere } from '../../src/db/read-if-there.ts';
 
 const LOOKS = 3_000;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { bodyIntake } from '../../src/http/body-intake.ts';
+import { bodyIntake } from '../../src/http/server/body-intake.ts';
 import { chat } from '../support/chat.ts';
 import { startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { GatewayError } from '../../src/errors.ts';
-import { msat } from '../../src/ledger/amount.ts';
+import { msat } from '../../src/amount.ts';
 import { chat, errorOf } from '../support/chat.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';

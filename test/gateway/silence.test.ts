@@ -7,7 +7,7 @@ import { startGateway, type TestGateway, type TestKey } from '../support/gateway
 import { accountOf, settledHold } from '../support/ledger.ts';
 import { openLedger } from '../support/holds.ts';
 import { decodeStrictly } from '../support/strict-decoder.ts';
-import { msat, picoUsd } from '../../src/ledger/amount.ts';
+import { msat, picoUsd } from '../../src/amount.ts';
 
 let upstream: FakeProvider;
 let spare: FakeProvider;

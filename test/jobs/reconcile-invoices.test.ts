@@ -3,7 +3,7 @@ import type { ActingKey } from '../../src/accounts/acting-key.ts';
 import type { Funding } from '../../src/funding.ts';
 import { createNotifications } from '../../src/db/notify.ts';
 import { reconcileInvoices } from '../../src/jobs/reconcile-invoices.ts';
-import { SimulatedWallet } from '../../src/lightning/simulated.ts';
+import { SimulatedWallet } from '../../src/lightning/simulated/simulated.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addOwner, depositsOf, openFunding, stopSchedule, TEST_ROOT } from '../support/funded.ts';

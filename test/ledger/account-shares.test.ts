@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { picoUsd } from '../../src/ledger/amount.ts';
+import { picoUsd } from '../../src/amount.ts';
 import type { Admission, HoldLimits, HoldVerdict } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';

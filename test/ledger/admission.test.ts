@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Pool } from '../../src/db/postgres.ts';
-import { picoUsd } from '../../src/ledger/amount.ts';
+import { picoUsd } from '../../src/amount.ts';
 import type { Admission, HoldLimits } from '../../src/ledger/hold.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import {

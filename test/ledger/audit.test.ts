@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createPool, transaction, type Pool } from '../../src/db/postgres.ts';
-import { msat } from '../../src/ledger/amount.ts';
+import { msat } from '../../src/amount.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
 import { lockAccount, postDeposit } from '../../src/ledger/deposit.ts';
 import { costOf } from '../../src/pricing/cost.ts';

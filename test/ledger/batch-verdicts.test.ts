@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { msat, picoUsd } from '../../src/ledger/amount.ts';
+import { msat, picoUsd } from '../../src/amount.ts';
 import { commit } from '../../src/ledger/commit.ts';
 import type { HoldLimits, HoldRow } from '../../src/ledger/hold.ts';
 import { whileLocked } from '../support/account-lock.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { IdempotencyKey } from '../../src/completions/stored-answer.ts';
+import type { IdempotencyKey } from '../../src/records/stored-answer.ts';
 import { forgetAnswers } from '../../src/jobs/forget-answers.ts';
 import { refundUndelivered } from '../../src/jobs/refund-undelivered.ts';
 import { Deliveries } from '../../src/ledger/deliveries.ts';

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/ledger/amount.ts';
+import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/amount.ts';
 import type { Admission, HoldLimits, HoldVerdict } from '../../src/ledger/hold.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addPayer, admission, auditOf, openLedger, reservedAndSpent, settlement, type TestLedger } from '../support/holds.ts';

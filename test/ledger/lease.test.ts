@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { Pool } from '../../src/db/postgres.ts';
-import { msat, picoUsd } from '../../src/ledger/amount.ts';
+import { msat, picoUsd } from '../../src/amount.ts';
 import { Leases } from '../../src/ledger/lease.ts';
 import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { sweepHolds } from '../../src/jobs/sweep-holds.ts';
-import { picoUsd } from '../../src/ledger/amount.ts';
+import { picoUsd } from '../../src/amount.ts';
 import type { Admission, HoldVerdict } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
 import { createLog } from '../../src/log.ts';

@@ -6,7 +6,7 @@ import {
   type EarlierAnswer,
   type IdempotencyKey,
   type Repeatable,
-} from '../../src/completions/stored-answer.ts';
+} from '../../src/records/stored-answer.ts';
 import type { Admission } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';

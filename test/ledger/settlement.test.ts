@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { msat, picoUsd } from '../../src/ledger/amount.ts';
+import { msat, picoUsd } from '../../src/amount.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addPayer, admission, auditOf, openLedger, reservedAndSpent, settlement, type TestLedger } from '../support/holds.ts';
 import { accountOf, holdsOf } from '../support/ledger.ts';

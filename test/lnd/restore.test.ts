@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createInvoice, getInvoice } from 'lightning';
-import { auditNode } from '../../src/lightning/audit-node.ts';
-import type { InvoiceView } from '../../src/lightning/invoice.ts';
+import { auditNode } from '../../src/node-audit/audit-node.ts';
+import type { InvoiceView } from '../../src/invoices/invoice.ts';
 import { envOf, runCommand } from '../regtest/lnd-command.ts';
 import { startLndGateway, type LndGateway } from '../regtest/lnd-gateway.ts';
 import { startRegtest, type Regtest } from '../regtest/regtest.ts';

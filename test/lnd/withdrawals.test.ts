@@ -1,8 +1,8 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { cancelHodlInvoice, createHodlInvoice, createInvoice, deletePayment, getInvoice, getPayment, settleHodlInvoice } from 'lightning';
-import { msat } from '../../src/ledger/amount.ts';
-import type { WithdrawalView } from '../../src/lightning/withdrawal.ts';
+import { msat } from '../../src/amount.ts';
+import type { WithdrawalView } from '../../src/withdrawals/withdrawal.ts';
 import { openCuttable, type Cuttable } from '../regtest/cuttable.ts';
 import { runCommand } from '../regtest/lnd-command.ts';
 import { startLndGateway, type LndGateway } from '../regtest/lnd-gateway.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { picoUsd } from '../../src/ledger/amount.ts';
+import { picoUsd } from '../../src/amount.ts';
 import { costOf } from '../../src/pricing/cost.ts';
 import { ZERO_COST, ZERO_USAGE, type RateCard, type Usage } from '../../src/pricing/rate-card.ts';
 

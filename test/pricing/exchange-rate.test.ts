@@ -1,8 +1,8 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { loadConfig } from '../../src/config.ts';
-import { btcUsdFromExchangeRate } from '../../src/ledger/amount.ts';
+import { loadConfig } from '../../src/config/config.ts';
+import { btcUsdFromExchangeRate } from '../../src/amount.ts';
 import { createLog } from '../../src/log.ts';
 import { openExchangeRate, type ExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { agreedPrice, fetchBtcUsd, rateSources } from '../../src/pricing/rate-sources.ts';

@@ -3,7 +3,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { createServer as createTlsServer } from 'node:tls';
 import { Abort } from '../../src/providers/abort.ts';
 import { ConnectionPool, type ExchangeHandler, type Trip } from '../../src/providers/connection-pool.ts';
-import { createOpenAiWire } from '../../src/providers/openai-wire.ts';
+import { createOpenAiWire } from '../../src/providers/http-provider.ts';
 import type { Provider, UpstreamAnswer } from '../../src/providers/provider.ts';
 import { TEST_TLS } from '../support/tls.ts';
 import { until } from '../support/until.ts';

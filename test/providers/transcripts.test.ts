@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { Delivered, isDelivery, tokensOfChoices } from '../../src/completions/delivered.ts';
-import { mergeUsage, usageFromWire, type ReportedUsage } from '../../src/pricing/usage.ts';
-import { SseScanner } from '../../src/providers/sse.ts';
-import { choicesOf, failureOf, rawUsageOf } from '../../src/providers/wire-chunk.ts';
+import { mergeUsage, usageFromWire, type ReportedUsage } from '../../src/wires/openai-chat/usage.ts';
+import { SseScanner } from '../../src/wires/sse.ts';
+import { choicesOf, failureOf, rawUsageOf } from '../../src/wires/openai-chat/wire-chunk.ts';
 import { decodeStrictly } from '../support/strict-decoder.ts';
 
 /** Recorded answers of providers, which lie beside the project where they are there at all. */

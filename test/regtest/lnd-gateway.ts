@@ -1,6 +1,6 @@
 import type { Violation } from '../../src/ledger/audit.ts';
-import { auditNode } from '../../src/lightning/audit-node.ts';
-import type { InvoiceView } from '../../src/lightning/invoice.ts';
+import { auditNode } from '../../src/node-audit/audit-node.ts';
+import type { InvoiceView } from '../../src/invoices/invoice.ts';
 import { startGateway, type GatewayOptions, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { until } from '../support/until.ts';
 import type { LndNode } from './lnd-node.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseChatRequest } from '../../src/completions/request.ts';
+import { parseChatRequest } from '../../src/wires/openai-chat/request.ts';
 import { complexityScore, complexityTier, tiersFrom } from '../../src/routing/complexity.ts';
 
 const user = (content: string) => ({ role: 'user', content });

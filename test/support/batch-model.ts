@@ -1,5 +1,5 @@
 import { BUSY } from '../../src/db/batch.ts';
-import { msat, picoUsd } from '../../src/ledger/amount.ts';
+import { msat, picoUsd } from '../../src/amount.ts';
 import type { Admission, HoldRow, HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
 import { RATE } from './holds.ts';
 import type { LedgerModel, ModelHold } from './ledger-model.ts';

@@ -1,7 +1,7 @@
-import { picoUsd } from '../../src/ledger/amount.ts';
+import { picoUsd } from '../../src/amount.ts';
 import type { RateCard } from '../../src/pricing/rate-card.ts';
 import { createDemo } from '../../src/providers/demo.ts';
-import type { Deployment } from '../../src/routing/deployment.ts';
+import type { Deployment } from '../../src/models/deployment.ts';
 
 /** A rate card without steps: $1 and $2 a million tokens unless told otherwise, in pico-dollars a token. */
 export function rateCard(rates: { input?: bigint; output?: bigint; cacheRead?: bigint; cacheWrite?: bigint } = {}): RateCard {

@@ -1,5 +1,5 @@
 import { GatewayError } from '../../src/errors.ts';
-import { msat } from '../../src/ledger/amount.ts';
+import { msat } from '../../src/amount.ts';
 import { NotAskedError, type OutgoingPayment, type Payments, type PaymentState } from '../../src/lightning/wallet.ts';
 import { readPaymentRequest } from '../../src/lightning/payment-request.ts';
 

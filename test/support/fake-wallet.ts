@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { GatewayError } from '../../src/errors.ts';
-import { msat, type Msat } from '../../src/ledger/amount.ts';
+import { msat, type Msat } from '../../src/amount.ts';
 import type { InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from '../../src/lightning/wallet.ts';
 
 /** A wallet whose node does what a test says: answers late or never, settles late or with more, forgets, chooses the hash itself. */

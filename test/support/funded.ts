@@ -3,7 +3,7 @@ import type { ActingKey } from '../../src/accounts/acting-key.ts';
 import { createNotifications } from '../../src/db/notify.ts';
 import type { Pool } from '../../src/db/postgres.ts';
 import { Funding, type FundingOptions } from '../../src/funding.ts';
-import { picoUsdFromUsd } from '../../src/ledger/amount.ts';
+import { picoUsdFromUsd } from '../../src/amount.ts';
 import type { Wallet } from '../../src/lightning/wallet.ts';
 import { createLog } from '../../src/log.ts';
 import type { TestDatabase } from './database.ts';

@@ -1,7 +1,7 @@
 import { createPool, type Pool } from '../../src/db/postgres.ts';
-import { loadConfig, type Config, type DeploymentConfig } from '../../src/config.ts';
+import { loadConfig, type Config, type DeploymentConfig } from '../../src/config/config.ts';
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
-import { SimulatedWallet } from '../../src/lightning/simulated.ts';
+import { SimulatedWallet } from '../../src/lightning/simulated/simulated.ts';
 import { createLog, type Logger } from '../../src/log.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { startServer, type RunningServer } from '../../src/start-server.ts';

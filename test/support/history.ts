@@ -1,12 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { insertPayerAccount } from '../../src/accounts/payer-account.ts';
-import { Recorder } from '../../src/completions/record.ts';
+import { Recorder } from '../../src/records/usage-record.ts';
 import { transaction, type Pool } from '../../src/db/postgres.ts';
-import { msat, picoUsd } from '../../src/ledger/amount.ts';
+import { msat, picoUsd } from '../../src/amount.ts';
 import type { HoldVerdict } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
 import { writeOff } from '../../src/ledger/write-off.ts';
-import { Withdrawals } from '../../src/lightning/withdrawals.ts';
+import { Withdrawals } from '../../src/withdrawals/withdrawals.ts';
 import { createLog } from '../../src/log.ts';
 import { foreignInvoice } from './foreign-invoice.ts';
 import { ownerOf } from './funded.ts';

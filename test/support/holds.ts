@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createPool, transaction, type Pool, type PoolClient } from '../../src/db/postgres.ts';
-import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/ledger/amount.ts';
+import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/amount.ts';
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
 import { lockAccount, postDeposit } from '../../src/ledger/deposit.ts';
 import { Holds, type Admission, type HoldLimits, type HoldVerdict, type Settlement } from '../../src/ledger/hold.ts';

@@ -1,5 +1,5 @@
 import type { Pool } from '../../src/db/postgres.ts';
-import { msat, picoUsd } from '../../src/ledger/amount.ts';
+import { msat, picoUsd } from '../../src/amount.ts';
 import type { Admission, HoldLimits, HoldVerdict } from '../../src/ledger/hold.ts';
 import { LIMITS, RATE, type Payer } from './holds.ts';
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { NWCClient, NWCWalletService, NWCWalletServiceKeyPair, type Nip47Method, type Nip47Transaction } from '@getalby/sdk/nwc';
 import bolt11 from 'bolt11';
-import { msat } from '../../src/ledger/amount.ts';
-import type { SimulatedWallet } from '../../src/lightning/simulated.ts';
+import { msat } from '../../src/amount.ts';
+import type { SimulatedWallet } from '../../src/lightning/simulated/simulated.ts';
 import type { InvoiceState } from '../../src/lightning/wallet.ts';
 
 export interface NwcServiceOptions {

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/config.ts';
 
 const PROJECT_DIR = fileURLToPath(new URL('../../', import.meta.url));
 const read = (file: string) => readFileSync(path.join(PROJECT_DIR, file), 'utf8');

@@ -1,0 +1,216 @@
+import type { Request, RequestHandler } from 'express';
+import { z } from 'zod';
+import { readAccount, type Account } from '../../accounts/account.ts';
+import { requireOwner } from '../../accounts/acting-key.ts';
+import type { ApiKey } from '../../accounts/api-key.ts';
+import { PAYER_KEY_PREFIX } from '../../accounts/payer-account.ts';
+import type { ApiKeys, KeyChanges, KeySettings } from '../../accounts/api-keys.ts';
+import type { Config } from '../../config/config.ts';
+import type { Pool } from '../../db/postgres.ts';
+import { GatewayError } from '../../errors.ts';
+import { picoUsdFromUsd, usdNumber } from '../../amount.ts';
+import { listOf } from '../../list-of.ts';
+import { WindowLimit, type Share } from '../../window-limit.ts';
+import { principalOf, type Authenticate } from '../payment/authenticate.ts';
+import { sharesOf } from '../server/client-address.ts';
+import { hasCredential } from '../server/credential.ts';
+import { decodeCursor, encodeCursor, pageLimit } from './cursor.ts';
+import { clientOf } from '../server/forwarded.ts';
+import { readJson } from '../server/json-body.ts';
+import { keyId } from './key-id.ts';
+import { refuseOtherPages, type OwnPageConfig } from '../server/own-site.ts';
+
+export interface KeyRoutesDeps {
+  pool: Pool;
+  apiKeys: ApiKeys;
+  authenticate: Authenticate;
+  config: Pick<Config, 'DAILY_BUDGET_USD' | 'FREE_TIER_REQUESTS' | 'KEYS_PER_IP_PER_HOUR'> & OwnPageConfig;
+}
+
+const HOUR_MS = 3_600_000;
+/** As many as an account may have alive at once, and again as many. */
+const KEYS_A_PAGE = 200;
+const KEY_ID = /^[0-9a-f-]{36}$/;
+/** Keys that an account may make and rotate, and as many that it may revoke: each leaves a row, or is told to every gateway. */
+const KEY_CHANGES_AN_HOUR = 500;
+const LARGEST_LIMIT = 2_147_483_647;
+
+const line = (longest: number) =>
+  z
+    .string()
+    .min(1)
+    .max(longest)
+    .regex(/^\P{Cc}*$/u, 'must not hold control characters');
+const settings = {
+  label: line(200).nullable(),
+  dailyBudgetUsd: z.number().min(0).max(1_000_000).transform(picoUsdFromUsd),
+  rateLimitRpm: z.int().min(1).max(LARGEST_LIMIT).nullable(),
+  rateLimitTpm: z.int().min(1).max(LARGEST_LIMIT).nullable(),
+  allowedModels: listOf(line(200), { min: 1, max: 100, of: 'models' }).nullable(),
+  expiresAt: z.iso
+    .datetime({ offset: true })
+    .transform((time) => new Date(time))
+    .refine((time) => time.getTime() > Date.now(), 'must be in the future')
+    .nullable(),
+  role: z.enum(['owner', 'inference']),
+};
+const keyBody = z.strictObject(settings).partial();
+
+/** The handlers of `/api/keys`: making, listing, changing, revoking and rotating the keys of an account. */
+export function keyHandlers({
+  pool,
+  apiKeys,
+  authenticate,
+  config,
+}: KeyRoutesDeps): Record<'create' | 'list' | 'change' | 'revoke' | 'rotate', RequestHandler> {
+  const newAccounts = new WindowLimit({ points: config.KEYS_PER_IP_PER_HOUR, windowMs: HOUR_MS });
+  const countChange = keyChangeCounter('made or rotated');
+  // By themselves: whatever makes too many keys must not keep an owner from ending one that has leaked.
+  const countRevocation = keyChangeCounter('revoked');
+  const account = (id: string): Promise<Account> => readAccount(pool, id, config.FREE_TIER_REQUESTS);
+
+  return {
+    /**
+     * Without a credential: a new account and its owner key. With an owner's: another key of that account; where that owner is a
+     * payment's token, expired or not, an owner key unless told otherwise, so that what was paid does not hang on the token.
+     */
+    async create(req, res) {
+      const owner = hasCredential(req) ? countChange(ownerOf((await authenticate(req, { expiredTokens: true })).key)) : null;
+      const shares = sharesOf(clientOf(req));
+      if (!owner) {
+        refuseOtherPages(req, config);
+        refuseAfter(newAccounts, newAccounts.secondsUntilFree(shares));
+      }
+      const { role, ...given } = await readJson(req, keyBody);
+      if (!owner && role === 'inference') {
+        throw new GatewayError('invalid_request', { message: "role: an account's first key is its owner's", param: 'role' });
+      }
+      const chosen = completed(settingsFrom(given), config);
+      const { key, secret } = owner
+        ? await apiKeys.create(owner, role ?? (owner.prefix === PAYER_KEY_PREFIX ? 'owner' : 'inference'), chosen)
+        : await limited(newAccounts, shares, () => apiKeys.createAccount(chosen));
+      const { freeRequestsRemaining } = await account(key.accountId);
+      res
+        .status(201)
+        .set('Cache-Control', 'no-store')
+        .json({
+          id: key.id,
+          key: secret,
+          prefix: key.prefix,
+          label: key.label,
+          accountId: key.accountId,
+          createdAt: key.createdAt.toISOString(),
+          dailyBudgetUsd: usdNumber(key.dailyBudgetPicoUsd),
+          freeRequestsRemaining,
+          message: 'Keep this key: it is shown this once, and cannot be shown again.',
+        });
+    },
+
+    /** An owner sees all keys of the account, oldest first and in pages, anybody else his own. */
+    async list(req, res) {
+      const { key } = principalOf(res);
+      const { keys, nextCursor } = await listedKeys(apiKeys, key, req.query);
+      const state = await account(key.accountId);
+      res.json({ keys: keys.map((each) => keyRow(each, state)), nextCursor });
+    },
+
+    async change(req, res) {
+      const owner = ownerOf(principalOf(res).key);
+      const changes = settingsFrom(await readJson(req, keyBody));
+      const key = await apiKeys.change(owner, keyId(req.params['id']), changes);
+      res.json(keyRow(key, await account(key.accountId)));
+    },
+
+    async revoke(req, res) {
+      await apiKeys.revoke(countRevocation(ownerOf(principalOf(res).key)), keyId(req.params['id']));
+      res.status(204).end();
+    },
+
+    async rotate(req, res) {
+      const { key, secret } = await apiKeys.rotate(countChange(ownerOf(principalOf(res).key)), keyId(req.params['id']));
+      res.set('Cache-Control', 'no-store').json({ ...keyRow(key, await account(key.accountId)), key: secret });
+    },
+  };
+}
+
+/** One page of what a key may see. */
+async function listedKeys(apiKeys: ApiKeys, key: ApiKey, query: Request['query']): Promise<{ keys: ApiKey[]; nextCursor: string | null }> {
+  const limit = query['limit'] === undefined ? KEYS_A_PAGE : pageLimit(query);
+  const after = decodeCursor(query['cursor'], [KEY_ID])?.[0] ?? null;
+  if (key.role !== 'owner') return { keys: [await apiKeys.find(key.accountId, key.id)], nextCursor: null };
+  const found = await apiKeys.list(key.accountId, { after, limit: limit + 1 });
+  const keys = found.slice(0, limit);
+  const last = found.length > limit ? keys.at(-1) : undefined;
+  return { keys, nextCursor: last ? encodeCursor([last.id]) : null };
+}
+
+/** Counts what an owner does to the keys of the account, `done` in the message; throws `rate_limit_exceeded` above the hour's limit. */
+function keyChangeCounter(done: string): (owner: ApiKey) => ApiKey {
+  const changes = new WindowLimit({ points: KEY_CHANGES_AN_HOUR, windowMs: HOUR_MS });
+  return (owner) => {
+    const retryAfter = changes.take([{ name: owner.accountId, times: 1 }]);
+    if (retryAfter === 0) return owner;
+    const message = `Rate limit exceeded: ${KEY_CHANGES_AN_HOUR} keys ${done} an hour`;
+    throw new GatewayError('rate_limit_exceeded', { message, retryAfter });
+  };
+}
+
+/** A key that may see and change the whole account. Throws `not_permitted` for any other. */
+export function ownerOf(key: ApiKey): ApiKey {
+  requireOwner(key);
+  return key;
+}
+
+function settingsFrom({ dailyBudgetUsd, ...rest }: z.infer<typeof keyBody>): KeyChanges {
+  return dailyBudgetUsd === undefined ? rest : { ...rest, dailyBudgetPicoUsd: dailyBudgetUsd };
+}
+
+function completed(given: Partial<KeySettings>, config: KeyRoutesDeps['config']): KeySettings {
+  return {
+    label: null,
+    dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
+    rateLimitRpm: null,
+    rateLimitTpm: null,
+    allowedModels: null,
+    expiresAt: null,
+    ...given,
+  };
+}
+
+/** Runs `create` if the sender may have another account this hour; one that failed does not count. */
+async function limited<T>(limit: WindowLimit, shares: readonly Share[], create: () => Promise<T>): Promise<T> {
+  refuseAfter(limit, limit.take(shares));
+  try {
+    return await create();
+  } catch (error) {
+    limit.giveBack(shares);
+    throw error;
+  }
+}
+
+function refuseAfter({ points }: WindowLimit, seconds: number): void {
+  if (seconds === 0) return;
+  throw new GatewayError('rate_limit_exceeded', {
+    message: `Rate limit exceeded: ${points} new accounts an hour from one address`,
+    retryAfter: seconds,
+  });
+}
+
+function keyRow(key: ApiKey, { freeRequestsRemaining }: Account) {
+  return {
+    id: key.id,
+    prefix: key.prefix,
+    label: key.label,
+    role: key.role,
+    accountId: key.accountId,
+    createdAt: key.createdAt.toISOString(),
+    dailyBudgetUsd: usdNumber(key.dailyBudgetPicoUsd),
+    freeRequestsRemaining,
+    rateLimitRpm: key.rateLimitRpm,
+    rateLimitTpm: key.rateLimitTpm,
+    allowedModels: key.allowedModels,
+    expiresAt: key.expiresAt?.toISOString() ?? null,
+    revokedAt: key.revokedAt?.toISOString() ?? null,
+    lastUsedAt: key.lastUsedAt?.toISOString() ?? null,
+  };
+}

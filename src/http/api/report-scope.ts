@@ -1,0 +1,30 @@
+import type { Request, Response } from 'express';
+import type { ApiKey } from '../../accounts/api-key.ts';
+import type { ApiKeys } from '../../accounts/api-keys.ts';
+import { GatewayError } from '../../errors.ts';
+import { principalOf } from '../payment/authenticate.ts';
+import { keyId as keyIdFrom } from './key-id.ts';
+
+/** Whose figures a report shows. */
+export interface ReportScope {
+  readonly accountId: string;
+  /** Null: all keys of the account. */
+  readonly keyId: string | null;
+  /** The key whose budget is meant: the one named, else the caller's. */
+  readonly key: ApiKey;
+}
+
+/**
+ * Owners see the whole account and may narrow it by `?keyId=`; any other key sees its own figures.
+ * Throws `not_permitted` where another key's are asked for without being an owner, and `key_not_found`.
+ */
+export async function reportScope(req: Request, res: Response, apiKeys: Pick<ApiKeys, 'find'>): Promise<ReportScope> {
+  const { key } = principalOf(res);
+  const { accountId } = key;
+  const asked = req.query['keyId'];
+  if (asked === undefined) return { accountId, keyId: key.role === 'owner' ? null : key.id, key };
+  if (asked === key.id) return { accountId, keyId: key.id, key };
+  if (key.role !== 'owner') throw new GatewayError('not_permitted', { message: 'Only an owner key may see the figures of other keys.' });
+  const other = await apiKeys.find(accountId, keyIdFrom(asked));
+  return { accountId, keyId: other.id, key: other };
+}

@@ -1,0 +1,186 @@
+import { readFileSync } from 'node:fs';
+import type { RequestHandler } from 'express';
+import { migrationNames } from '../../db/migrate.ts';
+import { isPassing, type Pool } from '../../db/postgres.ts';
+import type { Wallet } from '../../lightning/wallet.ts';
+import { btcUsdFromExchangeRate } from '../../amount.ts';
+import type { Logger } from '../../log.ts';
+import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
+import type { Provider } from '../../providers/provider.ts';
+import { HEALTH_WINDOWS, type HealthWindow, type ProviderHealth } from '../../routing/health.ts';
+
+export interface StatusRoutesDeps {
+  pool: Pool;
+  wallet: Pick<Wallet, 'backend' | 'network' | 'status'>;
+  models: { readonly providers: readonly Provider[] };
+  health: ProviderHealth;
+  exchangeRate: ExchangeRate;
+  /** What the wallet's word cannot tell of: why payments to other nodes are not followed. */
+  openElsewhere?: { readonly reason: string | undefined };
+  log: Logger;
+  /** Providers that the gateway can talk to once they are configured. */
+  knownProviders?: readonly string[];
+  /** How long the node may take to answer. */
+  nodeDeadlineMs?: number;
+}
+
+/** `ok`, or the reason why not. */
+interface Parts {
+  database: string;
+  migrations: string;
+  lightning: string;
+}
+
+/** A probe's answer is good for this long: these paths need no key, and must not be a way to load the parts. */
+const FRESH_MS = 1_000;
+/** Shorter than who asks, as a balancer does, waits. */
+const DEADLINE_MS = 2_000;
+const NAMES: Record<Wallet['backend'], string> = { lnd: 'LND', nwc: 'the NWC wallet', simulated: 'the simulated node' };
+
+/** The gateway's version, as in package.json. */
+export const VERSION = (JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
+
+/** The handlers that tell how the gateway is: alive, ready, and how its providers and its wallet do. */
+export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready' | 'status', RequestHandler> {
+  const { wallet, models, health, exchangeRate, knownProviders = ['openai'], nodeDeadlineMs = DEADLINE_MS } = deps;
+  const asked = shared(() => wallet.status());
+  // A node that hangs must not make the gateway look as if it did.
+  const lightning = () => within(nodeDeadlineMs, asked(), { ready: false, reason: `${NAMES[wallet.backend]} does not answer` });
+  const parts = shared(async (): Promise<Parts> => {
+    const [database, node] = await Promise.all([databaseParts(deps), lightning()]);
+    return { ...database, lightning: node.ready ? (deps.openElsewhere?.reason ?? 'ok') : (node.reason ?? 'not ready') };
+  });
+
+  return {
+    /** The process answers; nothing else is asked. */
+    health(_req, res) {
+      res.json({ status: 'ok' });
+    },
+
+    /**
+     * 503 while the database or its schema is not usable: a database that cannot write (a full disk, a standby) serves nothing. A node
+     * that is away is no reason, for funded keys go on without it.
+     */
+    async ready(_req, res) {
+      const state = await parts();
+      const ready = state.database === 'ok' && state.migrations === 'ok';
+      res
+        .status(ready ? 200 : 503)
+        .set('Cache-Control', 'no-store')
+        .json({ ready, parts: state });
+    },
+
+    async status(_req, res) {
+      const { ready, reason } = await lightning();
+      res.set('Cache-Control', 'no-store').json({
+        version: VERSION,
+        providers: providerRows(models.providers, knownProviders, health),
+        lightning: { backend: wallet.backend, network: wallet.network, ready, ...(reason !== undefined && { reason }) },
+        exchangeRate: rateRow(exchangeRate),
+      });
+    },
+  };
+}
+
+function providerRows(providers: readonly Provider[], known: readonly string[], health: ProviderHealth) {
+  const configured = new Map(providers.map((provider) => [provider.id, provider]));
+  const ids = [...configured.keys(), ...known.filter((id) => !configured.has(id))];
+  return ids.map((id) => {
+    const { status, windows } = health.snapshot(id);
+    const provider = configured.get(id);
+    return {
+      id,
+      configured: provider !== undefined,
+      demo: provider?.demo ?? false,
+      status: provider ? status : 'unconfigured',
+      windows: perWindow((window) => ({ successRate: windows[window].successRate, latencyMs: windows[window].latencyMs })),
+    };
+  });
+}
+
+function perWindow<T>(value: (window: HealthWindow) => T): Record<HealthWindow, T> {
+  const windows = Object.keys(HEALTH_WINDOWS) as HealthWindow[];
+  return Object.fromEntries(windows.map((window) => [window, value(window)])) as Record<HealthWindow, T>;
+}
+
+/** Null where no rate is young enough to be used. */
+function rateRow(exchangeRate: ExchangeRate): { btcUsd: number | null; source: string } {
+  const { source } = exchangeRate;
+  try {
+    return { btcUsd: btcUsdFromExchangeRate(exchangeRate.current()), source };
+  } catch {
+    return { btcUsd: null, source };
+  }
+}
+
+async function databaseParts({ pool, log }: StatusRoutesDeps): Promise<Pick<Parts, 'database' | 'migrations'>> {
+  try {
+    const migrations = await within(DEADLINE_MS, databaseState(pool), null);
+    if (migrations === null) throw new Error('the database did not answer in time');
+    return { database: 'ok', migrations };
+  } catch (error) {
+    log.warn({ err: error }, 'the database is not ready');
+    return isPassing(error) ? { database: 'cannot write', migrations: 'ok' } : { database: 'unreachable', migrations: 'unknown' };
+  }
+}
+
+/** The state of the schema. Rejects where the database cannot be read or, with a schema to write to, cannot be written. */
+async function databaseState(pool: Pool): Promise<string> {
+  const migrations = await migrationState(pool);
+  // An older schema has nothing to write to, and is not ready anyway.
+  if (migrations === 'ok') await writeSomething(pool);
+  return migrations;
+}
+
+/** Several pages, of room that was not there before: a standby refuses it, and so does a disk without any. */
+const WRITE = `insert into write_probes select repeat('x', 8000) from generate_series(1, 8)`;
+/** One transaction. Gateways that probe at the same moment come one after the other. */
+const WRITE_ANEW = `set local lock_timeout = '200ms'; truncate write_probes; ${WRITE}`;
+
+/** A backup, which reads every table for as long as it runs, lets nobody empty one: what is written meanwhile takes new room by itself. */
+async function writeSomething(pool: Pool): Promise<void> {
+  try {
+    await pool.query(WRITE_ANEW);
+  } catch (error) {
+    if ((error as { code?: string }).code !== LOCK_NOT_AVAILABLE) throw error;
+    await pool.query(WRITE);
+  }
+}
+
+const UNDEFINED_TABLE = '42P01';
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** Compares the migrations that the database has with those that this version needs. */
+async function migrationState(pool: Pool): Promise<string> {
+  const needed = await migrationNames();
+  try {
+    const { rows } = await pool.query<{ name: string }>('select name from schema_migrations');
+    const applied = new Set(rows.map(({ name }) => name));
+    const missing = needed.filter((name) => !applied.has(name)).length;
+    return missing === 0 ? 'ok' : `${missing} missing`;
+  } catch (error) {
+    if ((error as { code?: string }).code === UNDEFINED_TABLE) return `${needed.length} missing`;
+    throw error;
+  }
+}
+
+/** What `work` comes to, or `late` where that takes longer than `limitMs`. */
+async function within<T, L>(limitMs: number, work: Promise<T>, late: L): Promise<T | L> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<L>((resolve) => (timer = setTimeout(resolve, limitMs, late)));
+  return Promise.race([work, deadline]).finally(() => clearTimeout(timer));
+}
+
+/** One call of `probe` serves all who ask while it is under way, and for a moment after. */
+function shared<T>(probe: () => Promise<T>): () => Promise<T> {
+  let latest: { result: Promise<T>; until: number } | undefined;
+  return () => {
+    if (!latest || performance.now() > latest.until) {
+      const call = { result: probe(), until: Infinity };
+      const done = (): void => void (call.until = performance.now() + FRESH_MS);
+      call.result.then(done, done);
+      latest = call;
+    }
+    return latest.result;
+  };
+}

@@ -1,0 +1,59 @@
+import type { ErrorRequestHandler, Response } from 'express';
+import { isConnectionLost, isPassing } from '../../db/postgres.ts';
+import { GatewayError, type ErrorCode } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import { RefusalLog } from './refusal-log.ts';
+
+const LOCK_NOT_AVAILABLE = '55P03';
+const RETRY_AFTER_DATABASE_SECONDS = 1;
+
+/** The last middleware: whatever was thrown becomes its answer, and what really happened is logged. */
+export function errorResponse(log: Logger): ErrorRequestHandler {
+  const refusals = new RefusalLog(log);
+  return (thrown, _req, res, _next) => {
+    const error = publicError(thrown);
+    refusals.write(error, res.locals['requestId'] as string | undefined);
+    sendError(res, error);
+  };
+}
+
+/** Answers with an error. Where the answer has already begun, or nobody is left to read it, the connection is ended instead. */
+function sendError(res: Response, error: GatewayError): void {
+  if (res.headersSent || res.destroyed || res.socket?.destroyed) {
+    res.destroy();
+    return;
+  }
+  // It is for what was delivered.
+  res.removeHeader('Payment-Receipt');
+  res.status(error.status).set(errorHeaders(error)).json(error.toJSON());
+}
+
+/** The error as the table of errors knows it. Nothing of anything else that was thrown reaches the client. */
+function publicError(thrown: unknown): GatewayError {
+  if (thrown instanceof GatewayError) return thrown;
+  const { code, status } = (thrown ?? {}) as { code?: unknown; status?: unknown };
+  // Express and its router throw these for paths and proxies' headers that cannot be decoded.
+  if (typeof status === 'number' && status >= 400 && status < 500) return new GatewayError('invalid_request', { cause: thrown });
+  if (code === LOCK_NOT_AVAILABLE) return new GatewayError('overloaded', { retryAfter: 1, cause: thrown });
+  if (isConnectionLost(thrown) || isPassing(thrown)) {
+    return new GatewayError('database_unavailable', { retryAfter: RETRY_AFTER_DATABASE_SECONDS, cause: thrown });
+  }
+  return new GatewayError('internal_error', { cause: thrown });
+}
+
+/** The response headers of an error. */
+function errorHeaders({ code, status, detail }: GatewayError): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = { ...detail.headers };
+  if (detail.retryAfter !== undefined) {
+    headers['Retry-After'] = String(detail.retryAfter);
+    headers['retry_after'] = String(detail.retryAfter);
+  }
+  if (isFinal(code, status)) headers['x-should-retry'] = 'false';
+  if (status === 402) headers['Cache-Control'] = 'no-store';
+  return headers;
+}
+
+/** Whether the same request would meet the same answer. The clients of OpenAI and Anthropic retry by themselves unless they are told. */
+function isFinal(code: ErrorCode, status: number): boolean {
+  return status === 401 || status === 402 || status === 500 || code === 'idempotency_conflict';
+}

@@ -1,0 +1,72 @@
+import type { Config } from '../config/config.ts';
+import type { Pool } from '../db/postgres.ts';
+import type { Funding } from '../funding.ts';
+import type { Gateway } from '../gateway.ts';
+import { auditJob } from './audit-ledger.ts';
+import { nodeAuditJob } from './audit-node.ts';
+import { every } from './every.ts';
+import { followOldNode } from './follow-old-node.ts';
+import { forgetAnswers } from './forget-answers.ts';
+import type { OpenElsewhereWatch } from './open-elsewhere-watch.ts';
+import { reconcileInvoices } from './reconcile-invoices.ts';
+import { reconcileWithdrawals } from './reconcile-withdrawals.ts';
+import { refundUndelivered } from './refund-undelivered.ts';
+import { sweepHolds } from './sweep-holds.ts';
+import { watchNetwork } from './watch-network.ts';
+import { watchOlderSecrets } from './watch-older-secrets.ts';
+import type { Holds } from '../ledger/hold.ts';
+import type { Wallet } from '../lightning/wallet.ts';
+import type { Logger } from '../log.ts';
+import type { ExchangeRate } from '../pricing/exchange-rate.ts';
+import type { Withdrawing } from '../withdrawing.ts';
+
+export interface JobDeps {
+  config: Config;
+  log: Logger;
+  connectionString: string;
+  pool: Pool;
+  gateway: Gateway;
+  holds: Holds;
+  funding: Funding;
+  withdrawing: Withdrawing;
+  wallet: Wallet;
+  oldWallets: readonly Wallet[];
+  openElsewhere: OpenElsewhereWatch;
+  exchangeRate: ExchangeRate;
+}
+
+const SWEEP_MS = 5_000;
+/** Often: a client that was told of a failure looks at its balance. Asks a table of as many rows as there are gateways. */
+const REFUND_MS = 1_000;
+const RATE_MS = 60_000;
+const NETWORK_MS = 15_000;
+const ELSEWHERE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+
+/** Starts what goes on in the background: watching for payments, settling orphans, auditing, tidying. */
+export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
+  const { config, log, connectionString, pool, gateway, holds, funding, withdrawing, wallet, exchangeRate } = deps;
+  const leaseSeconds = config.HOLD_LEASE_SECONDS;
+  const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
+  return [
+    every(NETWORK_MS, 'network', () => watchNetwork({ pool, wallet, gateway, log }), log),
+    reconcileInvoices({ funding, wallet, connectionString, log }),
+    reconcileWithdrawals({ withdrawing, connectionString, log }),
+    every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
+    every(REFUND_MS, 'refund undelivered answers', () => refundUndelivered({ pool, log }), log),
+    every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
+    every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
+    ...deps.oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
+    deps.openElsewhere.start(ELSEWHERE_MS),
+    every(HOUR_MS, 'older secrets', () => watchOlderSecrets(pool, config.secretKeys, log), log),
+    nodeAuditJob({ pool, wallet, log, connectionString, intervalMs: HOUR_MS }),
+    auditJob({
+      pool,
+      log,
+      connectionString,
+      intervalMs: HOUR_MS,
+      oldestHoldSeconds: config.STREAM_MAX_SECONDS + 2 * leaseSeconds,
+      freeRequests: config.FREE_TIER_REQUESTS,
+    }),
+  ];
+}

@@ -1,0 +1,102 @@
+import type { ApiKey } from '../accounts/api-key.ts';
+import type { ChatRequest } from '../wires/openai-chat/request.ts';
+import { GatewayError } from '../errors.ts';
+import type { Tier } from '../providers/provider.ts';
+import { complexityTier, tiersFrom } from './complexity.ts';
+import type { Deployment } from '../models/deployment.ts';
+import type { Models } from '../models/models.ts';
+
+/** Who may serve a request, best first, and why. */
+export interface Choice {
+  /** At least one. The second and later ones are only for when the ones before them fail. */
+  readonly candidates: readonly Deployment[];
+  /** The tier that the request was taken for; under an exact model, that model's. */
+  readonly tier: Tier;
+  readonly explored: boolean;
+}
+
+/** Observed latency of a provider in milliseconds; null where there was no recent traffic. */
+export type LatencyOf = (providerId: string) => number | null;
+
+type AllowedModels = Pick<ApiKey, 'allowedModels'>;
+
+/** Every candidate makes the hold as dear as the dearest of them: a few are enough. */
+const MAX_CANDIDATES = 3;
+
+/**
+ * Chooses the deployments for a request. An exact model is that deployment alone; `auto` takes the tier that the
+ * request's complexity asks for, then its neighbours, cheaper ones first.
+ * Throws GatewayError: `model_not_found`, `model_not_allowed`, or `invalid_request`/`unknown_parameter` naming what no
+ * model that is left can do.
+ */
+export function chooseCandidates(request: ChatRequest, models: Models, key: AllowedModels, latencyOf: LatencyOf = () => null): Choice {
+  return request.model === 'auto' ? chooseAmongAll(request, models, key, latencyOf) : chooseExact(request, models, key);
+}
+
+function chooseExact(request: ChatRequest, models: Models, { allowedModels }: AllowedModels): Choice {
+  const deployment = models.find(request.model);
+  if (!deployment)
+    throw new GatewayError('model_not_found', { message: `The model ${quoted(request.model)} does not exist.`, param: 'model' });
+  if (allowedModels && !allowedModels.includes(deployment.model)) throw new GatewayError('model_not_allowed', { param: 'model' });
+  const obstacle = obstacleTo(request, deployment);
+  if (obstacle) throw obstacle;
+  return { candidates: [deployment], tier: deployment.tier, explored: false };
+}
+
+function chooseAmongAll(request: ChatRequest, models: Models, { allowedModels }: AllowedModels, latencyOf: LatencyOf): Choice {
+  const { prefer, maxLatencyMs } = request.routing;
+  const allowed = models.list().filter(({ model }) => !allowedModels || allowedModels.includes(model));
+  if (allowed.length === 0)
+    throw new GatewayError('model_not_allowed', { message: 'This key may use none of the models on offer.', param: 'model' });
+
+  const obstacles = allowed.map((deployment) => obstacleTo(request, deployment));
+  const able = allowed.filter((_deployment, index) => !obstacles[index]);
+  if (able.length === 0 && obstacles[0]) throw obstacles[0];
+  const fast = able.filter(({ provider }) => maxLatencyMs === null || (latencyOf(provider.id) ?? 0) <= maxLatencyMs);
+  if (fast.length === 0) {
+    throw new GatewayError('invalid_request', { message: 'No provider has been that fast lately.', param: 'routing.maxLatency' });
+  }
+
+  const tier = complexityTier(request);
+  const order = tiersFrom(tier);
+  const rank = ({ provider, tier: own }: Deployment) => order.indexOf(own) * 2 + (provider.id === prefer ? 0 : 1);
+  const ranked = fast.toSorted((a, b) => rank(a) - rank(b) || compare(a.rateCard.output, b.rateCard.output));
+  return { candidates: withFallbacks(ranked), tier, explored: false };
+}
+
+/** The best one, and fallbacks of its tier and the cheaper ones; a dearer tier only where nothing else could stand in. */
+function withFallbacks(ranked: readonly Deployment[]): Deployment[] {
+  const [best, ...others] = ranked;
+  if (!best) return [];
+  const noDearer = others.filter(({ rateCard, tier }) => tier === best.tier || rateCard.output <= best.rateCard.output);
+  return [best, ...(noDearer.length > 0 ? noDearer.slice(0, MAX_CANDIDATES - 1) : others.slice(0, 1))];
+}
+
+/** Why a deployment cannot serve a request, if so. */
+function obstacleTo(request: ChatRequest, deployment: Deployment): GatewayError | null {
+  const { images, routing, unruledParameters } = request;
+  if (routing.excludeProviders.includes(deployment.provider.id)) {
+    return new GatewayError('invalid_request', { message: 'All providers of this model are excluded.', param: 'routing.excludeProviders' });
+  }
+  const unruled = unruledParameters.find((name) => !deployment.allowParameters.includes(name));
+  if (unruled !== undefined) return new GatewayError('unknown_parameter', { message: `${unruled} is not supported.`, param: unruled });
+  if (images.firstParam !== null && deployment.imageTokens === null) {
+    return new GatewayError('invalid_request', { message: `${deployment.model} takes no images.`, param: images.firstParam });
+  }
+  if (images.firstRemoteParam !== null && !deployment.remoteImages) {
+    return new GatewayError('invalid_request', {
+      message: `${deployment.model} takes images as data: URLs only.`,
+      param: images.firstRemoteParam,
+    });
+  }
+  return null;
+}
+
+function compare(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** A client's own text in a message: short, and on one line. */
+function quoted(model: string): string {
+  return JSON.stringify(model.slice(0, 100));
+}

@@ -1,0 +1,182 @@
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { createPool, transaction } from '../../../src/db/postgres.ts';
+import type { Provider } from '../../../src/providers/provider.ts';
+import { createProviderHealth } from '../../../src/routing/health.ts';
+import { startApi, type TestApi, type TestApiOptions } from '../../support/api.ts';
+import { createTestDatabase } from '../../support/database.ts';
+import { FakeWallet } from '../../support/fake-wallet.ts';
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await startApi();
+});
+afterAll(() => api.close());
+
+/** Runs `check` against an API of its own. */
+async function withApi(options: TestApiOptions, check: (own: TestApi) => Promise<void>): Promise<void> {
+  const own = await startApi(options);
+  try {
+    await check(own);
+  } finally {
+    await own.close();
+  }
+}
+
+function wallet({ away }: { away: boolean }): FakeWallet {
+  return Object.assign(new FakeWallet(), { away });
+}
+
+function provider(id: string, demo = false): Provider {
+  return { id, demo, passesHeaders: false, complete: () => Promise.reject(new Error('not in this test')), close: () => Promise.resolve() };
+}
+
+const models = (...providers: Provider[]) => ({
+  keepUp: () => undefined,
+  list: () => [],
+  find: () => undefined,
+  providers,
+  allowParameters: new Set<string>(),
+  close: () => Promise.resolve(),
+});
+
+describe('/health and /api/health', () => {
+  it('answer without a key, and without asking anything', async () => {
+    for (const path of ['/health', '/api/health']) {
+      const { status, body } = await api.call('GET', path);
+      expect([status, body]).toEqual([200, { status: 'ok' }]);
+    }
+  });
+});
+
+describe('/ready', () => {
+  it('is 200 where every part is ok', async () => {
+    const { status, body } = await api.call('GET', '/ready');
+    expect([status, body]).toEqual([200, { ready: true, parts: { database: 'ok', migrations: 'ok', lightning: 'ok' } }]);
+  });
+
+  it('stays 200 where Lightning alone is down', () =>
+    withApi({ deps: { wallet: wallet({ away: true }) } }, async (own) => {
+      const { status, body } = await own.call('GET', '/ready');
+      expect([status, body]).toEqual([200, { ready: true, parts: { database: 'ok', migrations: 'ok', lightning: 'away' } }]);
+    }));
+
+  it('is 503 where the database lacks a migration', () =>
+    withApi({}, async (own) => {
+      await own.pool.query('delete from schema_migrations where name = (select max(name) from schema_migrations)');
+      const { status, body } = await own.call('GET', '/ready');
+      expect([status, body]).toEqual([503, { ready: false, parts: { database: 'ok', migrations: '1 missing', lightning: 'ok' } }]);
+      await own.pool.query('drop table schema_migrations');
+    }));
+
+  it('is 503 where the database can be read and not written, as a standby can, and 200 again once it can', async () => {
+    const options = `-c default_transaction_read_only=on`;
+    const database = await createTestDatabase();
+    const standby = new URL(database.connectionString);
+    standby.searchParams.set('options', options);
+    const probePool = createPool({ connectionString: standby.href });
+    await withApi({ deps: { probePool } }, async (own) => {
+      const { status, body } = await own.call('GET', '/ready');
+      expect([status, body]).toEqual([503, { ready: false, parts: { database: 'cannot write', migrations: 'ok', lightning: 'ok' } }]);
+    });
+    await probePool.end();
+    await database.drop();
+  });
+
+  it('is 200 in time, and so is /api/status, where the node hangs', async () => {
+    const status = Promise.withResolvers<{ ready: boolean }>();
+    const hanging = new FakeWallet();
+    const asked = jest.spyOn(hanging, 'status').mockReturnValue(status.promise);
+    await withApi({ deps: { wallet: hanging, nodeDeadlineMs: 20 } }, async (own) => {
+      const reason = 'LND does not answer';
+      for (let round = 0; round < 2; round++) {
+        expect(await own.call('GET', '/ready')).toMatchObject({ status: 200, body: { ready: true, parts: { lightning: reason } } });
+        expect(await own.call('GET', '/api/status')).toMatchObject({ status: 200, body: { lightning: { ready: false, reason } } });
+      }
+      // It is not asked again while it may still answer.
+      expect(asked).toHaveBeenCalledTimes(1);
+      status.resolve({ ready: true });
+      expect(await own.call('GET', '/api/status')).toMatchObject({ body: { lightning: { ready: true } } });
+    });
+  });
+
+  it('is 200 while a backup reads every table, and keeps nothing of that time', async () => {
+    const size = async () => (await api.pool.query<{ size: bigint }>(`select pg_table_size('write_probes') as size`)).rows[0]?.size ?? 0n;
+    const ready = () => withApi({ deps: { pool: api.pool } }, async (own) => expect((await own.call('GET', '/ready')).status).toBe(200));
+    await ready();
+    const before = await size();
+    await transaction(api.pool, async (backup) => {
+      // As pg_dump does.
+      await backup.query('lock table write_probes in access share mode');
+      await ready();
+      await ready();
+      expect(await size()).toBeGreaterThan(before);
+    });
+    await ready();
+    expect(await size()).toBe(before);
+  });
+
+  it('writes at most once in a moment, however many ask', async () => {
+    const writes = jest.spyOn(api.pool, 'query');
+    const answers = await Promise.all(Array.from({ length: 50 }, () => api.call('GET', '/ready')));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(writes.mock.calls.filter(([statement]) => JSON.stringify(statement).includes('write_probes')).length).toBeLessThanOrEqual(1);
+    writes.mockRestore();
+  });
+
+  it('is 503 where the database cannot be reached, and serves nothing unmetered meanwhile', async () => {
+    const pool = createPool({ connectionString: 'postgres://nobody:secret@127.0.0.1:1/none' });
+    await withApi({ deps: { pool } }, async (own) => {
+      const { status, body } = await own.call('GET', '/ready');
+      expect([status, body]).toEqual([503, { ready: false, parts: { database: 'unreachable', migrations: 'unknown', lightning: 'ok' } }]);
+      expect((await own.call('GET', '/health')).status).toBe(200);
+    });
+    await pool.end();
+  });
+});
+
+describe('/api/status', () => {
+  it('tells the version, the wallet and the rate, without a key', async () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    const { status, body } = await api.call('GET', '/api/status');
+    expect(status).toBe(200);
+    expect(body).toMatchObject({
+      version,
+      lightning: { backend: 'simulated', network: 'simulated', ready: true },
+      exchangeRate: { btcUsd: 100_000, source: 'simulated' },
+    });
+  });
+
+  it('tells of each provider whether it is configured and how its traffic went', () => {
+    const health = createProviderHealth();
+    for (const ok of [true, true, true, false]) health.observe('pureai/own', { ok, latencyMs: 30 });
+    return withApi({ deps: { health, models: models(provider('pureai/own'), provider('demo', true)) } }, async (own) => {
+      const { body } = await own.call('GET', '/api/status');
+      const seen = { successRate: 0.75, latencyMs: 30 };
+      const none = { successRate: null, latencyMs: null };
+      expect(body['providers']).toEqual([
+        {
+          id: 'pureai/own',
+          configured: true,
+          demo: false,
+          status: 'degraded',
+          windows: { '1m': seen, '5m': seen, '1h': seen, '24h': seen },
+        },
+        { id: 'demo', configured: true, demo: true, status: 'idle', windows: { '1m': none, '5m': none, '1h': none, '24h': none } },
+        {
+          id: 'openai',
+          configured: false,
+          demo: false,
+          status: 'unconfigured',
+          windows: { '1m': none, '5m': none, '1h': none, '24h': none },
+        },
+      ]);
+    });
+  });
+
+  it('says why Lightning is not ready', () =>
+    withApi({ deps: { wallet: wallet({ away: true }) } }, async (own) => {
+      const { body } = await own.call('GET', '/api/status');
+      expect(body['lightning']).toEqual({ backend: 'lnd', network: 'regtest', ready: false, reason: 'away' });
+    }));
+});

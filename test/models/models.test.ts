@@ -1,0 +1,140 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { ConfigError } from '../../src/config/config.ts';
+import { compilePrices } from '../../src/pricing/catalogue.ts';
+import { createDemo } from '../../src/providers/demo.ts';
+import { createModels, type Models } from '../../src/models/models.ts';
+import { startFakeProvider } from '../support/fake-provider.ts';
+
+const AT = new Date('2026-09-01T00:00:00Z');
+const upstream = await startFakeProvider();
+await upstream.close();
+const bare = {
+  OPENAI_API_KEY: undefined,
+  OPENAI_BASE_URL: upstream.baseUrl,
+  DEMO_PROVIDER: false,
+  UPSTREAM_TIMEOUT_SECONDS: 1,
+  deployments: [],
+  prices: {},
+};
+
+const made: Models[] = [];
+function make(
+  config: Partial<Omit<typeof bare, 'deployments' | 'OPENAI_API_KEY'>> & {
+    OPENAI_API_KEY?: string;
+    deployments?: ReturnType<typeof upstream.deployment>[];
+  },
+  providers = [createDemo()],
+): Models {
+  const whole = { ...bare, ...config };
+  const models = createModels(whole, {
+    prices: { current: { prices: compilePrices(whole, AT), priceVersion: 7 }, keepUp: () => undefined },
+    providers,
+  });
+  made.push(models);
+  return models;
+}
+
+const ids = (models: Models) => models.list().map(({ model }) => model);
+
+afterEach(async () => {
+  await Promise.all(made.splice(0).map((models) => models.close()));
+});
+
+describe('the models', () => {
+  it('are the demo’s, one a tier, where nothing is configured', () => {
+    const models = make({});
+    expect(ids(models)).toEqual(['demo-cheap', 'demo-mid', 'demo-premium']);
+    expect(models.list().map(({ tier }) => tier)).toEqual(['cheap', 'mid', 'premium']);
+    expect(models.find('demo-mid')).toMatchObject({
+      provider: { id: 'demo', demo: true },
+      rateCard: { priceVersion: 7, input: 1_000_000n, output: 4_000_000n },
+    });
+    expect(models.find('gpt-4o')).toBeUndefined();
+  });
+
+  it('have no demo among them once there is a real provider, unless asked for', () => {
+    expect(ids(make({ OPENAI_API_KEY: 'sk-x' })).filter((id) => id.startsWith('demo'))).toEqual([]);
+    expect(ids(make({ OPENAI_API_KEY: 'sk-x', DEMO_PROVIDER: true }))).toContain('demo-mid');
+    expect(ids(make({ deployments: [upstream.deployment()] }))).toEqual(['pureai/fake']);
+  });
+
+  it('with an OpenAI key are those of its chat models that have a price, some of every tier', () => {
+    const listed = make({ OPENAI_API_KEY: 'sk-x' }).list();
+    expect(listed.length).toBeGreaterThan(15);
+    expect(new Set(listed.map(({ tier }) => tier)).size).toBe(3);
+    for (const { provider, rateCard, capField, maxOutputTokens } of listed) {
+      expect(provider.id).toBe('openai');
+      expect(rateCard.input).toBeGreaterThan(0n);
+      expect(rateCard.output).toBeGreaterThan(0n);
+      expect(capField).toBe('max_completion_tokens');
+      expect(maxOutputTokens).toBeGreaterThanOrEqual(4_096);
+    }
+  });
+
+  it('are found beyond the list where the id is an OpenAI chat model’s and its price is known', () => {
+    const models = make({ OPENAI_API_KEY: 'sk-x' });
+    const dated = models.find('gpt-4o-2024-05-13');
+    expect(dated).toMatchObject({
+      model: 'gpt-4o-2024-05-13',
+      upstreamModel: 'gpt-4o-2024-05-13',
+      rateCard: { input: 5_000_000n },
+      maxOutputTokens: 4_096,
+    });
+    expect(models.find('gpt-4o-2024-05-13')).toBe(dated);
+    expect(ids(models)).not.toContain('gpt-4o-2024-05-13');
+  });
+
+  it.each([
+    ['no such model', 'gpt-99'],
+    ['priced by more than tokens', 'gpt-4o-audio-preview'],
+    ['a search on every call', 'gpt-4o-mini-search-preview'],
+    ['no chat completions', 'gpt-5-pro'],
+    ['no chat model', 'text-embedding-3-small'],
+    ['an operator’s own fine-tune', 'ft:gpt-4o-2024-08-06:acme::x'],
+    ['another spelling', 'GPT-4o'],
+    ['another provider', 'claude-sonnet-4-5'],
+    ['a path', '../gpt-4o'],
+    ['a member of every object', 'constructor'],
+    ['nothing', ''],
+  ])('are not found: %s', (_what, model) => {
+    expect(make({ OPENAI_API_KEY: 'sk-x' }).find(model)).toBeUndefined();
+  });
+
+  it('take the operator’s price where he sets one', () => {
+    const models = make({ OPENAI_API_KEY: 'sk-x', prices: { 'gpt-4o': { input: 3, output: 4 }, 'gpt-99': { input: 1, output: 1 } } });
+    expect(models.find('gpt-4o')?.rateCard.input).toBe(3_000_000n);
+    expect(models.find('gpt-4o-2024-08-06')?.rateCard.input).toBe(3_000_000n);
+    expect(models.find('gpt-99')?.rateCard.input).toBe(1_000_000n);
+  });
+
+  it('of the operator’s own servers are as he describes them', () => {
+    const entry = upstream.deployment({
+      id: 'gemma',
+      model: 'google/gemma-3',
+      tier: 'premium',
+      maxOutputTokens: 777,
+      imageTokens: 99,
+      allowParameters: ['top_k'],
+    });
+    const models = make({ deployments: [entry] });
+    expect(models.find('pureai/gemma')).toMatchObject({
+      upstreamModel: 'google/gemma-3',
+      provider: { id: 'gemma', demo: false, passesHeaders: false },
+      tier: 'premium',
+      maxOutputTokens: 777,
+      imageTokens: 99,
+      tokenizer: 'bytes',
+      remoteImages: false,
+    });
+    expect(models.find('gemma')).toBeUndefined();
+    expect(models.allowParameters).toEqual(new Set(['top_k']));
+  });
+
+  it.each([
+    ['two of one name', ['a', 'a']],
+    ['one with a public provider’s name', ['openai']],
+    ['one with the demo’s', ['demo']],
+  ])('refuse to start with %s', (_what, names) => {
+    expect(() => make({ deployments: names.map((id) => upstream.deployment({ id })) })).toThrow(ConfigError);
+  });
+});
