@@ -2,7 +2,7 @@ import type { GatewayError } from '../errors.ts';
 import { formatUsd, satsFromMsat, usdNumber, type Msat, type PicoUsd } from '../amount.ts';
 import type { HoldVerdict } from '../ledger/hold.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import type { UsageSeen } from '../wires/sse.ts';
+import type { UsageSeen } from '../wires/openai-chat/sse-scanner.ts';
 import { rawUsageOf } from '../wires/openai-chat/wire-chunk.ts';
 import { wireCount } from '../wires/openai-chat/usage.ts';
 import type { Deployment } from '../models/deployment.ts';

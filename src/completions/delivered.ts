@@ -1,4 +1,4 @@
-import { parseEvents } from '../wires/sse.ts';
+import { parseEvents } from '../wires/openai-chat/sse-scanner.ts';
 import { choicesOf, finishReasonOf, member } from '../wires/openai-chat/wire-chunk.ts';
 import { collectWritten, isWorthDelivering, type Written } from '../wires/written.ts';
 

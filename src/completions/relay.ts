@@ -2,7 +2,7 @@ import type { Lease } from '../ledger/lease.ts';
 import type { ReportedUsage } from '../wires/openai-chat/usage.ts';
 import { mergeUsage, usageFromWire } from '../wires/openai-chat/usage.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import { SseScanner, SseTooLongError, type SseScan, type UsageSeen } from '../wires/sse.ts';
+import { SseScanner, SseTooLongError, type SseScan, type UsageSeen } from '../wires/openai-chat/sse-scanner.ts';
 import type { ClientStream } from './client-stream.ts';
 import { Delivered, isDelivery, type CountTokens } from './delivered.ts';
 import { HiddenTime } from './hidden-time.ts';

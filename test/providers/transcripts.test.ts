@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
 import { Delivered, isDelivery, tokensOfChoices } from '../../src/completions/delivered.ts';
 import { mergeUsage, usageFromWire, type ReportedUsage } from '../../src/wires/openai-chat/usage.ts';
-import { SseScanner } from '../../src/wires/sse.ts';
+import { SseScanner } from '../../src/wires/openai-chat/sse-scanner.ts';
 import { choicesOf, failureOf, rawUsageOf } from '../../src/wires/openai-chat/wire-chunk.ts';
 import { decodeStrictly } from '../support/strict-decoder.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { parseEvents, SseScanner, SseTooLongError } from '../../src/wires/sse.ts';
-import { contentEvent, event, finishEvent, usageEvent } from '../support/fake-provider.ts';
+import { parseEvents, SseScanner, SseTooLongError } from '../../../src/wires/openai-chat/sse-scanner.ts';
+import { contentEvent, event, finishEvent, usageEvent } from '../../support/fake-provider.ts';
 
 interface Scanned {
   forward: string;

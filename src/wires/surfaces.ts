@@ -1,0 +1,4 @@
+import type { Surface, WireName } from './wire.ts';
+
+/** Every wire that clients can speak. */
+export const SURFACES: Readonly<Partial<Record<WireName, Surface>>> = {};

@@ -1,0 +1,59 @@
+import type { InferenceRequest } from './request.ts';
+import type {
+  AnswerContext,
+  Ending,
+  PartReader,
+  Seen,
+  SettledFigures,
+  StreamReader,
+  StreamWriter,
+  Surface,
+  Upstream,
+  UsageSeen,
+} from './wire.ts';
+import type { StreamPart } from './answer.ts';
+
+/** The one place where a surface meets an upstream. The same wire: bytes untouched, watched. Another: taken apart and written anew. */
+export function streamReader(surface: Surface, upstream: Upstream, request: InferenceRequest, context: AnswerContext): StreamReader {
+  if (surface.wire === upstream.wire) return upstream.reader(context);
+  return new Translated(upstream.parts(), surface.writer(request, context));
+}
+
+const EMPTY = Buffer.alloc(0);
+
+class Translated implements StreamReader {
+  readonly #parts: PartReader;
+  readonly #writer: StreamWriter;
+  #done = false;
+
+  constructor(parts: PartReader, writer: StreamWriter) {
+    this.#parts = parts;
+    this.#writer = writer;
+  }
+
+  push(chunk: Buffer): Seen {
+    return this.#done ? { forward: EMPTY, usages: [], done: true } : this.#write(this.#parts.push(chunk));
+  }
+
+  finish(): Seen {
+    return this.#done ? { forward: EMPTY, usages: [], done: true } : this.#write(this.#parts.finish());
+  }
+
+  ending(figures: SettledFigures | null): Ending {
+    return this.#writer.ending(figures);
+  }
+
+  #write(parts: readonly StreamPart[]): Seen {
+    const usages: UsageSeen[] = [];
+    let failure: unknown;
+    let text = '';
+    for (const part of parts) {
+      if (part.type === 'failed') failure = part.failure ?? null;
+      if (part.type === 'failed' || part.type === 'done') this.#done = true;
+      if (part.type !== 'failed') text += this.#writer.write(part);
+      if (part.type === 'usage') usages.push({ usage: part.usage, alone: true, offset: Buffer.byteLength(text) });
+      if (this.#done) break;
+    }
+    return { forward: text === '' ? EMPTY : Buffer.from(text), usages, done: this.#done, ...(failure !== undefined && { failure }) };
+  }
+}

@@ -1,0 +1,4 @@
+import type { Upstream, WireName } from './wire.ts';
+
+/** Every wire that a provider can be spoken to in. */
+export const UPSTREAMS: Readonly<Partial<Record<WireName, Upstream>>> = {};
