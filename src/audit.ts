@@ -1,6 +1,8 @@
 import { withWallet } from './command-wallet.ts';
 import { olderSecrets } from './accounts/older-secrets.ts';
-import { ConfigError, loadConfig, withSecretKey, type RootSecret } from './config/config.ts';
+import { loadConfig, withSecretKey } from './config/config.ts';
+import { ConfigError } from './config/config-error.ts';
+import type { RootSecret } from './config/secret-keys.ts';
 import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';

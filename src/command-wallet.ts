@@ -1,4 +1,5 @@
-import { ConfigError, withSecretKey, type Config } from './config/config.ts';
+import { withSecretKey, type Config } from './config/config.ts';
+import { ConfigError } from './config/config-error.ts';
 import { createNotifications } from './db/notify.ts';
 import type { OpenDatabase } from './db/open-database.ts';
 import type { Pool } from './db/postgres.ts';

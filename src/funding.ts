@@ -1,6 +1,6 @@
 import type { ActingKey } from './accounts/acting-key.ts';
 import { insertPayerAccount } from './accounts/payer-account.ts';
-import type { RootSecret } from './config/config.ts';
+import type { RootSecret } from './config/secret-keys.ts';
 import type { Notifications } from './db/notify.ts';
 import { transaction, type Pool, type PoolClient } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';

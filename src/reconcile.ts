@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { withWallet } from './command-wallet.ts';
-import { ConfigError, loadConfig } from './config/config.ts';
+import { loadConfig } from './config/config.ts';
+import { ConfigError } from './config/config-error.ts';
 import { Deciding, type Undecided } from './deciding.ts';
 import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';

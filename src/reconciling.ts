@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { insertPayerAccount } from './accounts/payer-account.ts';
-import type { RootSecret } from './config/config.ts';
+import type { RootSecret } from './config/secret-keys.ts';
 import { transaction, type Pool, type PoolClient } from './db/postgres.ts';
 import { divideRoundingUp, msat, type PicoUsd } from './amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';

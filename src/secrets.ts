@@ -1,5 +1,5 @@
 import { hkdfSync } from 'node:crypto';
-import type { RootSecret } from './config/config.ts';
+import type { RootSecret } from './config/secret-keys.ts';
 
 /** What a root secret is used for. One purpose's key says nothing about another's. */
 export type SecretPurpose =

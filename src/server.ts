@@ -1,4 +1,5 @@
-import { ConfigError, loadConfig, withSecretKey, type Config } from './config/config.ts';
+import { loadConfig, withSecretKey, type Config } from './config/config.ts';
+import { ConfigError } from './config/config-error.ts';
 import { EmbeddedPostgresError } from './db/embedded/embedded-error.ts';
 import { migrate } from './db/migrate.ts';
 import { openDatabase } from './db/open-database.ts';

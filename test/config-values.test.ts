@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { ConfigError, loadConfig } from '../src/config/config.ts';
+import { loadConfig } from '../src/config/config.ts';
+import { ConfigError } from '../src/config/config-error.ts';
 
 /** Blanks that people and templates leave in lists. */
 const blanks = fc.constantFrom('', ' ', '  ', '\t', '\n');

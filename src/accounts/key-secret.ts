@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import { deriveKey } from '../secrets.ts';
 
 /** A new key's secret, and what of it is stored. */

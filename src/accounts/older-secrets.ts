@@ -1,4 +1,4 @@
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import type { Pool } from '../db/postgres.ts';
 
 /** Live keys that are not stored under the newest root secret. */

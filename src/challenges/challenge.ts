@@ -1,4 +1,4 @@
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import type { Invoice } from '../invoices/invoice.ts';
 import { mppChallenge } from './mpp.ts';
 import { mintToken, type Grant } from './payment-token.ts';

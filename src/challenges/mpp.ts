@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import { deriveKey } from '../secrets.ts';
 import type { Claim, Grant } from './payment-token.ts';
 import type { Network } from '../lightning/wallet.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Lent } from '../accounts/api-key.ts';
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import { deriveKey } from '../secrets.ts';
 import { isGenuine, mintMacaroon, parseMacaroon } from './macaroon.ts';
 

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import type { ApiKey } from '../accounts/api-key.ts';
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import { deriveKey } from '../secrets.ts';
 
 /** What stands for accounts wherever a provider is told of an end user. */

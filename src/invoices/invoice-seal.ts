@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { parse as parseUuid, stringify as uuidFrom } from 'uuid';
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import { deriveKey } from '../secrets.ts';
 
 /** Whose an invoice is: an account's, or that of the key row which its payment makes. */

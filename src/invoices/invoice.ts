@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto';
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import { GatewayError } from '../errors.ts';
 import { divideRoundingUp, msat, type Msat } from '../amount.ts';
 import { deriveKey } from '../secrets.ts';

@@ -1,7 +1,7 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { LIVE_KEY, lockAccountAs, type ActingKey } from '../accounts/acting-key.ts';
 import { keepWayIn } from '../accounts/way-in.ts';
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import { validate as isUuid } from 'uuid';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';

@@ -1,5 +1,5 @@
 import { olderSecrets } from '../accounts/older-secrets.ts';
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import type { Pool } from '../db/postgres.ts';
 import type { Logger } from '../log.ts';
 

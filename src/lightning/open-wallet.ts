@@ -1,4 +1,6 @@
-import { ConfigError, type Config, type RootSecret } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
+import { ConfigError } from '../config/config-error.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import type { Notifications } from '../db/notify.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';

@@ -1,4 +1,6 @@
-import { ConfigError, deploymentApiKey, type Config, type DeploymentConfig } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
+import { ConfigError } from '../config/config-error.ts';
+import { deploymentApiKey, type DeploymentConfig } from '../config/gateway-file.ts';
 import { catalogueEntry, type Prices, type Rates } from '../pricing/catalogue.ts';
 import type { PriceSet, PriceSource } from '../pricing/price-schedule.ts';
 import { createDemo } from '../providers/demo.ts';

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { calcPrice, findProvider, type ModelInfo, type ModelPrice } from '@pydantic/genai-prices';
-import type { Config, PricesConfig } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
+import type { PricesConfig } from '../config/gateway-file.ts';
 import type { Pool } from '../db/postgres.ts';
 import { divideRoundingUp, picoUsd, picoUsdFromUsd, type PicoUsd } from '../amount.ts';
 import type { RateCard, RateStep } from './rate-card.ts';

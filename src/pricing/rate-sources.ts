@@ -1,6 +1,6 @@
 import { request } from 'undici';
 import { z } from 'zod';
-import { ConfigError } from '../config/config.ts';
+import { ConfigError } from '../config/config-error.ts';
 
 /** Where the price of a bitcoin in USD is asked for, and how its answer is read. */
 export interface RateSource {

@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
-import type { RootSecret } from '../config/config.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../amount.ts';

@@ -4,7 +4,7 @@ import { ApiKeys, type IssuedKey, type KeySettings } from '../../src/accounts/ap
 import { KeyAuthenticator } from '../../src/accounts/key-authenticator.ts';
 import { createKeySecrets } from '../../src/accounts/key-secret.ts';
 import { olderSecrets } from '../../src/accounts/older-secrets.ts';
-import type { RootSecret } from '../../src/config/config.ts';
+import type { RootSecret } from '../../src/config/secret-keys.ts';
 import type { Notifications } from '../../src/db/notify.ts';
 import { picoUsd } from '../../src/amount.ts';
 import { createLog } from '../../src/log.ts';

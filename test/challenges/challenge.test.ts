@@ -3,7 +3,7 @@ import { parseL402 } from '@getalby/lightning-tools/402/l402';
 import { describe, expect, it } from '@jest/globals';
 import bolt11 from 'bolt11';
 import macaroon, { type Macaroon } from 'macaroon';
-import type { RootSecret } from '../../src/config/config.ts';
+import type { RootSecret } from '../../src/config/secret-keys.ts';
 import { challengeHeaders, type ChallengeOptions } from '../../src/challenges/challenge.ts';
 import type { Invoice } from '../../src/invoices/invoice.ts';
 import { isGenuine, mintMacaroon, parseMacaroon } from '../../src/challenges/macaroon.ts';

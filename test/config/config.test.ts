@@ -2,7 +2,10 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { ConfigError, deploymentApiKey, loadConfig, VARIABLE_NAMES, withSecretKey } from '../../src/config/config.ts';
+import { loadConfig, withSecretKey } from '../../src/config/config.ts';
+import { ConfigError } from '../../src/config/config-error.ts';
+import { VARIABLE_NAMES } from '../../src/config/environment.ts';
+import { deploymentApiKey } from '../../src/config/gateway-file.ts';
 import { exchangeRateFromBtcUsd, picoUsdFromUsd } from '../../src/amount.ts';
 
 let directory: string;

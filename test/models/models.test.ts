@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { ConfigError } from '../../src/config/config.ts';
+import { ConfigError } from '../../src/config/config-error.ts';
 import { compilePrices } from '../../src/pricing/catalogue.ts';
 import { createDemo } from '../../src/providers/demo.ts';
 import { createModels, type Models } from '../../src/models/models.ts';

@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import type { DeploymentConfig } from '../../src/config/config.ts';
+import type { DeploymentConfig } from '../../src/config/gateway-file.ts';
 
 /**
  * A scriptable OpenAI-compatible upstream on loopback.

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify as yaml } from 'yaml';
-import type { DeploymentConfig } from '../../src/config/config.ts';
+import type { DeploymentConfig } from '../../src/config/gateway-file.ts';
 import { runningServer } from '../../src/db/embedded/embedded-postmaster.ts';
 import { startEmbeddedPostgres } from '../../src/db/embedded/embedded-postgres.ts';
 import { createNotifications } from '../../src/db/notify.ts';

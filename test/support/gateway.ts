@@ -1,5 +1,6 @@
 import { createPool, type Pool } from '../../src/db/postgres.ts';
-import { loadConfig, type Config, type DeploymentConfig } from '../../src/config/config.ts';
+import { loadConfig, type Config } from '../../src/config/config.ts';
+import type { DeploymentConfig } from '../../src/config/gateway-file.ts';
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated/simulated.ts';
 import { createLog, type Logger } from '../../src/log.ts';

@@ -3,7 +3,7 @@ import type { Request } from 'express';
 import type { ApiKey, Principal } from '../../accounts/api-key.ts';
 import type { KeyAuthenticator } from '../../accounts/key-authenticator.ts';
 import { PAYER_KEY_PREFIX } from '../../accounts/payer-account.ts';
-import type { RootSecret } from '../../config/config.ts';
+import type { RootSecret } from '../../config/secret-keys.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Funding } from '../../funding.ts';
 import type { Invoice } from '../../invoices/invoice.ts';

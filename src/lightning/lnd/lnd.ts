@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import bolt11 from 'bolt11';
 import { authenticatedLndGrpc, createInvoice, getInvoice, getWalletInfo, subscribeToInvoices } from 'lightning';
 import type { AuthenticatedLnd, GetInvoiceResult, GetWalletInfoResult, SubscribeToInvoicesInvoiceUpdatedEvent } from 'lightning';
-import { ConfigError } from '../../config/config.ts';
+import { ConfigError } from '../../config/config-error.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import { msat, type Msat } from '../../amount.ts';

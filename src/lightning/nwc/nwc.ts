@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { NWCClient } from '@getalby/sdk/nwc';
-import { ConfigError } from '../../config/config.ts';
+import { ConfigError } from '../../config/config-error.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Msat } from '../../amount.ts';

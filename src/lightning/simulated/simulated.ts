@@ -1,6 +1,6 @@
 import { createECDH, createHash, randomBytes } from 'node:crypto';
 import bolt11 from 'bolt11';
-import type { RootSecret } from '../../config/config.ts';
+import type { RootSecret } from '../../config/secret-keys.ts';
 import type { Notifications } from '../../db/notify.ts';
 import { isConnectionLost, type Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';

@@ -4,7 +4,7 @@ import type { ActingKey } from '../../../src/accounts/acting-key.ts';
 import type { Nip47Transaction } from '@getalby/sdk/nwc';
 import bolt11 from 'bolt11';
 import type { Logger } from 'pino';
-import { ConfigError } from '../../../src/config/config.ts';
+import { ConfigError } from '../../../src/config/config-error.ts';
 import { createNotifications, type Notifications } from '../../../src/db/notify.ts';
 import type { GatewayError } from '../../../src/errors.ts';
 import type { Funding } from '../../../src/funding.ts';

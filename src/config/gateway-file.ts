@@ -1,0 +1,60 @@
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { ConfigError } from './config-error.ts';
+import { readNamedFile } from './named-file.ts';
+import { describeProblems, httpUrl, text, tokens } from './value.ts';
+
+/** USD per million tokens: a dollar a token at most. */
+const price = z.number().min(0).max(1_000_000);
+const prices = z.strictObject({ input: price, output: price, cacheRead: price.optional(), cacheWrite: price.optional() });
+
+/** The operator's YAML file, `GATEWAY_CONFIG`. */
+const gatewayFile = z.strictObject({
+  deployments: z
+    .array(
+      z.strictObject({
+        id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'may hold letters, digits and . _ : / -'),
+        baseUrl: httpUrl,
+        apiKey: text.optional(),
+        apiKeyFile: text.optional(),
+        model: text.optional(),
+        prices,
+        tier: z.enum(['cheap', 'mid', 'premium']).default('cheap'),
+        contextWindow: tokens.default(8192),
+        maxOutputTokens: tokens.default(4096),
+        capField: z.enum(['max_tokens', 'max_completion_tokens']).default('max_tokens'),
+        imageTokens: tokens.optional(),
+        remoteImages: z.boolean().default(false),
+        allowParameters: z.array(text).default([]),
+      }),
+    )
+    .default([]),
+  /** Replaces the catalogue's prices of a model, or prices one that it does not know. */
+  prices: z.record(z.string(), prices).default({}),
+});
+
+export type DeploymentConfig = z.infer<typeof gatewayFile>['deployments'][number];
+export type PricesConfig = z.infer<typeof prices>;
+export type GatewayFile = z.infer<typeof gatewayFile>;
+
+/** Reads and checks the file; without one, everything in it has its default. Throws ConfigError. */
+export function readGatewayFile(file: string | undefined): GatewayFile {
+  if (file === undefined) return gatewayFile.parse({});
+  let content: unknown;
+  try {
+    content = parseYaml(readNamedFile('GATEWAY_CONFIG', file)) ?? {};
+  } catch (error) {
+    throw error instanceof ConfigError ? error : new ConfigError(`GATEWAY_CONFIG: not valid YAML: ${(error as Error).message}`);
+  }
+  const parsed = gatewayFile.safeParse(content);
+  if (!parsed.success) throw new ConfigError(`GATEWAY_CONFIG: ${describeProblems(parsed.error)}`);
+  const ids = parsed.data.deployments.map(({ id }) => id);
+  const twice = ids.find((id, index) => ids.indexOf(id) < index);
+  if (twice !== undefined) throw new ConfigError(`GATEWAY_CONFIG: deployments: the id ${twice} is used twice`);
+  return parsed.data;
+}
+
+/** The token of the operator's own model server, from its entry or the file it names. */
+export function deploymentApiKey(deployment: DeploymentConfig): string | undefined {
+  return deployment.apiKeyFile ? readNamedFile(`deployments.${deployment.id}.apiKeyFile`, deployment.apiKeyFile).trim() : deployment.apiKey;
+}
