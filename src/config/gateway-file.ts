@@ -6,7 +6,13 @@ import { describeProblems, httpUrl, text, tokens } from './value.ts';
 
 /** USD per million tokens: a dollar a token at most. */
 const price = z.number().min(0).max(1_000_000);
-const prices = z.strictObject({ input: price, output: price, cacheRead: price.optional(), cacheWrite: price.optional() });
+const prices = z.strictObject({
+  input: price,
+  output: price,
+  cacheRead: price.optional(),
+  cacheWrite: price.optional(),
+  cacheWriteLong: price.optional(),
+});
 
 /** The operator's YAML file, `GATEWAY_CONFIG`. */
 const gatewayFile = z.strictObject({

@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import type { PricesConfig } from '../config/gateway-file.ts';
 import type { Pool } from '../db/postgres.ts';
 import { divideRoundingUp, picoUsd, picoUsdFromUsd, type PicoUsd } from '../amount.ts';
-import type { RateCard, RateStep } from './rate-card.ts';
+import type { RateCard, RateStep, TokenRates } from './rate-card.ts';
 
 /** A model's prices before they have a version. */
 export type Rates = Omit<RateCard, 'priceVersion'>;
@@ -33,7 +33,7 @@ const DAY_MS = 86_400_000;
 
 /** Per-call extras that the gateway never asks for, so that they cannot be billed. */
 const NEVER_ASKED_FOR = new Set(['web_searches_kcount', 'storage_searches_kcount']);
-const TOKEN_PRICES = new Set(['input_mtok', 'output_mtok', 'cache_read_mtok', 'cache_write_mtok']);
+const TOKEN_PRICES = new Set(['input_mtok', 'output_mtok', 'cache_read_mtok', 'cache_write_mtok', 'cache_write_1h_mtok']);
 
 /**
  * Compiles the catalogue's prices of `at` and the operator's own to integers. A model whose price is not known, or is
@@ -128,7 +128,7 @@ function stepsOf(price: ModelPrice, key: string): { start: number; price: number
   return typeof value === 'object' ? value.tiers : [];
 }
 
-function ratesAt(price: ModelPrice, promptTokens: number): Omit<RateStep, 'fromTokens'> {
+function ratesAt(price: ModelPrice, promptTokens: number): TokenRates {
   const at = (key: string): PicoUsd | undefined => {
     const value = price[key];
     if (value === undefined) return undefined;
@@ -137,25 +137,41 @@ function ratesAt(price: ModelPrice, promptTokens: number): Omit<RateStep, 'fromT
   };
   const input = at('input_mtok') ?? picoUsd(0n);
   const output = at('output_mtok') ?? picoUsd(0n);
-  return { input, output, cacheRead: at('cache_read_mtok') ?? input, cacheWrite: at('cache_write_mtok') ?? input };
+  const cacheWrite = at('cache_write_mtok') ?? input;
+  return {
+    input,
+    output,
+    cacheRead: at('cache_read_mtok') ?? input,
+    cacheWrite,
+    cacheWriteLong: longWrite(input, cacheWrite, at('cache_write_1h_mtok')),
+  };
 }
 
-function ratesFromConfig({ input, output, cacheRead, cacheWrite }: PricesConfig): Rates {
+/** A write for an hour or more: twice the input where its price is not known, as Anthropic has it; never below an ordinary write. */
+function longWrite(input: PicoUsd, cacheWrite: PicoUsd, known: PicoUsd | undefined): PicoUsd {
+  const long = known ?? picoUsd(2n * input);
+  return long > cacheWrite ? long : cacheWrite;
+}
+
+function ratesFromConfig(prices: PricesConfig): Rates {
+  const input = picoUsdPerToken(prices.input);
+  const cacheWrite = picoUsdPerToken(prices.cacheWrite ?? prices.input);
   const rates = {
-    input: picoUsdPerToken(input),
-    output: picoUsdPerToken(output),
-    cacheRead: picoUsdPerToken(cacheRead ?? input),
-    cacheWrite: picoUsdPerToken(cacheWrite ?? input),
+    input,
+    output: picoUsdPerToken(prices.output),
+    cacheRead: picoUsdPerToken(prices.cacheRead ?? prices.input),
+    cacheWrite,
+    cacheWriteLong: longWrite(input, cacheWrite, prices.cacheWriteLong === undefined ? undefined : picoUsdPerToken(prices.cacheWriteLong)),
   };
   return withDearest(rates, []);
 }
 
-function withDearest(rates: Omit<RateStep, 'fromTokens'>, steps: readonly RateStep[]): Rates {
+function withDearest(rates: TokenRates, steps: readonly RateStep[]): Rates {
   const all = [rates, ...steps];
   const dearest = (amounts: PicoUsd[]) => amounts.reduce((a, b) => (a > b ? a : b));
   return {
     ...rates,
-    dearestInput: dearest(all.flatMap(({ input, cacheRead, cacheWrite }) => [input, cacheRead, cacheWrite])),
+    dearestInput: dearest(all.flatMap(({ input, cacheRead, cacheWriteLong }) => [input, cacheRead, cacheWriteLong])),
     dearestOutput: dearest(all.map(({ output }) => output)),
     steps,
   };

@@ -1,13 +1,20 @@
 import { picoUsd, type PicoUsd } from '../amount.ts';
 
-/** One model's prices, in pico-dollars a token. Compiled once from the catalogue or the configuration. */
-export interface RateCard {
-  /** Names the set of prices this card is of; stamped on every charge. */
-  readonly priceVersion: number;
+/** What each kind of token costs, in pico-dollars a token. */
+export interface TokenRates {
   readonly input: PicoUsd;
   readonly output: PicoUsd;
   readonly cacheRead: PicoUsd;
+  /** A write to a cache for its usual lifetime. */
   readonly cacheWrite: PicoUsd;
+  /** A write for an hour or more; never below `cacheWrite`. */
+  readonly cacheWriteLong: PicoUsd;
+}
+
+/** One model's prices. Compiled once from the catalogue or the configuration. */
+export interface RateCard extends TokenRates {
+  /** Names the set of prices this card is of; stamped on every charge. */
+  readonly priceVersion: number;
   /** The dearest input and output rates over all tiers and modalities: what a hold must cover. */
   readonly dearestInput: PicoUsd;
   readonly dearestOutput: PicoUsd;
@@ -15,12 +22,8 @@ export interface RateCard {
   readonly steps: readonly RateStep[];
 }
 
-export interface RateStep {
+export interface RateStep extends TokenRates {
   readonly fromTokens: number;
-  readonly input: PicoUsd;
-  readonly output: PicoUsd;
-  readonly cacheRead: PicoUsd;
-  readonly cacheWrite: PicoUsd;
 }
 
 /** What the provider counted. All integers of 0 or more; cached and cache-write tokens are part of `promptTokens`, reasoning of `completionTokens`. */

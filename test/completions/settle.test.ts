@@ -15,6 +15,7 @@ const CARD: RateCard = {
   output: picoUsd(2n * MILLION),
   cacheRead: picoUsd(MILLION),
   cacheWrite: picoUsd(MILLION),
+  cacheWriteLong: picoUsd(MILLION),
   dearestInput: picoUsd(MILLION),
   dearestOutput: picoUsd(2n * MILLION),
   steps: [],

@@ -13,7 +13,8 @@ describe('compiled prices', () => {
       output: 600_000n,
       cacheRead: 75_000n,
       cacheWrite: 150_000n,
-      dearestInput: 150_000n,
+      cacheWriteLong: 300_000n,
+      dearestInput: 300_000n,
       dearestOutput: 600_000n,
       steps: [],
     });
@@ -21,9 +22,16 @@ describe('compiled prices', () => {
 
   it('keep the steps of long prompts, and know the dearest rates over all of them', () => {
     const rates = compile().get('openai/gpt-5.5');
-    expect(rates).toMatchObject({ input: 5_000_000n, output: 30_000_000n, dearestInput: 10_000_000n, dearestOutput: 45_000_000n });
+    expect(rates).toMatchObject({ input: 5_000_000n, output: 30_000_000n, dearestInput: 20_000_000n, dearestOutput: 45_000_000n });
     expect(rates?.steps).toEqual([
-      { fromTokens: 272_000, input: 10_000_000n, output: 45_000_000n, cacheRead: 1_000_000n, cacheWrite: 10_000_000n },
+      {
+        fromTokens: 272_000,
+        input: 10_000_000n,
+        output: 45_000_000n,
+        cacheRead: 1_000_000n,
+        cacheWrite: 10_000_000n,
+        cacheWriteLong: 20_000_000n,
+      },
     ]);
   });
 
@@ -53,15 +61,26 @@ describe('compiled prices', () => {
       input: 1_000_000n,
       cacheRead: 500_000n,
       cacheWrite: 1_250_000n,
-      dearestInput: 1_250_000n,
+      cacheWriteLong: 2_000_000n,
+      dearestInput: 2_000_000n,
     });
     expect(prices.get('pureai/own')).toMatchObject({ input: 0n, output: 250_000n });
   });
 
+  it.each([
+    ['twice the input', { input: 3, output: 4 }, 6_000_000n],
+    ['the cache write where that is dearer', { input: 3, output: 4, cacheWrite: 7 }, 7_000_000n],
+    ['what the operator says', { input: 3, output: 4, cacheWriteLong: 5 }, 5_000_000n],
+    ['never less than a cache write', { input: 3, output: 4, cacheWrite: 4, cacheWriteLong: 1 }, 4_000_000n],
+  ])('of a cache write for an hour are %s', (_what, own, price) => {
+    expect(compile({ 'gpt-4o': own }).get('openai/gpt-4o')?.cacheWriteLong).toBe(price);
+  });
+
   it('never cost less to read from the cache or write to it than the catalogue says, nor more than the dearest', () => {
-    for (const [, { input, cacheRead, cacheWrite, dearestInput, output, dearestOutput, steps }] of compile()) {
-      for (const step of [{ input, output, cacheRead, cacheWrite }, ...steps]) {
-        expect([step.input, step.cacheRead, step.cacheWrite].every((rate) => rate <= dearestInput)).toBe(true);
+    for (const [, { input, cacheRead, cacheWrite, cacheWriteLong, dearestInput, output, dearestOutput, steps }] of compile()) {
+      for (const step of [{ input, output, cacheRead, cacheWrite, cacheWriteLong }, ...steps]) {
+        expect([step.input, step.cacheRead, step.cacheWrite, step.cacheWriteLong].every((rate) => rate <= dearestInput)).toBe(true);
+        expect(step.cacheWriteLong >= step.cacheWrite).toBe(true);
         expect(step.output <= dearestOutput).toBe(true);
       }
     }

@@ -4,16 +4,19 @@ import { createDemo } from '../../src/providers/demo.ts';
 import type { Deployment } from '../../src/models/deployment.ts';
 
 /** A rate card without steps: $1 and $2 a million tokens unless told otherwise, in pico-dollars a token. */
-export function rateCard(rates: { input?: bigint; output?: bigint; cacheRead?: bigint; cacheWrite?: bigint } = {}): RateCard {
+export function rateCard(
+  rates: { input?: bigint; output?: bigint; cacheRead?: bigint; cacheWrite?: bigint; cacheWriteLong?: bigint } = {},
+): RateCard {
   const { input = 1_000_000n, output = 2_000_000n } = rates;
-  const { cacheRead = input, cacheWrite = input } = rates;
-  const dearestInput = [input, cacheRead, cacheWrite].reduce((a, b) => (a > b ? a : b));
+  const { cacheRead = input, cacheWrite = input, cacheWriteLong = cacheWrite } = rates;
+  const dearestInput = [input, cacheRead, cacheWrite, cacheWriteLong].reduce((a, b) => (a > b ? a : b));
   return {
     priceVersion: 1,
     input: picoUsd(input),
     output: picoUsd(output),
     cacheRead: picoUsd(cacheRead),
     cacheWrite: picoUsd(cacheWrite),
+    cacheWriteLong: picoUsd(cacheWriteLong),
     dearestInput: picoUsd(dearestInput),
     dearestOutput: picoUsd(output),
     steps: [],
@@ -27,6 +30,7 @@ export function cardOf(prices: Prices & { steps: ({ fromTokens: number } & Price
     output: picoUsd(BigInt(output)),
     cacheRead: picoUsd(BigInt(cacheRead)),
     cacheWrite: picoUsd(BigInt(cacheWrite)),
+    cacheWriteLong: picoUsd(BigInt(cacheWrite)),
   });
   const card = rateCard({ input: BigInt(prices.input), output: BigInt(prices.output) });
   const steps = prices.steps.map((step) => ({ fromTokens: step.fromTokens, ...rates(step) }));
