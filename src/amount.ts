@@ -27,25 +27,25 @@ export function divideRoundingUp(numerator: bigint, denominator: bigint): bigint
 }
 
 /** What a cost in USD is in msat at `rate`, rounded up. */
-export function msatFromPicoUsd(cost: PicoUsd, rate: PicoUsdPerMsat): Msat {
-  return msat(divideRoundingUp(cost, rate));
+export function msatFromPicoUsd(cost: PicoUsd, picoUsdPerMsat: PicoUsdPerMsat): Msat {
+  return msat(divideRoundingUp(cost, picoUsdPerMsat));
 }
 
 /** The USD value of `amount` at `rate`, exact. */
-export function picoUsdFromMsat(amount: Msat, rate: PicoUsdPerMsat): PicoUsd {
-  return picoUsd(amount * rate);
+export function picoUsdFromMsat(amount: Msat, picoUsdPerMsat: PicoUsdPerMsat): PicoUsd {
+  return picoUsd(amount * picoUsdPerMsat);
 }
 
 /** The rate for a price of one bitcoin in USD. Throws RangeError unless the price is finite and above 0.1. */
 export function exchangeRateFromBtcUsd(btcUsd: number): PicoUsdPerMsat {
-  const rate = Math.round(btcUsd * 10);
-  if (!Number.isSafeInteger(rate) || rate < 1) throw new RangeError(`not a BTC/USD price: ${btcUsd}`);
-  return BigInt(rate) as PicoUsdPerMsat;
+  const picoUsdPerMsat = Math.round(btcUsd * 10);
+  if (!Number.isSafeInteger(picoUsdPerMsat) || picoUsdPerMsat < 1) throw new RangeError(`not a BTC/USD price: ${btcUsd}`);
+  return BigInt(picoUsdPerMsat) as PicoUsdPerMsat;
 }
 
 /** The rate as USD for one bitcoin. */
-export function btcUsdFromExchangeRate(rate: PicoUsdPerMsat): number {
-  return Number(rate) / 10;
+export function btcUsdFromExchangeRate(picoUsdPerMsat: PicoUsdPerMsat): number {
+  return Number(picoUsdPerMsat) / 10;
 }
 
 /**

@@ -34,14 +34,14 @@ import type { Turns } from './http/payment/turns.ts';
 import { readWishes, type Wishes } from './http/server/request-options.ts';
 import { picoUsd } from './amount.ts';
 import type { Deliveries } from './ledger/deliveries.ts';
-import type { Holds } from './ledger/hold.ts';
+import type { Holds } from './ledger/holds.ts';
 import type { Leases } from './ledger/lease.ts';
 import type { Logger } from './log.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import { ZERO_USAGE } from './pricing/rate-card.ts';
 import type { ProviderHealth } from './routing/health.ts';
 import type { Models } from './models/models.ts';
-import { Roster } from './swap-list.ts';
+import { SwapList } from './swap-list.ts';
 
 export interface GatewayDeps {
   config: Config;
@@ -86,7 +86,7 @@ export class Gateway {
   readonly #deps: GatewayDeps;
   readonly #endUsers: EndUsers;
   readonly #freeShares: FreeShares;
-  readonly #underWay = new Roster<Cancellation>();
+  readonly #underWay = new SwapList<Cancellation>();
   readonly #openStreams: OpenStreams;
   readonly #entrance: Entrance;
   /** Requests that have come in and are not answered, dispatched or not. */

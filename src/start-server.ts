@@ -24,7 +24,7 @@ import { Turns } from './http/payment/turns.ts';
 import { OpenElsewhereWatch } from './jobs/open-elsewhere-watch.ts';
 import { picoUsd, type PicoUsd } from './amount.ts';
 import { Deliveries } from './ledger/deliveries.ts';
-import { Holds } from './ledger/hold.ts';
+import { Holds } from './ledger/holds.ts';
 import { Instance } from './ledger/instance.ts';
 import { Leases } from './ledger/lease.ts';
 import { depositNetwork } from './ledger/write-off.ts';

@@ -1,15 +1,16 @@
-/** What can be on a roster: it knows its place there. On one roster at a time. */
-export interface Enrolled {
-  /** The roster's alone to change; -1: on none. */
+/** What can be in a swap list: an entry knows its place in the list. An entry is in one list at a time. */
+export interface Listed {
+  /** Only the list changes this. -1: in no list. */
   place: number;
 }
 
 /**
- * Things that come and go, thousands a second, in no order. In place of a Set or Map: those of V8 move to a new table every so many
- * changes, and each old table points to the next. Once one of them has grown old, all that come after it outlive the collector's quick
- * rounds too, with everything they ever held: an eighth of all that the gateway allocates.
+ * Things that come and go, thousands a second, in no order: the last entry takes the place of one that leaves.
+ * Used in place of a Set or Map. V8 moves those to a new table every so many changes, and each old table points to the
+ * next. Once one table has grown old, all later ones survive the collector's quick rounds too, with everything they
+ * ever held: an eighth of all that the gateway allocates.
  */
-export class Roster<Entry extends Enrolled> {
+export class SwapList<Entry extends Listed> {
   readonly #entries: Entry[] = [];
 
   get size(): number {
@@ -20,7 +21,7 @@ export class Roster<Entry extends Enrolled> {
     entry.place = this.#entries.push(entry) - 1;
   }
 
-  /** Without effect on what is not on it. */
+  /** Does nothing if the entry is not in the list. */
   delete(entry: Entry): void {
     if (!this.has(entry)) return;
     const last = this.#entries.pop();
@@ -35,7 +36,7 @@ export class Roster<Entry extends Enrolled> {
     return this.#entries[entry.place] === entry;
   }
 
-  /** Those on it now; who comes or goes meanwhile changes nothing. */
+  /** The entries of this moment; later changes do not reach the iteration. */
   [Symbol.iterator](): IterableIterator<Entry> {
     return this.#entries.slice().values();
   }

@@ -3,7 +3,8 @@ import { costBound, type Quote } from '../metering/quote.ts';
 import { NotCarriedOutError, OutcomeUnknownError } from '../db/batch.ts';
 import { GatewayError } from '../errors.ts';
 import { LARGEST_COST, msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../amount.ts';
-import type { Admission, HoldVerdict, Holds, Refusal } from '../ledger/hold.ts';
+import type { Admission, HoldVerdict, Refusal } from '../ledger/hold.ts';
+import type { Holds } from '../ledger/holds.ts';
 import type { RateLimit, RateLimitTicket } from './rate-limit.ts';
 
 export interface AdmissionDeps {
@@ -94,7 +95,7 @@ export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Pro
       leastTokens: quote.leastTokens,
       mostTokens,
       freeMaxPicoUsd: deps.freeMaxPicoUsd,
-      rate: request.rate,
+      picoUsdPerMsat: request.rate,
       priceVersion: request.priceVersion,
       stream: request.stream,
       idempotency: request.idempotency,

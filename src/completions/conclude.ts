@@ -3,7 +3,7 @@ import type { RateLimit } from '../admission/rate-limit.ts';
 import type { Config } from '../config/config.ts';
 import { GatewayError } from '../errors.ts';
 import type { Deliveries } from '../ledger/deliveries.ts';
-import type { Holds } from '../ledger/hold.ts';
+import type { Holds } from '../ledger/holds.ts';
 import type { Logger } from '../log.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Deployment } from '../models/deployment.ts';

@@ -1,6 +1,7 @@
 import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../amount.ts';
 import type { Deliveries, Delivery } from '../ledger/deliveries.ts';
-import type { Holds, HoldVerdict, Settlement } from '../ledger/hold.ts';
+import type { HoldVerdict, Settlement } from '../ledger/hold.ts';
+import type { Holds } from '../ledger/holds.ts';
 import type { Lease } from '../ledger/lease.ts';
 import type { Logger } from '../log.ts';
 import { costOf } from '../pricing/cost.ts';

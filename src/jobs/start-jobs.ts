@@ -14,7 +14,7 @@ import { refundUndelivered } from './refund-undelivered.ts';
 import { sweepHolds } from './sweep-holds.ts';
 import { watchNetwork } from './watch-network.ts';
 import { watchOlderSecrets } from './watch-older-secrets.ts';
-import type { Holds } from '../ledger/hold.ts';
+import type { Holds } from '../ledger/holds.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 import type { Logger } from '../log.ts';
 import type { ExchangeRate } from '../pricing/exchange-rate.ts';

@@ -1,6 +1,6 @@
 import type { Pool } from '../db/postgres.ts';
 import { msat, picoUsd } from '../amount.ts';
-import type { Holds } from '../ledger/hold.ts';
+import type { Holds } from '../ledger/holds.ts';
 import type { Logger } from '../log.ts';
 
 /** Fits the ledger's queue beside the requests of the living. */

@@ -66,7 +66,7 @@ function columnsOf({ accounts, settlements, checkpoints, admissions }: SortedBat
     arrayLiteral(admissions, ({ row }) => row.leastTokens),
     arrayLiteral(admissions, ({ row }) => row.mostTokens),
     arrayLiteral(admissions, ({ row }) => row.freeMaxPicoUsd),
-    arrayLiteral(admissions, ({ row }) => row.rate),
+    arrayLiteral(admissions, ({ row }) => row.picoUsdPerMsat),
     arrayLiteral(admissions, ({ row }) => row.priceVersion),
     arrayLiteral(admissions, ({ row }) => row.stream),
     arrayLiteral(idempotent, ({ row }) => row.idempotency?.path),

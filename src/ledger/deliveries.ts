@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from '../db/postgres.ts';
 import type { Logger } from '../log.ts';
-import { Roster, type Enrolled } from '../swap-list.ts';
+import { SwapList, type Listed } from '../swap-list.ts';
 import { refundCharge } from './refund.ts';
 
 /** An answer that is charged before it leaves. */
@@ -21,7 +21,7 @@ const REFUND_RETRIES_MS = [500, 1_000, 2_000, 4_000, 8_000];
 export class Deliveries {
   readonly #pool: Pool;
   readonly #log: Logger;
-  readonly #open = new Roster<OpenDelivery>();
+  readonly #open = new SwapList<OpenDelivery>();
   #emptied: (() => void)[] = [];
   #lastBeatMicros = 0n;
 
@@ -84,7 +84,7 @@ export class Deliveries {
   }
 }
 
-interface OpenDelivery extends Delivery, Enrolled {
+interface OpenDelivery extends Delivery, Listed {
   /** Of the database's clock: it is charged later than this. */
   sinceMicros: bigint;
 }

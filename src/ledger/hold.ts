@@ -1,8 +1,5 @@
-import { Batch, type BatchRow } from '../db/batch.ts';
-import { Pipeline } from '../db/pipeline.ts';
-import { queryConnected, type Pool } from '../db/postgres.ts';
+import type { BatchRow } from '../db/batch.ts';
 import type { Msat, PicoUsd, PicoUsdPerMsat } from '../amount.ts';
-import { commit } from './commit.ts';
 
 /** A request for a hold: the cost is `base + tokens × perToken` for some number of tokens from `least` to `most`. */
 export interface Admission {
@@ -18,7 +15,7 @@ export interface Admission {
   mostTokens: number;
   /** A request that costs more than this takes no free slot. */
   freeMaxPicoUsd: PicoUsd;
-  rate: PicoUsdPerMsat;
+  picoUsdPerMsat: PicoUsdPerMsat;
   priceVersion: number;
   stream: boolean;
   /** `key` is a digest: no text of a client's goes into a batch. */
@@ -34,7 +31,7 @@ export interface Settlement {
   void: boolean;
   chargeMsat: Msat;
   costPicoUsd: PicoUsd;
-  /** The hold's budget day where its funding is free. */
+  /** The hold's budget day where it is free. */
   freeDay: string | null;
   /** The encrypted answer that a repeat with the same Idempotency-Key gets. Kept as far as the account's day has room. */
   answer?: Buffer | undefined;
@@ -49,7 +46,8 @@ export interface Checkpoint {
   costPicoUsd: PicoUsd;
 }
 
-export type Funding = 'free' | 'wallet' | 'byok';
+/** What a request is paid from: the free tier, the wallet, or the client's own account at the provider. */
+export type PaidBy = 'free' | 'wallet' | 'byok';
 
 export type Refusal =
   | 'key_gone'
@@ -77,7 +75,7 @@ export interface HoldVerdict {
     | 'unknown_hold'
     | 'kept'
     | 'gone';
-  funding: Funding | null;
+  funding: PaidBy | null;
   /** Granted output tokens. */
   tokens: number;
   /** Held in the wallet; for a refusal, what the least of the request would have held. */
@@ -109,49 +107,3 @@ export interface HoldLimits {
 
 /** What goes into a batch. */
 export type HoldRow = (Admission | Settlement | Checkpoint) & BatchRow;
-
-/** While the database works on one batch, the next one is already there; unless it is so small that it had better grow. */
-const BATCHES_AT_ONCE = 2;
-const AHEAD_ROWS = 32;
-
-/**
- * Holds: the ledger's reservations for requests under way. Each is placed before anything is sent upstream and resolved
- * exactly once, posted or voided. Concurrent callers share transactions (group commit).
- */
-export class Holds {
-  readonly #batch: Batch<HoldRow, HoldVerdict>;
-
-  /** @param pool of connections that take statements ahead (`pipeline` of `createPool`). */
-  constructor(pool: Pool, limits: HoldLimits) {
-    const pipeline = new Pipeline(pool);
-    this.#batch = new Batch({
-      depth: BATCHES_AT_ONCE,
-      aheadRows: AHEAD_ROWS,
-      // What may wait for a lock has a connection of its own, where nothing waits behind it.
-      run: (rows, wait) => commit(wait ? (query) => queryConnected(pool, query) : (query) => pipeline.query(query), limits, rows, wait),
-    });
-  }
-
-  /** Places a hold, or says why not. Rejects with `NotCarriedOutError` or `OutcomeUnknownError`: do not dispatch then. */
-  admit(admission: Omit<Admission, 'kind'>): Promise<HoldVerdict> {
-    return this.#batch.submit({ ...admission, kind: 'admission', mustLand: false });
-  }
-
-  /**
-   * Resolves a hold. Tried until the database has answered; a second settlement of a hold changes nothing.
-   * The caller may still turn `void` on while it waits: later tries release the hold.
-   */
-  settle(settlement: Settlement): Promise<HoldVerdict> {
-    return this.#batch.submit(Object.assign(settlement, { mustLand: true }));
-  }
-
-  /** Records what a crash would charge, and renews the lease. `gone` where the hold is no longer ours. */
-  checkpoint(checkpoint: Omit<Checkpoint, 'kind'>): Promise<HoldVerdict> {
-    return this.#batch.submit({ ...checkpoint, kind: 'checkpoint', mustLand: false });
-  }
-
-  /** Resolves once no row is queued or under way. */
-  drained(): Promise<void> {
-    return this.#batch.drained();
-  }
-}

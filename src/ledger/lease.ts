@@ -1,6 +1,6 @@
 import type { Pool } from '../db/postgres.ts';
 import type { Logger } from '../log.ts';
-import { Roster, type Enrolled } from '../swap-list.ts';
+import { SwapList, type Listed } from '../swap-list.ts';
 
 /**
  * The leases of the holds that this process owns. A hold whose lease has run out may be settled by any gateway's
@@ -27,7 +27,7 @@ export class Leases {
   readonly #pool: Pool;
   readonly #log: Logger;
   readonly #leaseMs: number;
-  readonly #owned = new Roster<OwnedLease>();
+  readonly #owned = new SwapList<OwnedLease>();
   #timer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> | undefined;
 
@@ -91,15 +91,15 @@ export class Leases {
   }
 }
 
-class OwnedLease implements Lease, Enrolled {
+class OwnedLease implements Lease, Listed {
   place = -1;
   readonly requestId: string;
   readonly onLost: () => void;
   renewedAt: number;
-  readonly #owned: Roster<OwnedLease>;
+  readonly #owned: SwapList<OwnedLease>;
   readonly #limitMs: number;
 
-  constructor(owned: Roster<OwnedLease>, { requestId, since, limitMs, onLost }: LeaseTaken) {
+  constructor(owned: SwapList<OwnedLease>, { requestId, since, limitMs, onLost }: LeaseTaken) {
     this.#owned = owned;
     this.requestId = requestId;
     this.renewedAt = since;

@@ -1,6 +1,6 @@
 import { BUSY } from '../db/batch.ts';
 import { msat, picoUsd, type Msat, type PicoUsd } from '../amount.ts';
-import type { Admission, Checkpoint, Funding, HoldVerdict, Settlement } from './hold.ts';
+import type { Admission, Checkpoint, HoldVerdict, PaidBy, Settlement } from './hold.ts';
 import type { Placed, SortedBatch } from './sorted-batch.ts';
 
 /** What the function gives; each is told where the function is defined. */
@@ -134,7 +134,7 @@ function readSettlements(settlements: readonly Placed<Settlement>[], { result, s
       ...NOTHING,
       ...standings[placed.account],
       verdict: verdict[at] as HoldVerdict['verdict'],
-      funding: wordOf(funding[at]) as Funding | null,
+      funding: wordOf(funding[at]) as PaidBy | null,
       heldMsat: msatOf(held[at]),
       chargedMsat: msatOf(charged[at]),
       costPicoUsd: picoUsdOf(spent[at]),
@@ -179,7 +179,7 @@ function readAdmissions(admissions: readonly Placed<Admission>[], { result, stan
     };
     if (oneByOne) {
       decided.verdict = verdict[at] as HoldVerdict['verdict'];
-      decided.funding = wordOf(funding[at]) as Funding | null;
+      decided.funding = wordOf(funding[at]) as PaidBy | null;
       decided.tokens = Number(wordOf(tokens[at]) ?? 0);
       decided.availableMsat = msatOf(available[at]);
       decided.freeUsed = Number(freeUsed[at]);

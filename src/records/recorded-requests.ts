@@ -1,6 +1,6 @@
 import type { Pool } from '../db/postgres.ts';
 import { msat, picoUsd, type Msat, type PicoUsd } from '../amount.ts';
-import type { Funding } from '../ledger/hold.ts';
+import type { PaidBy } from '../ledger/hold.ts';
 import { UNRECORDED } from '../ledger/spend.ts';
 import { BEFORE_KEYS } from '../ledger/statement.ts';
 
@@ -18,7 +18,7 @@ export interface RecordedRequest {
   outcome: string;
   status: number | null;
   errorCode: string | null;
-  funding: Funding | null;
+  funding: PaidBy | null;
   promptTokens: number;
   completionTokens: number;
   cachedTokens: number;
@@ -58,7 +58,7 @@ interface Row {
   outcome: string;
   status: number | null;
   error_code: string | null;
-  funding: Funding | null;
+  funding: PaidBy | null;
   prompt_tokens: bigint;
   completion_tokens: bigint;
   cached_tokens: bigint;

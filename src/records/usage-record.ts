@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { arrayLiteral, textLiteral } from '../db/array-literal.ts';
 import type { Pool } from '../db/postgres.ts';
-import type { Funding } from '../ledger/hold.ts';
+import type { PaidBy } from '../ledger/hold.ts';
 import type { Logger } from '../log.ts';
 
 /** What a request was, for reports and `/api/requests`. Never what was said. */
@@ -19,7 +19,7 @@ export interface UsageRecord {
   outcome: string;
   status: number;
   errorCode: string | null;
-  funding: Funding | null;
+  funding: PaidBy | null;
   promptTokens: number;
   completionTokens: number;
   cachedTokens: number;

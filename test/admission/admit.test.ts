@@ -7,7 +7,8 @@ import type { Quote } from '../../src/metering/quote.ts';
 import { NotCarriedOutError, OutcomeUnknownError } from '../../src/db/batch.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { msat, picoUsd } from '../../src/amount.ts';
-import type { Admission, Holds, HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
+import type { Admission, HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
+import type { Holds } from '../../src/ledger/holds.ts';
 import { RATE } from '../support/holds.ts';
 
 const key: ApiKey = {
@@ -107,7 +108,7 @@ describe('admit', () => {
         leastTokens: 256,
         mostTokens: 4_096,
         freeMaxPicoUsd: 5n,
-        rate: RATE,
+        picoUsdPerMsat: RATE,
         priceVersion: 7,
         stream: false,
         idempotency: undefined,

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { billOf, settle, type Bill, type Settled } from '../../src/completions/settle.ts';
 import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/amount.ts';
 import type { Deliveries } from '../../src/ledger/deliveries.ts';
-import type { Holds, HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
+import type { HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
+import type { Holds } from '../../src/ledger/holds.ts';
 import { createLog } from '../../src/log.ts';
 import { ZERO_USAGE, type RateCard } from '../../src/pricing/rate-card.ts';
 

@@ -35,7 +35,7 @@ describe('a poisoned row in a batch', () => {
   it.each<[string, Partial<Admission>, string | RegExp]>([
     ['a cost beyond bigint', { perTokenPicoUsd: picoUsd(9_000_000_000_000_000_000n), leastTokens: 1_000, mostTokens: 1_000 }, '22003'],
     ['a number beyond bigint', { basePicoUsd: picoUsd(10n ** 30n) }, '22003'],
-    ['a rate of zero', { rate: 0n as PicoUsdPerMsat }, '22012'],
+    ['a rate of zero', { picoUsdPerMsat: 0n as PicoUsdPerMsat }, '22012'],
     ['an id that is none', { requestId: 'no uuid' }, '22P02'],
     ['a negative price', { basePicoUsd: picoUsd(-50_000n) }, '23514'],
   ])('fails alone: %s', async (_, overrides, code) => {

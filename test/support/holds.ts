@@ -3,7 +3,8 @@ import { createPool, transaction, type Pool, type PoolClient } from '../../src/d
 import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/amount.ts';
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
 import { lockAccount, postDeposit } from '../../src/ledger/deposit.ts';
-import { Holds, type Admission, type HoldLimits, type HoldVerdict, type Settlement } from '../../src/ledger/hold.ts';
+import type { Admission, HoldLimits, HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
+import { Holds } from '../../src/ledger/holds.ts';
 import type { TestDatabase } from './database.ts';
 import { addAccount } from './funded.ts';
 
@@ -105,7 +106,7 @@ export function admission(payer: Payer, overrides: Partial<Admission> = {}): Adm
     leastTokens: 10,
     mostTokens: 10,
     freeMaxPicoUsd: picoUsd(10n ** 12n),
-    rate: RATE,
+    picoUsdPerMsat: RATE,
     priceVersion: 1,
     stream: false,
     ...overrides,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { UsageRecord } from '../../../src/records/usage-record.ts';
 import { msat, msatFromPicoUsd, picoUsd, usdNumber, type PicoUsdPerMsat } from '../../../src/amount.ts';
-import { Holds } from '../../../src/ledger/hold.ts';
+import { Holds } from '../../../src/ledger/holds.ts';
 import { refundCharge } from '../../../src/ledger/refund.ts';
 import { LIMITS } from '../../support/holds.ts';
 import { startApi, text, type Answer, type TestApi } from '../../support/api.ts';
@@ -69,7 +69,7 @@ async function request({
     leastTokens: 1,
     mostTokens: 1,
     freeMaxPicoUsd: picoUsd(10n ** 12n),
-    rate: RATE,
+    picoUsdPerMsat: RATE,
     priceVersion: 1,
     stream: false,
   });

@@ -1,0 +1,51 @@
+import { Batch } from '../db/batch.ts';
+import { Pipeline } from '../db/pipeline.ts';
+import { queryConnected, type Pool } from '../db/postgres.ts';
+import { commit } from './commit.ts';
+import type { Admission, Checkpoint, HoldLimits, HoldRow, HoldVerdict, Settlement } from './hold.ts';
+
+/** While the database works on one batch, the next one is already there; unless it is so small that it had better grow. */
+const BATCHES_AT_ONCE = 2;
+const AHEAD_ROWS = 32;
+
+/**
+ * Holds: the ledger's reservations for requests under way. Each is placed before anything is sent upstream and resolved
+ * exactly once, posted or voided. Concurrent callers share transactions (group commit).
+ */
+export class Holds {
+  readonly #batch: Batch<HoldRow, HoldVerdict>;
+
+  /** @param pool of connections that take statements ahead (`pipeline` of `createPool`). */
+  constructor(pool: Pool, limits: HoldLimits) {
+    const pipeline = new Pipeline(pool);
+    this.#batch = new Batch({
+      depth: BATCHES_AT_ONCE,
+      aheadRows: AHEAD_ROWS,
+      // What may wait for a lock has a connection of its own, where nothing waits behind it.
+      run: (rows, wait) => commit(wait ? (query) => queryConnected(pool, query) : (query) => pipeline.query(query), limits, rows, wait),
+    });
+  }
+
+  /** Places a hold, or says why not. Rejects with `NotCarriedOutError` or `OutcomeUnknownError`: do not dispatch then. */
+  admit(admission: Omit<Admission, 'kind'>): Promise<HoldVerdict> {
+    return this.#batch.submit({ ...admission, kind: 'admission', mustLand: false });
+  }
+
+  /**
+   * Resolves a hold. Tried until the database has answered; a second settlement of a hold changes nothing.
+   * The caller may still turn `void` on while it waits: later tries release the hold.
+   */
+  settle(settlement: Settlement): Promise<HoldVerdict> {
+    return this.#batch.submit(Object.assign(settlement, { mustLand: true }));
+  }
+
+  /** Records what a crash would charge, and renews the lease. `gone` where the hold is no longer ours. */
+  checkpoint(checkpoint: Omit<Checkpoint, 'kind'>): Promise<HoldVerdict> {
+    return this.#batch.submit({ ...checkpoint, kind: 'checkpoint', mustLand: false });
+  }
+
+  /** Resolves once no row is queued or under way. */
+  drained(): Promise<void> {
+    return this.#batch.drained();
+  }
+}
