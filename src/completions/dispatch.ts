@@ -122,8 +122,15 @@ async function attempt(d: Dispatch, leg: Leg): Promise<Answered | Failed> {
   }, d.firstByteTimeoutMs);
   try {
     const body = request.serialise(deployment, d.outputTokens, d.accountHash);
-    const upstream = { path: '/chat/completions', body, stream: request.stream, clientRequestId: d.clientRequestId };
-    const received = await deployment.provider.complete(upstream, abort);
+    const upstream = {
+      wire: 'openai-chat' as const,
+      path: '/chat/completions',
+      headers: [],
+      body,
+      stream: request.stream,
+      clientRequestId: d.clientRequestId,
+    };
+    const received = await deployment.provider.send(upstream, abort);
     if (received.status < 200 || received.status > 299) return await refusalOf(leg, received, abort);
     const answer = decodedAnswer(received, abort);
     if (!d.client) return await readJson(leg, answer);

@@ -1,5 +1,8 @@
 import type { RateCard } from '../pricing/rate-card.ts';
 import type { Provider, Tier } from '../providers/provider.ts';
+import type { Target } from '../wires/target.ts';
+import type { Tokenizer } from '../wires/tokens.ts';
+import type { Operation, WireName } from '../wires/wire.ts';
 
 /** One model at one provider, with all that is needed to route, quote and call it. */
 export interface Deployment {
@@ -8,6 +11,11 @@ export interface Deployment {
   /** The id the provider knows it by. */
   readonly upstreamModel: string;
   readonly provider: Provider;
+  readonly operation: Operation;
+  /** Those that it can be called in, preferred first: a client's own wire is better still, where it is among them. */
+  readonly wires: readonly WireName[];
+  /** What the upstream of a wire must know of it. */
+  readonly target: Target;
   readonly rateCard: RateCard;
   /** The name of the card among its version's prices, for the record. */
   readonly pricedAs: string;
@@ -17,9 +25,16 @@ export interface Deployment {
   /** The one field in which this model takes its output cap. */
   readonly capField: 'max_tokens' | 'max_completion_tokens';
   /** Whether the hold counts the prompt with OpenAI's tokenizer or by bytes. */
-  readonly tokenizer: 'o200k_base' | 'cl100k_base' | 'bytes';
+  readonly tokenizer: Tokenizer;
+  /** Multiplies what `tokenizer` counts, for families whose own tokenizer counts more. For bounds and our own counts, never for figures of the provider. */
+  readonly tokenFactor: number;
   /** Images, files and audio are refused where the most they can cost is unknown. */
   readonly imageTokens: number | null;
+  /**
+   * The most that all documents of a request together can be counted as, whatever their size: a small file may unfold to any number of
+   * pages, so only the window bounds them. Null where none are taken.
+   */
+  readonly documentTokens: number | null;
   /** Whether image URLs other than `data:` may go upstream. */
   readonly remoteImages: boolean;
   /** Usual output speed, for billing hidden reasoning of a request whose client left. */

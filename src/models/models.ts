@@ -6,6 +6,8 @@ import type { PriceSet, PriceSource } from '../pricing/price-schedule.ts';
 import { createDemo } from '../providers/demo.ts';
 import { createOpenAiWire, type OpenAiWireOptions } from '../providers/http-provider.ts';
 import type { Provider, Tier } from '../providers/provider.ts';
+import { PLAIN_DIALECT, PLAIN_TRAITS, type Target } from '../wires/target.ts';
+import type { Operation } from '../wires/wire.ts';
 import type { Deployment } from './deployment.ts';
 import { isOpenAiChatModel, OPENAI_LISTED, openAiModel } from './openai-models.ts';
 
@@ -13,10 +15,13 @@ import { isOpenAiChatModel, OPENAI_LISTED, openAiModel } from './openai-models.t
 export interface Models {
   /** Undefined where the prices of the last look are still in force; else resolves once those of now are. */
   keepUp(): Promise<void> | undefined;
-  /** Those that are listed and that `auto` chooses from. */
-  list(): readonly Deployment[];
-  /** The deployment behind an exact model id; undefined where no configured provider has it or no price is known. */
-  find(model: string): Deployment | undefined;
+  /** Those that are listed and that `auto` chooses from: of one operation, `generate` where none is named. */
+  list(operation?: Operation): readonly Deployment[];
+  /**
+   * The deployment behind an exact model id or an alias; undefined where no configured provider has it, no price is known, or it is of
+   * another operation than asked for (`generate` where none is named).
+   */
+  find(model: string, operation?: Operation): Deployment | undefined;
   /** The configured providers. */
   readonly providers: readonly Provider[];
   /** All fields that the operator lets through to some deployment without a rule. */
@@ -81,8 +86,11 @@ export function createModels(config: ModelsConfig, { prices, providers: standIns
   const offerNow = (): Offer => (offer.set === prices.current ? offer : (offer = createOffer(prices.current, { openAi, custom, demo })));
   return {
     keepUp: () => prices.keepUp(),
-    list: () => offerNow().listed,
-    find: (model) => offerNow().find(model),
+    list: (operation = 'generate') => offerNow().listed[operation],
+    find(model, operation = 'generate') {
+      const found = offerNow().find(model);
+      return found?.operation === operation ? found : undefined;
+    },
     providers,
     allowParameters: new Set(config.deployments.flatMap((entry) => entry.allowParameters)),
     close: async () => void (await Promise.all(providers.map((provider) => provider.close()))),
@@ -96,9 +104,10 @@ interface Sources {
 }
 
 /** All that is on offer at one set of prices. */
-interface Offer extends Pick<Models, 'find'> {
+interface Offer {
   readonly set: PriceSet;
-  readonly listed: readonly Deployment[];
+  readonly listed: Readonly<Record<Operation, readonly Deployment[]>>;
+  find(model: string): Deployment | undefined;
 }
 
 function createOffer(set: PriceSet, { openAi, custom, demo }: Sources): Offer {
@@ -117,7 +126,10 @@ function createOffer(set: PriceSet, { openAi, custom, demo }: Sources): Offer {
   const onDemand = new Map<string, Deployment>();
   return {
     set,
-    listed,
+    listed: {
+      generate: listed.filter(({ operation }) => operation === 'generate'),
+      embed: listed.filter(({ operation }) => operation === 'embed'),
+    },
     find(model) {
       const known = byModel.get(model) ?? onDemand.get(model);
       if (known) return known;
@@ -133,11 +145,23 @@ function createOpenAiDeployment(model: string, provider: Provider, prices: Price
   const pricedAs = [model, entry?.id].map((id) => `openai/${id}`).find((name) => prices.has(name));
   const rates = pricedAs && prices.get(pricedAs);
   if (!rates) return undefined;
+  const facts = openAiModel(model);
   return {
-    ...openAiModel(model),
+    ...facts,
     model,
     upstreamModel: model,
     provider,
+    operation: 'generate',
+    wires: ['openai-chat'],
+    target: targetOf(provider, {
+      model,
+      maxOutputTokens: facts.maxOutputTokens,
+      takesImages: facts.imageTokens !== null,
+      takesRemoteMedia: true,
+      dialect: { ...PLAIN_DIALECT, capField: 'max_completion_tokens', stores: true },
+    }),
+    tokenFactor: 1,
+    documentTokens: null,
     rateCard: { priceVersion, ...rates },
     pricedAs,
     tier: tierOf(rates),
@@ -154,6 +178,18 @@ function createCustomDeployment(entry: DeploymentConfig, provider: Provider, rat
     model: `${CUSTOM_PREFIX}${entry.id}`,
     upstreamModel: entry.model ?? entry.id,
     provider,
+    operation: 'generate',
+    wires: ['openai-chat'],
+    target: targetOf(provider, {
+      model: entry.model ?? entry.id,
+      maxOutputTokens: entry.maxOutputTokens,
+      takesImages: entry.imageTokens !== undefined,
+      takesRemoteMedia: entry.remoteImages,
+      dialect: { ...PLAIN_DIALECT, capField: entry.capField },
+      allowParameters: entry.allowParameters,
+    }),
+    tokenFactor: 1,
+    documentTokens: null,
     rateCard,
     pricedAs: `${CUSTOM_PREFIX}${entry.id}`,
     tier: entry.tier,
@@ -179,6 +215,11 @@ function createDemoDeployments(provider: Provider, prices: Prices, priceVersion:
         model,
         upstreamModel: model,
         provider,
+        operation: 'generate' as const,
+        wires: ['openai-chat'] as const,
+        target: targetOf(provider, { model, maxOutputTokens: 16_384, takesImages: true, takesRemoteMedia: true }),
+        tokenFactor: 1,
+        documentTokens: null,
         rateCard: { priceVersion, ...rates },
         pricedAs: `demo/${model}`,
         tier,
@@ -194,6 +235,19 @@ function createDemoDeployments(provider: Provider, prices: Prices, priceVersion:
       },
     ];
   });
+}
+
+function targetOf({ id }: Provider, facts: Partial<Target> & Pick<Target, 'model' | 'maxOutputTokens'>): Target {
+  return {
+    providerId: id,
+    takesImages: false,
+    takesDocuments: false,
+    takesRemoteMedia: false,
+    traits: PLAIN_TRAITS,
+    dialect: PLAIN_DIALECT,
+    allowParameters: [],
+    ...facts,
+  };
 }
 
 function tierOf({ output }: Rates): Tier {

@@ -23,7 +23,7 @@ export function createDemo(): Provider {
     id: 'demo',
     demo: true,
     passesHeaders: false,
-    complete: async ({ body, stream }: UpstreamRequest, abort: Abort) => {
+    send: async ({ body, stream }: UpstreamRequest, abort: Abort) => {
       if (abort.aborted) throw new ProviderError('aborted', 'the request was aborted');
       const request = JSON.parse(body.toString()) as Record<string, unknown>;
       const answer = demoAnswer(request);

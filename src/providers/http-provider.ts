@@ -49,13 +49,12 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
     allowH2: false,
   });
   const { apiKey = '' } = options;
-  const authorization = options.apiKey === undefined ? [] : ['authorization', `Bearer ${options.apiKey}`];
 
   return {
     id,
     demo: false,
     passesHeaders,
-    complete({ path, body, stream, clientRequestId }: UpstreamRequest, abort: Abort): Promise<UpstreamAnswer> {
+    send({ path, headers: more, body, stream, clientRequestId, credential }: UpstreamRequest, abort: Abort): Promise<UpstreamAnswer> {
       const headers = [
         'content-type',
         'application/json',
@@ -63,7 +62,8 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
         stream ? 'text/event-stream' : 'application/json',
         'accept-encoding',
         'identity',
-        ...authorization,
+        ...more,
+        ...authorization(credential ?? options.apiKey),
         ...(clientRequestId === undefined ? [] : ['x-client-request-id', clientRequestId]),
       ];
       return new Promise((resolve, reject) => {
@@ -75,9 +75,17 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
         pool.dispatch(request, exchange);
       });
     },
-    censor: (text) => (apiKey.length < SHORTEST_SECRET ? text : text.replaceAll(apiKey, '…')),
+    censor: (text, credential = '') => without(credential, without(apiKey, text)),
     close: () => pool.destroy(),
   };
+}
+
+function authorization(apiKey: string | undefined): string[] {
+  return apiKey === undefined ? [] : ['authorization', `Bearer ${apiKey}`];
+}
+
+function without(secret: string, text: string): string {
+  return secret.length < SHORTEST_SECRET ? text : text.replaceAll(secret, '…');
 }
 
 /** One request and its answer: undici's callbacks on one side, `UpstreamAnswer` on the other. */

@@ -1,19 +1,25 @@
+import type { WireName } from '../wires/wire.ts';
 import type { Abort } from './abort.ts';
 
-/** What the gateway needs of a provider of completions. Everything here speaks the OpenAI chat wire format. */
+/** What the gateway needs of a provider: to carry a request there and the answer back, in whatever wire. */
 
 /** The tiers that `model: "auto"` chooses from, cheapest first. */
 export type Tier = 'cheap' | 'mid' | 'premium';
 
 /** One dispatch of one request to one deployment. */
 export interface UpstreamRequest {
-  /** Path below the provider's base URL, e.g. `/chat/completions`. */
+  wire: WireName;
+  /** Path below the provider's base URL for this wire, e.g. `/chat/completions`. */
   path: string;
+  /** Names and values in turn: more headers than the provider's own. */
+  headers: readonly string[];
   /** The serialised JSON body, made from the validated request. */
   body: Buffer;
   stream: boolean;
   /** The caller's own trace id, passed on where the provider takes one. */
   clientRequestId?: string | undefined;
+  /** The caller's own key, in place of the operator's, for this exchange alone. */
+  credential?: string | undefined;
 }
 
 /** The receiver of an answer's body. */
@@ -36,10 +42,7 @@ export interface UpstreamAnswer {
   resume(): void;
 }
 
-/**
- * A provider: something that answers chat completions in the OpenAI wire format.
- * Adapters for other wires translate inside.
- */
+/** A provider: whatever answers requests in one wire or several. What is said in them is the concern of `wires/`. */
 export interface Provider {
   /** Stable id, as in `X-Pura-Provider`: `openai`, `demo`, or a deployment's own. */
   readonly id: string;
@@ -52,9 +55,9 @@ export interface Provider {
    * Rejects with a `ProviderError` when there is no answer: connection refused or lost, time-out, abort.
    * @param abort ends the exchange at any time, also while the body flows. The provider is the one that it tells.
    */
-  complete(request: UpstreamRequest, abort: Abort): Promise<UpstreamAnswer>;
-  /** Takes the provider's credential out of a text that came from it. */
-  censor?(text: string): string;
+  send(request: UpstreamRequest, abort: Abort): Promise<UpstreamAnswer>;
+  /** Takes the credential that was sent out of a text that came back: the operator's own, and the caller's where there was one. */
+  censor?(text: string, credential?: string): string;
   /** Closes idle connections. */
   close(): Promise<void>;
 }

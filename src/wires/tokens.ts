@@ -1,6 +1,5 @@
-import type { Deployment } from '../models/deployment.ts';
-
-type Tokenizer = Deployment['tokenizer'];
+/** OpenAI's own, or the bytes where a model's tokenizer is not known. */
+export type Tokenizer = Encoding | 'bytes';
 type Encoding = 'o200k_base' | 'cl100k_base';
 type Count = (text: string) => number;
 

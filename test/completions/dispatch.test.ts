@@ -63,7 +63,7 @@ class HandProvider {
     this.id = id;
   }
 
-  complete(_request: unknown, abort: Abort): Promise<UpstreamAnswer> {
+  send(_request: unknown, abort: Abort): Promise<UpstreamAnswer> {
     this.asked = true;
     abort.onAbort = () => {
       this.aborted = true;
@@ -88,7 +88,7 @@ class HandProvider {
     await pass(0);
   }
 
-  send(...events: string[]): void {
+  tell(...events: string[]): void {
     this.reader?.data(Buffer.from(events.join('')));
   }
 
@@ -140,11 +140,11 @@ describe('the time that a provider has', () => {
     const { first, client, end } = start();
     await first.begin();
     for (let word = 0; word < 10; word++) {
-      first.send(contentEvent('word'));
+      first.tell(contentEvent('word'));
       await pass(FIRST_BYTE_MS - 1);
     }
     expect(first.aborted).toBe(false);
-    first.send(finishEvent(), usageEvent(), DONE);
+    first.tell(finishEvent(), usageEvent(), DONE);
     expect(await end).toMatchObject({ kind: 'stream', end: { reason: 'complete' } });
     expect(client.written.split('word')).toHaveLength(11);
   });
@@ -156,7 +156,7 @@ describe('the time that a provider has', () => {
       'comments and a role',
       async (provider) => {
         await provider.begin();
-        provider.send(': PROCESSING\n\n', ROLE);
+        provider.tell(': PROCESSING\n\n', ROLE);
       },
     ],
   ])('does not end with %s: the next one is asked', async (_what, answer) => {
@@ -167,7 +167,7 @@ describe('the time that a provider has', () => {
     await pass(1);
     expect([first.aborted, second.asked]).toEqual([true, true]);
     await second.begin();
-    second.send(contentEvent('word'), finishEvent(), usageEvent(), DONE);
+    second.tell(contentEvent('word'), finishEvent(), usageEvent(), DONE);
     expect(await end).toMatchObject({ kind: 'stream', deployment: { model: 'second' }, end: { reason: 'complete' } });
     expect(client.written.replaceAll(': ping\n', '')).toBe(contentEvent('word') + finishEvent());
     expect(observed.map(({ id, observation }) => [id, observation.ok])).toEqual([
@@ -193,15 +193,15 @@ describe('a client that waits', () => {
     await pass(15_000);
     expect([client.head, client.written]).toEqual([['first'], ': ping\n']);
     await first.begin();
-    first.send(': PROCESSING\n\n', ROLE);
+    first.tell(': PROCESSING\n\n', ROLE);
     await pass(FIRST_BYTE_MS - 15_000);
     expect(second.asked).toBe(true);
     await pass(15_000);
     expect(client.written).toBe(': ping\n'.repeat(9));
     await second.begin();
-    second.send(contentEvent('word'));
+    second.tell(contentEvent('word'));
     await pass(15_000);
-    second.send(finishEvent(), usageEvent(), DONE);
+    second.tell(finishEvent(), usageEvent(), DONE);
     await end;
     expect(client.written).toBe(`${': ping\n'.repeat(9)}${contentEvent('word')}: ping\n${finishEvent()}`);
     expect([client.head, stream.namedModel]).toEqual([['first'], 'first']);
@@ -211,7 +211,7 @@ describe('a client that waits', () => {
     const { client, first, second, end } = start();
     await pass(15_000);
     await first.begin();
-    first.send(ROLE);
+    first.tell(ROLE);
     client.destroyed = true;
     client.emit('close');
     expect(await end).toMatchObject({ kind: 'stream', end: { reason: 'client_gone', delivered: false } });

@@ -8,7 +8,13 @@ import type { Provider, UpstreamAnswer } from '../../src/providers/provider.ts';
 import { TEST_TLS } from '../support/tls.ts';
 import { until } from '../support/until.ts';
 
-const request = { path: '/chat/completions', body: Buffer.from('{"model":"fake"}'), stream: false };
+const request = {
+  wire: 'openai-chat' as const,
+  headers: [],
+  path: '/chat/completions',
+  body: Buffer.from('{"model":"fake"}'),
+  stream: false,
+};
 const BODY = '{"ok":true}';
 const GOOD = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${BODY.length}\r\n\r\n${BODY}`;
 
@@ -56,7 +62,7 @@ async function start(headersTimeoutMs = 5_000): Promise<void> {
 async function ask(abort = new Abort()): Promise<string> {
   if (!provider) throw new Error('start first');
   try {
-    const answer = await provider.complete(request, abort);
+    const answer = await provider.send(request, abort);
     return (await readAll(answer)) === BODY ? 'ok' : 'another body';
   } catch (error) {
     return (error as { kind: string }).kind;

@@ -34,7 +34,7 @@ interface Delta {
 
 async function ask(request: object, stream = false): Promise<string> {
   const body = Buffer.from(JSON.stringify({ ...request, ...(stream && { stream }) }));
-  const answer = await createDemo().complete({ path: '/chat/completions', body, stream }, NEVER);
+  const answer = await createDemo().send({ wire: 'openai-chat' as const, headers: [], path: '/chat/completions', body, stream }, NEVER);
   expect(answer.status).toBe(200);
   return readText(answer);
 }
@@ -148,7 +148,10 @@ describe('the demo provider', () => {
 
   it('waits for a slow reader', async () => {
     const body = Buffer.from(JSON.stringify(hello));
-    const answer = await createDemo().complete({ path: '/chat/completions', body, stream: true }, NEVER);
+    const answer = await createDemo().send(
+      { wire: 'openai-chat' as const, headers: [], path: '/chat/completions', body, stream: true },
+      NEVER,
+    );
     let chunks = 0;
     let reading = false;
     const ended = new Promise<void>((resolve, reject) => {
@@ -172,8 +175,8 @@ describe('the demo provider', () => {
 
   it('stops at an abort, also while its reader is slow', async () => {
     const abort = new Abort();
-    const answer = await createDemo().complete(
-      { path: '/chat/completions', body: Buffer.from(JSON.stringify(hello)), stream: true },
+    const answer = await createDemo().send(
+      { wire: 'openai-chat' as const, headers: [], path: '/chat/completions', body: Buffer.from(JSON.stringify(hello)), stream: true },
       abort,
     );
     const failed = new Promise((_resolve, reject) => answer.read({ data: () => (abort.abort(), false), end: () => {}, error: reject }));

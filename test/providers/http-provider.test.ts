@@ -7,7 +7,13 @@ import { ProviderError } from '../../src/providers/provider-error.ts';
 import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
 
 const NEVER = new Abort();
-const request = { path: '/chat/completions', body: Buffer.from('{"model":"fake"}'), stream: false };
+const request = {
+  wire: 'openai-chat' as const,
+  headers: [],
+  path: '/chat/completions',
+  body: Buffer.from('{"model":"fake"}'),
+  stream: false,
+};
 
 /** Reads a whole body; rejects as the reader is told. */
 function readAll(answer: UpstreamAnswer): Promise<Buffer> {
@@ -95,14 +101,14 @@ describe('the OpenAI wire', () => {
 
   it('hands on status, headers and bytes as they came', async () => {
     upstream.script((exchange) => exchange.json(completion({ content: 'hi' }), { status: 201, headers: { 'x-request-id': 'req_1' } }));
-    const answer = await connect().complete(request, NEVER);
+    const answer = await connect().send(request, NEVER);
     expect(answer.status).toBe(201);
     expect(answer.headers['x-request-id']).toBe('req_1');
     expect(JSON.parse((await readAll(answer)).toString())).toEqual(completion({ content: 'hi' }));
   });
 
   it('sends the body untouched and only the headers on its list', async () => {
-    await readAll(await connect({ apiKey: 'sk-test' }).complete({ ...request, stream: true, clientRequestId: 'trace-1' }, NEVER));
+    await readAll(await connect({ apiKey: 'sk-test' }).send({ ...request, stream: true, clientRequestId: 'trace-1' }, NEVER));
     const [seen] = upstream.requests;
     expect(seen?.path).toBe('/v1/chat/completions');
     expect(seen?.rawBody).toEqual(request.body);
@@ -118,30 +124,30 @@ describe('the OpenAI wire', () => {
   });
 
   it('sends no credential where it has none', async () => {
-    await readAll(await connect().complete(request, NEVER));
+    await readAll(await connect().send(request, NEVER));
     expect(upstream.requests[0]?.headers).not.toHaveProperty('authorization');
   });
 
   it('uses a connection again', async () => {
     const provider = connect();
-    await readAll(await provider.complete(request, NEVER));
+    await readAll(await provider.send(request, NEVER));
     // A connection is free again a turn after its answer.
     await new Promise(setImmediate);
     await new Promise(setImmediate);
-    await readAll(await provider.complete(request, NEVER));
+    await readAll(await provider.send(request, NEVER));
     expect(upstream.openConnections).toBe(1);
   });
 
   it('does not follow redirects', async () => {
     upstream.script((exchange) => exchange.json({}, { status: 307, headers: { location: `${upstream.baseUrl}/elsewhere` } }));
-    const answer = await connect().complete(request, NEVER);
+    const answer = await connect().send(request, NEVER);
     expect(answer.status).toBe(307);
     expect(upstream.requests).toHaveLength(1);
   });
 
   it('hands on each chunk before the next is made', async () => {
     const held = upstream.hold();
-    const answering = connect().complete({ ...request, stream: true }, NEVER);
+    const answering = connect().send({ ...request, stream: true }, NEVER);
     const exchange = await held;
     exchange.startStream();
     const reader = new RecordingReader();
@@ -157,7 +163,7 @@ describe('the OpenAI wire', () => {
 
   it('keeps what arrives before anybody reads', async () => {
     const held = upstream.hold();
-    const answering = connect().complete(request, NEVER);
+    const answering = connect().send(request, NEVER);
     const exchange = await held;
     exchange.startStream();
     const answer = await answering;
@@ -169,7 +175,7 @@ describe('the OpenAI wire', () => {
 
   it('lets a slow reader hold the sender back, and loses nothing', async () => {
     const held = upstream.hold();
-    const answering = connect({ bodyTimeoutMs: 300 }).complete(request, NEVER);
+    const answering = connect({ bodyTimeoutMs: 300 }).send(request, NEVER);
     const exchange = await held;
     exchange.startStream();
     const reader = new RecordingReader();
@@ -195,29 +201,29 @@ describe('the OpenAI wire', () => {
   it('gives up on a refused connection', async () => {
     const { baseUrl } = upstream;
     await upstream.close();
-    await expect(connect({ baseUrl }).complete(request, NEVER)).rejects.toMatchObject({ kind: 'connect', retryable: true });
+    await expect(connect({ baseUrl }).send(request, NEVER)).rejects.toMatchObject({ kind: 'connect', retryable: true });
     upstream = await startFakeProvider();
   });
 
   it('gives up on an upstream that accepts and says nothing', async () => {
     upstream.script(() => {});
-    await expect(connect({ headersTimeoutMs: 100 }).complete(request, NEVER)).rejects.toMatchObject({ kind: 'timeout', retryable: true });
+    await expect(connect({ headersTimeoutMs: 100 }).send(request, NEVER)).rejects.toMatchObject({ kind: 'timeout', retryable: true });
   });
 
   it('gives up on a body that stalls', async () => {
     upstream.script((exchange) => exchange.startStream());
-    const answer = await connect({ bodyTimeoutMs: 100 }).complete(request, NEVER);
+    const answer = await connect({ bodyTimeoutMs: 100 }).send(request, NEVER);
     await expect(readAll(answer)).rejects.toMatchObject({ kind: 'timeout' });
   });
 
   it('reports a connection that is reset before the answer', async () => {
     upstream.script((exchange) => exchange.reset());
-    await expect(connect().complete(request, NEVER)).rejects.toMatchObject({ kind: 'reset', retryable: true });
+    await expect(connect().send(request, NEVER)).rejects.toMatchObject({ kind: 'reset', retryable: true });
   });
 
   it('reports a connection that is reset within the body, after what came', async () => {
     const held = upstream.hold();
-    const answering = connect().complete(request, NEVER);
+    const answering = connect().send(request, NEVER);
     const exchange = await held;
     exchange.startStream();
     const reader = new RecordingReader();
@@ -230,25 +236,25 @@ describe('the OpenAI wire', () => {
 
   it('reports a body that is shorter than it said', async () => {
     const baseUrl = await rawServer((socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort'));
-    await expect(readAll(await connect({ baseUrl }).complete(request, NEVER))).rejects.toBeInstanceOf(ProviderError);
+    await expect(readAll(await connect({ baseUrl }).send(request, NEVER))).rejects.toBeInstanceOf(ProviderError);
   });
 
   it('reports an answer that is not HTTP', async () => {
     const baseUrl = await rawServer((socket) => socket.end('SSH-2.0-OpenSSH_9.9\r\n'));
-    await expect(connect({ baseUrl }).complete(request, NEVER)).rejects.toMatchObject({ kind: 'protocol' });
+    await expect(connect({ baseUrl }).send(request, NEVER)).rejects.toMatchObject({ kind: 'protocol' });
   });
 
   it('skips provisional answers', async () => {
     const baseUrl = await rawServer((socket) =>
       socket.end('HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok'),
     );
-    const answer = await connect({ baseUrl }).complete(request, NEVER);
+    const answer = await connect({ baseUrl }).send(request, NEVER);
     expect([answer.status, (await readAll(answer)).toString()]).toEqual([200, 'ok']);
   });
 
   it('breaks off a body over its limit and hangs up', async () => {
     const held = upstream.hold();
-    const answering = connect({ maxBodyBytes: 1_000 }).complete(request, NEVER);
+    const answering = connect({ maxBodyBytes: 1_000 }).send(request, NEVER);
     const exchange = await held;
     exchange.startStream();
     const reader = new RecordingReader();
@@ -263,13 +269,13 @@ describe('the OpenAI wire', () => {
     it('before the request sends nothing', async () => {
       const abort = new Abort();
       abort.abort();
-      await expect(connect().complete(request, abort)).rejects.toMatchObject({ kind: 'aborted', retryable: false });
+      await expect(connect().send(request, abort)).rejects.toMatchObject({ kind: 'aborted', retryable: false });
       expect(upstream.requests).toHaveLength(0);
     });
 
     it('while connecting rejects at once, and nothing is sent', async () => {
       const abort = new Abort();
-      const answering = connect().complete(request, abort);
+      const answering = connect().send(request, abort);
       abort.abort();
       await expect(answering).rejects.toMatchObject({ kind: 'aborted' });
       expect(upstream.requests).toHaveLength(0);
@@ -278,7 +284,7 @@ describe('the OpenAI wire', () => {
     it('before the answer hangs up on the upstream', async () => {
       const abort = new Abort();
       const held = upstream.hold();
-      const answering = connect().complete(request, abort);
+      const answering = connect().send(request, abort);
       const exchange = await held;
       abort.abort();
       await expect(answering).rejects.toMatchObject({ kind: 'aborted' });
@@ -288,7 +294,7 @@ describe('the OpenAI wire', () => {
     it('within the body hangs up, and tells the reader once', async () => {
       const abort = new Abort();
       const held = upstream.hold();
-      const answering = connect().complete(request, abort);
+      const answering = connect().send(request, abort);
       const exchange = await held;
       exchange.startStream();
       const reader = new RecordingReader();
@@ -303,7 +309,7 @@ describe('the OpenAI wire', () => {
     it('between head and reading is told to the reader when it comes', async () => {
       const abort = new Abort();
       const held = upstream.hold();
-      const answering = connect().complete(request, abort);
+      const answering = connect().send(request, abort);
       const exchange = await held;
       exchange.startStream();
       const answer = await answering;
@@ -314,7 +320,7 @@ describe('the OpenAI wire', () => {
 
     it('after the end changes nothing', async () => {
       const abort = new Abort();
-      const answer = await connect().complete(request, abort);
+      const answer = await connect().send(request, abort);
       const body = await readAll(answer);
       abort.abort();
       expect(body.length).toBeGreaterThan(0);

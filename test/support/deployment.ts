@@ -1,6 +1,7 @@
 import { picoUsd } from '../../src/amount.ts';
 import type { RateCard } from '../../src/pricing/rate-card.ts';
 import { createDemo } from '../../src/providers/demo.ts';
+import { PLAIN_DIALECT, PLAIN_TRAITS, type Target } from '../../src/wires/target.ts';
 import type { Deployment } from '../../src/models/deployment.ts';
 
 /** A rate card without steps: $1 and $2 a million tokens unless told otherwise, in pico-dollars a token. */
@@ -39,12 +40,33 @@ export function cardOf(prices: Prices & { steps: ({ fromTokens: number } & Price
 
 type Prices = Record<'input' | 'output' | 'cacheRead' | 'cacheWrite', number>;
 
+/** What an upstream is told of a plain model. */
+export function target(overrides: Partial<Target> = {}): Target {
+  return {
+    providerId: 'fake',
+    model: 'upstream-model',
+    maxOutputTokens: 16_384,
+    takesImages: true,
+    takesDocuments: false,
+    takesRemoteMedia: false,
+    traits: PLAIN_TRAITS,
+    dialect: PLAIN_DIALECT,
+    allowParameters: [],
+    ...overrides,
+  };
+}
+
 /** A deployment to quote, route and serialise for. Its provider is a demo under the id `fake`. */
 export function deployment(overrides: Partial<Deployment> = {}): Deployment {
   return {
     model: 'pureai/fake',
     upstreamModel: 'upstream-model',
     provider: { ...createDemo(), id: 'fake' },
+    operation: 'generate',
+    wires: ['openai-chat'],
+    target: target(),
+    tokenFactor: 1,
+    documentTokens: null,
     rateCard: rateCard(),
     pricedAs: 'pureai/fake',
     tier: 'cheap',

@@ -28,7 +28,7 @@ function wallet({ away }: { away: boolean }): FakeWallet {
 }
 
 function provider(id: string, demo = false): Provider {
-  return { id, demo, passesHeaders: false, complete: () => Promise.reject(new Error('not in this test')), close: () => Promise.resolve() };
+  return { id, demo, passesHeaders: false, send: () => Promise.reject(new Error('not in this test')), close: () => Promise.resolve() };
 }
 
 const models = (...providers: Provider[]) => ({
