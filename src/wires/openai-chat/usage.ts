@@ -1,3 +1,5 @@
+import type { ReportedUsage as InBuckets } from '../usage.ts';
+
 /** Far above any model's context or output times `n`; a count beyond it is a fault, not a bill. */
 const MAX_TOKENS = 1_000_000_000;
 
@@ -56,6 +58,21 @@ export function usageFromWire(value: unknown): ReportedUsage | null {
     cacheWriteTokens: Math.min(written, (prompt ?? 0) - cachedTokens),
     // What the total has beyond the completion is reasoning.
     reasoningTokens: output === null ? 0 : Math.min(output, Math.max(reasoning, output - (completion ?? output))),
+  };
+}
+
+/** The same in disjoint buckets, as every wire reports them. */
+export function reportedUsageOf(value: unknown): InBuckets | null {
+  const reported = usageFromWire(value);
+  if (!reported) return null;
+  const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, reasoningTokens } = reported;
+  return {
+    input: promptTokens === null ? null : promptTokens - cachedTokens - cacheWriteTokens,
+    cacheRead: cachedTokens,
+    cacheWrite: cacheWriteTokens,
+    cacheWriteLong: 0,
+    output: completionTokens,
+    reasoning: reasoningTokens,
   };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { mergeUsage, usageFromWire, wireCount, type ReportedUsage } from '../../../src/wires/openai-chat/usage.ts';
+import { mergeUsage, reportedUsageOf, usageFromWire, wireCount, type ReportedUsage } from '../../../src/wires/openai-chat/usage.ts';
 
 const good = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
 const NONE = { prompt_tokens: undefined, completion_tokens: undefined };
@@ -146,5 +146,17 @@ describe('a count on the wire', () => {
     ['99999999999999999999', null],
   ])('%j is %j', (value, count) => {
     expect(wireCount(value)).toBe(count);
+  });
+});
+
+describe('usage in disjoint buckets', () => {
+  it.each([
+    ['nothing', {}, null],
+    ['all of it', { ...good, prompt_tokens_details: { cached_tokens: 4, cache_write_tokens: 2 } }, [4, 4, 2, 5]],
+    ['no prompt', { completion_tokens: 5, prompt_cache_hit_tokens: 3 }, [null, 0, 0, 5]],
+    ['no completion', { prompt_tokens: 10, cached_tokens: 10 }, [0, 10, 0, null]],
+  ])('%s', (_name, wire, wanted) => {
+    const usage = reportedUsageOf(wire);
+    expect(usage && [usage.input, usage.cacheRead, usage.cacheWrite, usage.output]).toEqual(wanted);
   });
 });
