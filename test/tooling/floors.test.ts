@@ -83,6 +83,12 @@ it('every file is in a room', () => {
   expect(FILES.map(roomOf).filter((room) => floorOf(room) < 0)).toEqual([]);
 });
 
+it('docs/architecture.md names every room', () => {
+  const text = readFileSync(path.join(SOURCE, '../docs/architecture.md'), 'utf8');
+  const rooms = FLOORS.flat().map((room) => (room.endsWith('.ts') ? room : `${room}/`));
+  expect(rooms.filter((room) => !text.includes(`\`${room}\``))).toEqual([]);
+});
+
 it('imports point down', () => {
   const inside = IMPORTS.filter(({ name }) => name.startsWith('.')).map((found) => ({ ...found, below: roomOf(found.to) }));
   const down = inside.filter(({ room, below }) => room === below || floorOf(room) < floorOf(below));
