@@ -8,6 +8,8 @@ const CR = 0x0d;
 const BYTE_ORDER_MARK = Buffer.from('\u{feff}');
 const EMPTY = Buffer.alloc(0);
 const MAX_EVENT_BYTES = 1024 * 1024;
+/** A blank line is at most four bytes long: CR LF CR LF. */
+const SEAM_BYTES = 3;
 
 /** An event longer than the limit, which no provider sends. */
 export class SseTooLongError extends Error {
@@ -17,7 +19,11 @@ export class SseTooLongError extends Error {
 /** Holds an incomplete event back until its end comes; split UTF-8 is never torn apart further. A byte order mark at the beginning is left out. */
 export class EventSplitter {
   readonly #maxEventBytes: number;
-  #tail: Buffer = EMPTY;
+  /** The incomplete event in pieces, each at most half as long as the one before it: a long event in small pieces stays cheap. */
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  /** The last bytes of it: a blank line may begin there. */
+  #seam: Buffer = EMPTY;
   #begun = false;
 
   constructor(maxEventBytes = MAX_EVENT_BYTES) {
@@ -26,18 +32,45 @@ export class EventSplitter {
 
   /** The whole events that are there now, as one buffer that shares memory with `chunk` where it can. Throws SseTooLongError. */
   push(chunk: Buffer): Buffer {
-    const bytes = this.#tail.length > 0 ? Buffer.concat([this.#tail, chunk]) : chunk;
-    const end = lastBoundary(bytes, this.#tail.length);
-    this.#tail = end === bytes.length ? EMPTY : bytes.subarray(end);
-    if (this.#tail.length > this.#maxEventBytes) throw new SseTooLongError('an event of the stream is too long');
-    return this.#withoutMark(end === bytes.length ? bytes : bytes.subarray(0, end));
+    const seam = this.#seam;
+    const end = lastBoundary(seam.length > 0 ? Buffer.concat([seam, chunk]) : chunk, seam.length);
+    if (end === 0) {
+      this.#hold(chunk);
+      return EMPTY;
+    }
+    const cut = this.#heldBytes - seam.length + end;
+    const bytes = this.#heldBytes > 0 ? Buffer.concat([...this.#held, chunk]) : chunk;
+    this.#letGo();
+    if (cut === bytes.length) return this.#withoutMark(bytes);
+    this.#hold(bytes.subarray(cut));
+    return this.#withoutMark(bytes.subarray(0, cut));
   }
 
   /** The end of the stream: an event without its blank line still counts. */
   finish(): Buffer {
-    const rest = this.#tail;
-    this.#tail = EMPTY;
-    return rest.length === 0 ? EMPTY : this.#withoutMark(Buffer.concat([rest, Buffer.from('\n\n')]));
+    const rest = Buffer.concat([...this.#held, Buffer.from('\n\n')]);
+    const isNothing = this.#heldBytes === 0;
+    this.#letGo();
+    return isNothing ? EMPTY : this.#withoutMark(rest);
+  }
+
+  #hold(piece: Buffer): void {
+    if (piece.length === 0) return;
+    this.#held.push(piece);
+    this.#heldBytes += piece.length;
+    if (this.#heldBytes > this.#maxEventBytes) throw new SseTooLongError('an event of the stream is too long');
+    this.#seam = Buffer.concat([this.#seam, piece.subarray(-SEAM_BYTES)]).subarray(-SEAM_BYTES);
+    for (let last = this.#held.length - 1; last > 0; last--) {
+      const [before = EMPTY, after = EMPTY] = this.#held.slice(-2);
+      if (before.length > 2 * after.length) break;
+      this.#held.splice(-2, 2, Buffer.concat([before, after]));
+    }
+  }
+
+  #letGo(): void {
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#seam = EMPTY;
   }
 
   #withoutMark(events: Buffer): Buffer {

@@ -1,0 +1,31 @@
+import type { Finish } from '../answer.ts';
+import type { Part } from '../generation.ts';
+import type { JsonObject } from '../wire.ts';
+import { asObject, textOf } from './wire-object.ts';
+
+/** Why a response ended, as its last event or its body says, with what it holds. */
+export function finishOf(response: JsonObject, parts: readonly Pick<Part, 'type'>[]): Finish {
+  if (response['status'] === 'incomplete') {
+    const native = textOf(asObject(response['incomplete_details'])['reason']);
+    return { reason: native === 'content_filter' ? 'content_filter' : 'length', native: native || 'incomplete' };
+  }
+  const native = textOf(response['status']) || 'completed';
+  if (parts.some(({ type }) => type === 'tool_call')) return { reason: 'tool_calls', native };
+  return { reason: parts.some(({ type }) => type === 'refusal') ? 'refusal' : 'stop', native };
+}
+
+/** A response's end in this wire's words. A refusal stands in the message itself. */
+export function endingOf({ reason }: Finish): { readonly status: string; readonly incomplete_details: JsonObject | null } {
+  switch (reason) {
+    case 'stop':
+    case 'tool_calls':
+    case 'refusal':
+    case 'pause':
+      return { status: 'completed', incomplete_details: null };
+    case 'content_filter':
+      return { status: 'incomplete', incomplete_details: { reason: 'content_filter' } };
+    case 'length':
+    case 'error':
+      return { status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } };
+  }
+}
