@@ -1,3 +1,7 @@
+import { member } from '../member.ts';
+
+export { member };
+
 /** What the chunks of a stream in the OpenAI chat wire format say, as far as it concerns us. */
 
 /** One JSON chunk of a stream. */
@@ -53,9 +57,4 @@ export function failureOf(value: unknown): unknown {
     if (finishReasonOf(choice) === 'error') return choice;
   }
   return undefined;
-}
-
-/** A member of what may be an object. */
-export function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
 }
