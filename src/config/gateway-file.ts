@@ -6,12 +6,18 @@ import { describeProblems, httpUrl, text, tokens } from './value.ts';
 
 /** USD per million tokens: a dollar a token at most. */
 const price = z.number().min(0).max(1_000_000);
-const prices = z.strictObject({
+const rates = {
   input: price,
   output: price,
   cacheRead: price.optional(),
   cacheWrite: price.optional(),
+  /** A write for an hour or more. */
   cacheWriteLong: price.optional(),
+};
+/** The prices of a step are for the whole request, where its prompt has so many tokens or more. */
+const prices = z.strictObject({
+  ...rates,
+  steps: z.array(z.strictObject({ fromTokens: tokens, ...rates })).optional(),
 });
 
 /** The operator's YAML file, `GATEWAY_CONFIG`. */

@@ -1,6 +1,7 @@
 import { divideRoundingUp, picoUsd } from '../amount.ts';
 import { promptTokensOf, type Usage } from '../wires/usage.ts';
-import type { Cost, RateCard, TokenRates, Usage as ChatUsage } from './rate-card.ts';
+import type { Cost, RateCard, Usage as ChatUsage } from './rate-card.ts';
+import { ratesFor } from './rates.ts';
 
 /**
  * What `usage` costs at the rates of `card` plus the markup. The total is rounded up once; the parts add up to it exactly,
@@ -46,9 +47,4 @@ function costOfParts({ input, cacheInput, output }: Record<'input' | 'cacheInput
     outputPicoUsd: picoUsd(total - upToCache),
     totalPicoUsd: picoUsd(total),
   };
-}
-
-/** A long prompt's rates hold for the whole request. */
-function ratesFor(promptTokens: number, card: RateCard): TokenRates {
-  return card.steps.findLast(({ fromTokens }) => promptTokens >= fromTokens) ?? card;
 }

@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
-import { compilePrices, loadPriceVersion, nextPriceChange, type Prices } from './catalogue.ts';
+import { compilePrices, nextPriceChange, type Prices } from './catalogue.ts';
+import { loadPriceVersion } from './price-version.ts';
 
 /** A set of prices, and the number under which the database knows it. */
 export interface PriceSet {

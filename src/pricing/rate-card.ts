@@ -20,6 +20,8 @@ export interface RateCard extends TokenRates {
   readonly dearestOutput: PicoUsd;
   /** Long-context steps, ascending: from `fromTokens` prompt tokens on, these rates hold for the whole request. */
   readonly steps: readonly RateStep[];
+  /** One web search by the provider. Without this price no request may ask for one. */
+  readonly webSearch?: PicoUsd;
 }
 
 export interface RateStep extends TokenRates {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { catalogueEntry, compilePrices, loadPriceVersion } from '../../src/pricing/catalogue.ts';
+import { catalogueEntry, compilePrices } from '../../src/pricing/catalogue.ts';
+import { loadPriceVersion } from '../../src/pricing/price-version.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startFakeProvider } from '../support/fake-provider.ts';
 
@@ -17,6 +18,7 @@ describe('compiled prices', () => {
       dearestInput: 300_000n,
       dearestOutput: 600_000n,
       steps: [],
+      webSearch: 10_000_000_000n,
     });
   });
 
@@ -40,7 +42,7 @@ describe('compiled prices', () => {
     expect(compile({}, new Date('2025-07-01T00:00:00Z')).get('openai/o3')?.input).toBe(2_000_000n);
   });
 
-  it.each(['openai/whisper-1', 'openai/text-embedding-3-small', 'openai/moderation', 'openai/gpt-realtime', 'openai/gpt-99'])(
+  it.each(['openai/whisper-1', 'openai/moderation', 'openai/gpt-realtime', 'openai/gpt-99'])(
     'leave out what is not priced by input and output tokens alone: %s',
     (model) => expect(compile().has(model)).toBe(false),
   );
@@ -87,8 +89,8 @@ describe('compiled prices', () => {
   });
 
   it('know a model by its dated ids', () => {
-    expect(catalogueEntry('openai', 'gpt-4o-2024-08-06', AT)).toEqual({ id: 'gpt-4o', contextWindow: 128_000 });
-    expect(catalogueEntry('openai', 'gpt-99', AT)).toBeNull();
+    expect(catalogueEntry('openai', 'gpt-4o-2024-08-06')).toEqual({ id: 'gpt-4o', contextWindow: 128_000 });
+    expect(catalogueEntry('openai', 'gpt-99')).toBeNull();
   });
 });
 

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import type { ModelInfo } from '@pydantic/genai-prices';
-import { compilePrices, nextChangeOf, nextPriceChange } from '../../src/pricing/catalogue.ts';
+import { compilePrices, nextPriceChange } from '../../src/pricing/catalogue.ts';
+import type { ListedPrice } from '../../src/pricing/listed-price.ts';
 import { PriceSchedule } from '../../src/pricing/price-schedule.ts';
+import { nextTurn } from '../../src/pricing/price-times.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 const config = { prices: {}, deployments: [] };
@@ -78,13 +79,13 @@ describe('the prices of now', () => {
 });
 
 describe('the next change', () => {
-  const model = (...constraints: object[]) =>
-    ({ prices: [undefined, ...constraints].map((constraint) => ({ constraint, prices: {} })) }) as unknown as ModelInfo;
-  const from = (day: string) => ({ type: 'start_date', start_date: day });
-  const daily = (start: string, end: string) => ({ type: 'time_of_date', start_time: `${start}Z`, end_time: `${end}Z` });
+  const model = (...times: object[]): ListedPrice[] => [{}, ...times].map((time) => ({ input: 1, output: 1, ...time }));
+  const from = (day: string) => ({ from: `${day}T00:00:00Z` });
+  const daily = (start: string, end: string) => ({ hours: { start, end } });
+  const deepseek = { hours: [{ start: '01:00:00', end: '04:00:00' }], holidays: new Set(['2026-10-01']) };
   const peaks = model(from('2026-08-17'), daily('01:00:00', '04:00:00'), daily('06:00:00', '10:00:00'));
 
-  it.each<[string, ModelInfo[], string, string | null]>([
+  it.each<[string, ListedPrice[][], string, string | null]>([
     ['nothing ever changes', [model()], '2026-01-01T00:00:00Z', null],
     ['a date has passed', [model(from('2026-08-17'))], '2026-08-17T00:00:00Z', null],
     ['a date is to come', [model(from('2026-12-01'))], '2026-11-30T23:59:59.999Z', '2026-12-01T00:00:00Z'],
@@ -95,8 +96,10 @@ describe('the next change', () => {
     ['the day’s last has ended', [peaks], '2026-09-01T10:00:00Z', '2026-09-02T01:00:00Z'],
     ['a date comes before an hour', [peaks], '2026-08-16T23:00:00Z', '2026-08-17T00:00:00Z'],
     ['hours go over midnight', [model(daily('22:00:00', '03:00:00'))], '2026-12-31T23:00:00Z', '2027-01-01T03:00:00Z'],
+    ['a peak of working days is to come', [model({ peak: 'deepseek' })], '2026-09-01T00:00:00Z', '2026-09-01T01:00:00Z'],
+    ['it ends', [model({ peak: 'deepseek' })], '2026-09-01T01:00:00Z', '2026-09-01T04:00:00Z'],
   ])('is known where %s', (_when, models, after, next) => {
-    expect(nextChangeOf(models, Date.parse(after))).toBe(next === null ? Infinity : Date.parse(next));
+    expect(nextTurn(models.flat(), Date.parse(after), new Map([['deepseek', deepseek]]))).toBe(next === null ? Infinity : Date.parse(next));
   });
 
   it('leaves none of the catalogue’s out: between two of them every price stands still', () => {
