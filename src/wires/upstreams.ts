@@ -1,4 +1,7 @@
+import { anthropicMessagesUpstream } from './anthropic-messages/upstream.ts';
 import type { Upstream, WireName } from './wire.ts';
 
 /** Every wire that a provider can be spoken to in. */
-export const UPSTREAMS: Readonly<Partial<Record<WireName, Upstream>>> = {};
+export const UPSTREAMS: Readonly<Partial<Record<WireName, Upstream>>> = {
+  'anthropic-messages': anthropicMessagesUpstream,
+};
