@@ -50,21 +50,21 @@ export async function openExchangeRate(
   return live;
 }
 
-async function constantRate(source: 'fixed' | 'simulated', rate: PicoUsdPerMsat, pool: Pool): Promise<ExchangeRate> {
-  const refresh = () => noteRate(pool, rate);
+async function constantRate(source: 'fixed' | 'simulated', picoUsdPerMsat: PicoUsdPerMsat, pool: Pool): Promise<ExchangeRate> {
+  const refresh = () => noteRate(pool, picoUsdPerMsat);
   await refresh();
-  return { source, current: () => rate, refresh };
+  return { source, current: () => picoUsdPerMsat, refresh };
 }
 
 /** Keeps each day's lowest and highest rate, by which the audit judges those of holds. */
-async function noteRate(pool: Pool, rate: PicoUsdPerMsat): Promise<void> {
+async function noteRate(pool: Pool, picoUsdPerMsat: PicoUsdPerMsat): Promise<void> {
   await pool.query(
     `insert into exchange_rate_days as d (day, least_pico_usd_per_msat, most_pico_usd_per_msat)
      values ((clock_timestamp() at time zone 'utc')::date, $1, $1)
      on conflict (day) do update set least_pico_usd_per_msat = least(d.least_pico_usd_per_msat, $1),
        most_pico_usd_per_msat = greatest(d.most_pico_usd_per_msat, $1)
      where $1 not between d.least_pico_usd_per_msat and d.most_pico_usd_per_msat`,
-    [rate],
+    [picoUsdPerMsat],
   );
 }
 
@@ -89,7 +89,7 @@ class LiveExchangeRate implements ExchangeRate {
   readonly source = 'live';
   readonly #options: LiveExchangeRateOptions;
   /** `since` is monotonic: no change of the clock makes a rate young again. */
-  #latest: { rate: PicoUsdPerMsat; since: number } | undefined;
+  #latest: { picoUsdPerMsat: PicoUsdPerMsat; since: number } | undefined;
 
   constructor(options: LiveExchangeRateOptions) {
     this.#options = options;
@@ -99,7 +99,7 @@ class LiveExchangeRate implements ExchangeRate {
     const { maxAgeMs } = this.#options;
     if (!this.#latest || performance.now() - this.#latest.since > maxAgeMs)
       throw new GatewayError('exchange_rate_unavailable', { retryAfter: 60 });
-    return this.#latest.rate;
+    return this.#latest.picoUsdPerMsat;
   }
 
   async refresh(signal?: AbortSignal): Promise<void> {
@@ -116,13 +116,13 @@ class LiveExchangeRate implements ExchangeRate {
     const agreed = agreedPrice(prices);
     if (agreed === undefined) throw new Error(`the price sources gave no BTC/USD rate: ${prices.length} of ${sources.length} answered`);
 
-    const rate = exchangeRateFromBtcUsd(agreed);
-    await noteRate(pool, rate);
-    this.#latest = { rate, since: asked };
+    const picoUsdPerMsat = exchangeRateFromBtcUsd(agreed);
+    await noteRate(pool, picoUsdPerMsat);
+    this.#latest = { picoUsdPerMsat, since: asked };
     await pool.query(
       `insert into exchange_rates (pair, pico_usd_per_msat, sources) values ('BTC/USD', $1, $2)
        on conflict (pair) do update set pico_usd_per_msat = excluded.pico_usd_per_msat, sources = excluded.sources, fetched_at = excluded.fetched_at`,
-      [rate, given],
+      [picoUsdPerMsat, given],
     );
   }
 
@@ -135,6 +135,6 @@ class LiveExchangeRate implements ExchangeRate {
     const [stored] = rows;
     if (!stored) return;
     const since = performance.now() - stored.age_ms;
-    if (!this.#latest || since > this.#latest.since) this.#latest = { rate: stored.pico_usd_per_msat as PicoUsdPerMsat, since };
+    if (!this.#latest || since > this.#latest.since) this.#latest = { picoUsdPerMsat: stored.pico_usd_per_msat as PicoUsdPerMsat, since };
   }
 }
