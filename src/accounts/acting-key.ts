@@ -2,35 +2,42 @@ import type { Pool, PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { ApiKey, KeyRole } from './api-key.ts';
 
-/** By whose hand an account is written to: the key as its request showed it. The prefix tells a secret from the one that replaced it. */
+/**
+ * The key that asks for a change, as its request showed it. The prefix tells an old secret from the one that
+ * replaced it.
+ */
 export type ActingKey = Pick<ApiKey, 'id' | 'accountId' | 'prefix' | 'lent'>;
 
 /**
- * Takes the account's lock in the caller's transaction and decides anew whether the key may act: what was known when its request began
- * may be minutes old, for the body may have taken that long. To be called before anything of the account is read or written. Throws
- * GatewayError `invalid_api_key` for a key that was revoked, has expired or was given another secret meanwhile, and `not_permitted`
- * for one that is no owner's where `needs` says so. A key that was changed otherwise goes on. Waits a second at most, as requests do.
+ * Takes the account's lock in the caller's transaction and decides anew whether the key may act. What was
+ * known when the request began may be minutes old, because the body may have taken that long. To be called
+ * before anything of the account is read or written. Throws GatewayError `invalid_api_key` if the key was
+ * revoked, has expired or was given another secret meanwhile, and `not_permitted` if `needs` asks for an
+ * owner and the key is none. Other changes of the key do not matter. Waits a second at most, as requests do.
  */
 export async function lockAccountAs(client: PoolClient, key: ActingKey, needs: KeyRole): Promise<void> {
   await client.query("set local lock_timeout = '1s'");
   await client.query('select from accounts where id = $1 for no key update', [key.accountId]);
   requireLent(key);
-  // A statement of its own, for it must see what was committed while the lock was waited for. The row is locked as well: a gateway of the
-  // version before changes keys without the account's lock.
+  // A statement of its own, because it must see what was committed while the lock was waited for. The row is
+  // locked as well: a gateway of an older version changes keys without the account's lock.
   const { rows } = await client.query<{ role: KeyRole }>(`${LIVE_ROW} for share`, [key.id, key.accountId, key.prefix]);
   const [row] = rows;
   if (!row) throw new GatewayError('invalid_api_key');
   if (needs === 'owner') requireOwner({ ...row, lent: key.lent });
 }
 
-/** Throws `invalid_api_key` unless the key lives with the secret that it showed: for what is told to it and changes nothing. */
+/**
+ * Throws `invalid_api_key` unless the key still lives with the secret that was shown. For requests that only
+ * read.
+ */
 export async function requireLive(pool: Pool, key: ActingKey): Promise<void> {
   requireLent(key);
   const { rowCount } = await pool.query(LIVE_ROW, [key.id, key.accountId, key.prefix]);
   if (rowCount === 0) throw new GatewayError('invalid_api_key');
 }
 
-/** Throws `invalid_api_key` for a token that was lent until now. */
+/** Throws `invalid_api_key` for a lent token whose time is over. */
 function requireLent({ lent }: ActingKey): void {
   if (lent && lent.until <= Date.now()) throw new GatewayError('invalid_api_key');
 }

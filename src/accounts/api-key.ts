@@ -5,9 +5,9 @@ export type KeyRole = 'owner' | 'inference';
 
 /** A token that its holder restricted, to lend it out. */
 export interface Lent {
-  /** The caveats that the holder added: whatever the borrower is given in the token's place has them too. */
+  /** The caveats that the holder added. Whatever replaces the borrower's token has them too. */
   readonly caveats: readonly string[];
-  /** In milliseconds since 1970; `Infinity` where no caveat ends it. */
+  /** In milliseconds since 1970; `Infinity` if no caveat ends the loan. */
   readonly until: number;
 }
 
@@ -31,7 +31,7 @@ export interface ApiKey {
   readonly createdAt: Date;
   /** Counts changes: an admission refuses a cached copy of another version. */
   readonly version: number;
-  /** Set where a lent token stands for the key: what is done by it is no owner's doing. Never stored. */
+  /** Set if a lent token stands for the key: the token acts without an owner's rights. Never stored. */
   readonly lent?: Lent | undefined;
 }
 

@@ -40,8 +40,9 @@ export interface ApiKeysOptions {
 const MAX_LIVE_KEYS = 100;
 
 /**
- * The API keys of accounts: made, listed, changed, revoked and rotated. A key of another account does not exist here. Every write throws
- * what `lockAccountAs` does, for it is decided in its own transaction whether the owner key that asks for it still is one.
+ * The API keys of accounts: made, listed, changed, revoked and rotated. A key of another account does not
+ * exist here. Every write decides in its own transaction whether the key that asks for it is still an owner
+ * key, and throws what `lockAccountAs` throws.
  */
 export class ApiKeys {
   readonly #pool: Pool;
@@ -61,7 +62,7 @@ export class ApiKeys {
     return transaction(this.#pool, async (client) => this.#insert(client, await insertAccount(client), 'owner', settings));
   }
 
-  /** Makes another key of the owner's account. Throws `not_permitted` where it has as many as it may. */
+  /** Makes another key of the owner's account. Throws `not_permitted` if the account has as many as it may. */
   create(owner: ActingKey, role: KeyRole, settings: KeySettings): Promise<IssuedKey> {
     return this.#as(owner, async (client) => {
       const { rows } = await client.query<{ live: number }>(COUNT_LIVE, [owner.accountId]);
@@ -178,7 +179,10 @@ export class ApiKeys {
     return { key: onlyKey(rows), secret };
   }
 
-  /** After the commit, and not with it: what waits for the commit must not wait for listeners. Others see a lost one within 5 s. */
+  /**
+   * Comes after the commit and not with it, because what waits for the commit must not wait for listeners. If
+   * an announcement is lost, other gateways see the change within 5 s.
+   */
   async #announce(keyId: string): Promise<void> {
     this.#authenticator.forget(keyId);
     try {

@@ -12,8 +12,9 @@ export interface StaleHash {
 const COLLECT_MS = 2_000;
 
 /**
- * Stores the hashes of keys that are used under the newest root secret, so that an older one can be retired: in the background, many keys
- * in one statement. What is lost by a crash is renewed at the key's next use.
+ * When a key is used, stores its hash under the newest root secret, so that an older secret can be retired.
+ * This happens in the background, many keys in one statement. What a crash loses is renewed at the key's next
+ * use.
  */
 export class HashRenewal {
   readonly #pool: Pool;
@@ -51,8 +52,8 @@ export class HashRenewal {
 }
 
 /**
- * A key that was rotated meanwhile has another hash, and keeps it. Its version stays: the secret is the same. Rows that somebody else is
- * changing are left for the next time.
+ * A key that was rotated meanwhile has another hash, and keeps it. The version stays, because the secret is
+ * the same. Rows that another transaction is changing are left for the next time.
  */
 const RENEW = `
   update api_keys k set secret_hash = u.fresh, secret_id = $4

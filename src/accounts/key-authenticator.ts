@@ -15,7 +15,7 @@ export interface KeyAuthenticatorOptions {
   secrets: KeySecrets;
   notifications: Notifications;
   log: Logger;
-  /** Secrets that are nobody's, per address and minute, before the database is asked no more on its behalf. */
+  /** How many unknown secrets an address may try in a minute before the database is no longer asked for it. */
   unknownKeysPerMinute?: number;
   /** A monotonic clock in milliseconds. */
   now?: () => number;
@@ -66,8 +66,9 @@ export class KeyAuthenticator {
   }
 
   /**
-   * The key of a secret. Throws `invalid_api_key` where it is nobody's, revoked or expired, and `rate_limit_exceeded`
-   * where the sender's address, asked for only when the database is, has tried too many secrets that were nobody's.
+   * The key of a secret. Throws `invalid_api_key` if the secret is unknown, revoked or expired, and
+   * `rate_limit_exceeded` if the sender's address has tried too many unknown secrets. `addressOf` is called
+   * only if the database has to be asked.
    */
   async authenticate(secret: string, addressOf: () => string): Promise<ApiKey> {
     const digest = hash('sha256', secret, 'base64url');
@@ -81,8 +82,9 @@ export class KeyAuthenticator {
   }
 
   /**
-   * The live key row that a token stands for, by its id and the prefix of the secret that it had. Throws `invalid_api_key` where it
-   * is revoked, expired, or has another secret now. Being used is for the caller to note, with `used`.
+   * The live key row that a token stands for, by the row's id and the prefix of the secret that it had.
+   * Throws `invalid_api_key` if the key is revoked, expired, or has another secret now. The caller notes the
+   * use, with `used`.
    */
   async byId(keyId: string, prefix: string): Promise<ApiKey> {
     const digest = `${keyId} ${prefix}`;
@@ -98,7 +100,7 @@ export class KeyAuthenticator {
     this.#lastUsed.mark(id);
   }
 
-  /** Forgets a key that has changed, so that the next request reads its row: it shares no lookup that began before. */
+  /** Forgets a key that has changed. The next request reads its row, and shares no lookup that began before. */
   forget(keyId: string): void {
     this.#cache.forget(keyId);
     this.#lookups.clear();

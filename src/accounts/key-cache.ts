@@ -17,23 +17,26 @@ export interface KeyCacheOptions {
 }
 
 /**
- * The keys that this process looked up lately, and the secrets that turned out to be nobody's, by a digest of the
- * secret. Both are bounded: the oldest leave first.
+ * The keys that this process looked up lately, and the secrets that turned out to be unknown, by a digest of
+ * the secret. Both lists are bounded: the oldest entries leave first.
  */
 export class KeyCache {
   readonly #options: KeyCacheOptions;
   readonly #keys = new Map<string, Entry>();
   readonly #misses = new Map<string, number>();
-  /** The digests of a key, for forgetting it by its id: of its secret, and of the tokens that stand for it. */
+  /**
+   * The digests of a key, so that it can be forgotten by its id: of its secret, and of the tokens that stand
+   * for it.
+   */
   readonly #digests = new Map<string, Set<string>>();
-  /** Counts what was forgotten: a row that was read before must not be remembered after. */
+  /** Grows whenever something is forgotten: a row that was read before that must not be remembered after it. */
   epoch = 0;
 
   constructor(options: KeyCacheOptions) {
     this.#options = options;
   }
 
-  /** The key, `null` for a secret known to be nobody's, `undefined` where the database must be asked. */
+  /** The key; `null` for a secret that is known to be unknown; `undefined` if the database must be asked. */
   get(digest: string): ApiKey | null | undefined {
     const now = this.#options.now();
     const entry = this.#keys.get(digest);
@@ -42,7 +45,7 @@ export class KeyCache {
     return missedAt !== undefined && now - missedAt < this.#options.missLifetimeMs ? null : undefined;
   }
 
-  /** Whether the secret was some key's when it was last looked up, however long ago. */
+  /** Whether the secret belonged to a key when it was last looked up, however long ago. */
   knows(digest: string): boolean {
     return this.#keys.has(digest);
   }
@@ -59,7 +62,7 @@ export class KeyCache {
     }
   }
 
-  /** Remembers that a secret is nobody's. */
+  /** Remembers that no key has this secret. */
   keepMiss(digest: string): void {
     this.#remove(digest);
     this.#misses.delete(digest);

@@ -5,8 +5,8 @@ const WRITE_AGAIN_AFTER_MS = 60_000;
 const COLLECT_MS = 2_000;
 
 /**
- * Keeps `last_used_at` roughly true: at most one write a minute and key, many keys in one statement. Losing some at a
- * crash, or all while the database is away, harms nobody.
+ * Keeps `last_used_at` roughly true: at most one write a minute and key, many keys in one statement. It does
+ * no harm if a crash loses some of them, or if all are lost while the database is away.
  */
 export class LastUsed {
   readonly #pool: Pool;
@@ -46,7 +46,10 @@ export class LastUsed {
   }
 }
 
-/** Rows that somebody else is changing are left for the next time: two gateways must not wait for each other here. */
+/**
+ * Rows that another transaction is changing are left for the next time: two gateways must not wait for each
+ * other here.
+ */
 const WRITE = `
   update api_keys k set last_used_at = greatest(k.last_used_at, u.at)
   from unnest($1::uuid[], $2::timestamptz[]) u (id, at),

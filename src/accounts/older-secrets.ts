@@ -9,13 +9,16 @@ export interface OlderSecret {
   readonly known: boolean;
 }
 
-/** How many live keys would be refused if nothing but the newest of `roots` were left, by the secret that their hash hangs on. */
+/**
+ * How many live keys would be refused if only the newest of `roots` were left, by the secret that made their
+ * hash.
+ */
 export async function olderSecrets(pool: Pool, roots: readonly RootSecret[]): Promise<OlderSecret[]> {
   const { rows } = await pool.query<{ secret_id: string; keys: number }>(LIVE_BY_SECRET, [roots[0]?.id, TOKEN_ROWS]);
   return rows.map(({ secret_id: secretId, keys }) => ({ secretId, keys, known: roots.some(({ id }) => id === secretId) }));
 }
 
-/** Stands where other rows name the secret of their hash: rows of payments' tokens have none. */
+/** In place of the secret that made the hash: the key rows of payments' tokens have no hash. */
 export const TOKEN_ROWS = 'none';
 
 const LIVE_BY_SECRET = `

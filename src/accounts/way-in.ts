@@ -2,10 +2,11 @@ import type { PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 
 /**
- * Refuses a change after which nobody could get at an account's money for ever: an account with a balance, money held or an invoice that
- * may still be paid keeps an owner key that does not expire. Asked after the change, in its transaction, which holds the account's lock;
- * what it throws, GatewayError `last_owner_key`, takes the change back.
- * @param message what to do about it, where the table's does not fit.
+ * Refuses a change after which nobody could ever get at an account's money. An account with a balance, money
+ * held or an invoice that may still be paid keeps an owner key that does not expire. Called after the change,
+ * in the same transaction, which holds the account's lock. Throws GatewayError `last_owner_key`, which takes
+ * the change back.
+ * @param message what the client can do, if the error table's message does not fit.
  */
 export async function keepWayIn(client: PoolClient, accountId: string, message?: string): Promise<void> {
   const { rows } = await client.query<{ stranded: boolean }>(STRANDED, [accountId]);
@@ -13,8 +14,9 @@ export async function keepWayIn(client: PoolClient, accountId: string, message?:
 }
 
 /**
- * A payer without a key has such a row too: the one that its token stands for, which makes it a key also when the token has expired.
- * An invoice counts until its node has had the last word on it, for a payment that comes late is credited all the same.
+ * A payer without a key has such a row too: the one that the payment's token stands for. With that row the
+ * payer can make a key, even when the token has expired. An invoice counts until its node has said the last
+ * word about it, because a late payment is credited all the same.
  */
 const STRANDED = `
   select (a.posted_msat > 0 or a.held_msat > 0

@@ -3,7 +3,7 @@ import type { AuditScope } from './invariant.ts';
 import { RECORD_INVARIANTS } from './record-invariants.ts';
 import { WALLET_INVARIANTS } from './wallet-invariants.ts';
 
-/** A broken invariant: which, and where to look. */
+/** A broken invariant: which one, and where to look. */
 export interface Violation {
   invariant: number;
   rule: string;
@@ -20,21 +20,22 @@ export interface AuditOptions {
   freeRequests?: number;
 }
 
-/** Since when an audit looks: everything before was found sound. */
+/** Where an audit begins: everything before was found sound. */
 export interface SoundUntil {
   transferId: bigint;
   soundAt: Date;
 }
 
 const HOUR_MS = 3_600_000;
-/** Of one rule: a mistake in a million rows is found by its first. */
+/** The violations of one rule that are listed: the first few show a mistake that is in a million rows. */
 const MAX_VIOLATIONS = 100;
 const FREE_REQUESTS = 5000;
 
 /**
- * Checks every invariant of the ledger, while the gateway may go on. Gives the violations, at most 100 of each rule; none for a sound
- * ledger. Each rule has a snapshot of its own, so that a long history keeps no old rows alive for longer than one rule takes.
- * @param since reads no more than what is newer: docs/a-sat-through-pura.md says what such an audit cannot see.
+ * Checks every invariant of the ledger. The gateway may go on meanwhile. Returns the violations, at most 100
+ * of each rule; none for a sound ledger. Each rule reads in a snapshot of its own, so that a long history
+ * keeps no old rows alive for longer than one rule takes.
+ * @param since reads only newer rows: docs/a-sat-through-pura.md says what such an audit cannot see.
  */
 export async function auditLedger(pool: Pool, options: AuditOptions, since?: SoundUntil): Promise<Violation[]> {
   const scope = since ? newerThan(since, options) : wholeHistory(options);
@@ -73,7 +74,7 @@ function newerThan({ transferId, soundAt }: SoundUntil, { oldestHoldSeconds, fre
   const since = `timestamptz '${soundAt.toISOString()}'`;
   return {
     transfers: `(select * from transfers where id > ${transferId})`,
-    // A hold that was resolved since may have been placed as long before as holds may last.
+    // A hold that was resolved since then may have been placed earlier, by as long as a hold may last.
     holds: `(select * from holds where created_at >= ${since} - make_interval(secs => ${oldestHoldSeconds}))`,
     paidInvoices: `(select * from invoices where state = 'paid' and credited_at >= ${since})`,
     oldestHoldSeconds,

@@ -22,8 +22,9 @@ const BUDGET_DAY = `
   from (select (clock_timestamp() at time zone 'utc')::date as day) today`;
 
 /**
- * The account's mean charge of the last 30 days, rounded up; null where it was charged nothing. Of a busy account only
- * the last 10,000 charges count: it is an estimate, and must not cost a walk through a month of holds.
+ * The account's mean charge of the last 30 days, rounded up; null if there was no charge. Only the last
+ * 10,000 charges of a busy account count: the mean is an estimate, and must not cost a walk through a month
+ * of holds.
  */
 export async function readMeanCharge(pool: Pool, accountId: string): Promise<Msat | null> {
   const { rows } = await pool.query<{ mean: bigint | null }>(MEAN_CHARGE, [accountId]);

@@ -4,16 +4,20 @@ import type { HoldLimits, HoldRow } from './hold.ts';
 import { sorted, type SortedBatch } from './sorted-batch.ts';
 import { RESULT_NAMES, resultOf, verdictsOf, type Verdicts } from './verdicts.ts';
 
-/** All of the function's answer in one column, since the driver reads each column's description anew every time: a third of its work. */
+/**
+ * All of the function's answer in one column. The driver reads each column's description anew every time,
+ * which was a third of its work.
+ */
 const ANSWER = RESULT_NAMES.map((name) => `coalesce(${name}::text, '')`).join(', ');
 const CALL = `select concat_ws('|', ${ANSWER}) as answer from ledger_commit(${Array.from({ length: 37 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
-/** Carries out a statement; `NotConnectedError` where it never left. */
+/** Carries out a statement. Rejects with `NotConnectedError` if the statement never left this process. */
 export type LedgerQuery = <Row extends QueryResultRow>(query: QueryConfig) => Promise<QueryResult<Row>>;
 
 /**
- * Carries all rows out in one transaction, by the SQL function `ledger_commit` (migrations/0013), and gives their verdicts in order.
- * With `wait`, waits for accounts that are locked elsewhere; without, their rows come back as `BUSY`.
+ * Carries all rows out in one transaction, by the SQL function `ledger_commit` (migrations/0013). Returns
+ * their verdicts in order. With `wait`, it waits for accounts that are locked elsewhere; without, their rows
+ * come back as `BUSY`.
  */
 export async function commit(query: LedgerQuery, limits: HoldLimits, rows: readonly HoldRow[], wait: boolean): Promise<Verdicts> {
   const batch = sorted(rows);

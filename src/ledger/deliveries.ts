@@ -6,17 +6,18 @@ import { refundCharge } from './refund.ts';
 
 /** An answer that is charged before it leaves. */
 export interface Delivery {
-  /** It left, or nothing was charged for it. */
+  /** The answer has left, or nothing was charged for it. */
   done(): void;
-  /** It did not leave and never will: its charge is given back, however long that takes. */
+  /** The answer did not leave and never will: its charge is given back, however long that takes. */
   giveBack(): void;
 }
 
 const REFUND_RETRIES_MS = [500, 1_000, 2_000, 4_000, 8_000];
 
 /**
- * The answers of this process that are charged, or will be, and have not left it yet. How far back the oldest of them goes is told to the
- * database with every beat (`Instance`): should the process die, another one gives back what was charged since then and not delivered.
+ * The answers of this process that are charged, or will be, and have not left yet. Every beat (`Instance`)
+ * tells the database when the oldest of them began. If this process dies, another one gives back what was
+ * charged since then and not delivered.
  */
 export class Deliveries {
   readonly #pool: Pool;
@@ -30,7 +31,7 @@ export class Deliveries {
     this.#log = log;
   }
 
-  /** To be called before the settlement is. */
+  /** To be called before the settlement begins. */
   begin(accountId: string, requestId: string): Delivery {
     const delivery: OpenDelivery = {
       place: -1,
@@ -43,8 +44,9 @@ export class Deliveries {
   }
 
   /**
-   * All that this process charged up to this time of the database's clock was delivered or given back. In microseconds since 1970, 0 before
-   * the first beat: what began after a beat was heard of is charged after it.
+   * Everything that this process charged up to this time was delivered or given back. Microseconds since 1970
+   * on the database's clock; 0 before the first beat. A delivery that began after a beat was confirmed is
+   * charged after it.
    */
   confirmedMicros(): bigint {
     let confirmed = this.#lastBeatMicros;
@@ -52,7 +54,7 @@ export class Deliveries {
     return confirmed;
   }
 
-  /** Told the database's time at a beat, once it was heard of. */
+  /** Takes the database's time of a beat that was confirmed. */
   beat(atMicros: bigint): void {
     this.#lastBeatMicros = atMicros;
   }
@@ -85,6 +87,6 @@ export class Deliveries {
 }
 
 interface OpenDelivery extends Delivery, Listed {
-  /** Of the database's clock: it is charged later than this. */
+  /** On the database's clock: the charge comes later than this. */
   sinceMicros: bigint;
 }

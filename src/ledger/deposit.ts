@@ -4,23 +4,24 @@ import { msat, type Msat } from '../amount.ts';
 export interface Deposit {
   accountId: string;
   invoiceId: string;
-  /** Of the payment, 32 bytes: one payment is one deposit, however often it is reported. */
+  /** The payment's, 32 bytes: one payment is one deposit, however often it is reported. */
   paymentHash: Buffer;
   /** What was received, above 0. */
   receivedMsat: Msat;
 }
 
 /**
- * Takes an account's lock, which every change of its money takes first (waits for whoever has it).
- * To be called in a transaction, before any other row of the account is locked.
+ * Takes an account's lock, which every change of its money takes first. Waits while another transaction has
+ * the lock. To be called in a transaction, before any other row of the account is locked.
  */
 export async function lockAccount(client: PoolClient, accountId: string): Promise<void> {
   await client.query(`select 1 from accounts where id = $1 for no key update`, [accountId]);
 }
 
 /**
- * Posts a deposit to an account's wallet, in the caller's transaction, which holds the account's lock. Gives the transfer's id
- * and the balance after it. The transfer's idempotency key refuses a second deposit of one payment hash.
+ * Posts a deposit to an account's wallet, in the caller's transaction, which holds the account's lock.
+ * Returns the transfer's id and the new balance. The transfer's idempotency key refuses a second deposit of
+ * one payment hash.
  */
 export async function postDeposit(client: PoolClient, deposit: Deposit): Promise<{ transferId: bigint; balanceMsat: Msat }> {
   const { accountId, invoiceId, paymentHash, receivedMsat } = deposit;

@@ -7,7 +7,10 @@ export interface Admission {
   requestId: string;
   accountId: string;
   keyId: string;
-  /** The version of the key row that the request was checked against; another one is refused. */
+  /**
+   * The version of the key row that the request was checked against. If the row has another version, the hold
+   * is refused.
+   */
   keyVersion: number;
   basePicoUsd: PicoUsd;
   perTokenPicoUsd: PicoUsd;
@@ -18,7 +21,7 @@ export interface Admission {
   picoUsdPerMsat: PicoUsdPerMsat;
   priceVersion: number;
   stream: boolean;
-  /** `key` is a digest: no text of a client's goes into a batch. */
+  /** `key` is a digest: a batch holds no text that a client wrote. */
   idempotency?: { path: string; key: string; bodySha256: Buffer } | undefined;
 }
 
@@ -27,13 +30,16 @@ export interface Settlement {
   kind: 'settlement';
   requestId: string;
   accountId: string;
-  /** Releases the hold: nothing was delivered. A free slot goes back. */
+  /** True if nothing was delivered: the hold is released, and a free slot goes back. */
   void: boolean;
   chargeMsat: Msat;
   costPicoUsd: PicoUsd;
   /** The hold's budget day where it is free. */
   freeDay: string | null;
-  /** The encrypted answer that a repeat with the same Idempotency-Key gets. Kept as far as the account's day has room. */
+  /**
+   * The encrypted answer for repeats with the same Idempotency-Key. Kept if the account's day still has room
+   * for it.
+   */
   answer?: Buffer | undefined;
 }
 
@@ -78,7 +84,7 @@ export interface HoldVerdict {
   funding: PaidBy | null;
   /** Granted output tokens. */
   tokens: number;
-  /** Held in the wallet; for a refusal, what the least of the request would have held. */
+  /** Held in the wallet. For a refusal: what the smallest grant would have held. */
   heldMsat: Msat;
   chargedMsat: Msat;
   costPicoUsd: PicoUsd;
@@ -92,13 +98,13 @@ export interface HoldVerdict {
 
 export interface HoldLimits {
   freeRequests: number;
-  /** What all accounts, and any one of them, may take of a day for free. */
+  /** What all accounts together, and one account alone, may take for free on one day. */
   freeDayPicoUsd: PicoUsd;
   freeSharePicoUsd: PicoUsd;
-  /** Free requests of an account at once: streams, and all of them. */
+  /** The free requests that an account may have at once: streams, and all of them together. */
   freeStreams: number;
   freeAtOnce: number;
-  /** Of stored answers, an account a day: of requests that it paid for, and of free ones. */
+  /** The bytes of stored answers per account and day: of paid requests, and of free ones. */
   answerBytes: number;
   freeAnswerBytes: number;
   leaseSeconds: number;

@@ -4,7 +4,10 @@ import { queryConnected, type Pool } from '../db/postgres.ts';
 import { commit } from './commit.ts';
 import type { Admission, Checkpoint, HoldLimits, HoldRow, HoldVerdict, Settlement } from './hold.ts';
 
-/** While the database works on one batch, the next one is already there; unless it is so small that it had better grow. */
+/**
+ * While the database works on one batch, the next one is already there, unless that is small and had better
+ * grow.
+ */
 const BATCHES_AT_ONCE = 2;
 const AHEAD_ROWS = 32;
 
@@ -21,25 +24,31 @@ export class Holds {
     this.#batch = new Batch({
       depth: BATCHES_AT_ONCE,
       aheadRows: AHEAD_ROWS,
-      // What may wait for a lock has a connection of its own, where nothing waits behind it.
+      // A batch that may wait for a lock has a connection of its own, so that no other batch waits behind it.
       run: (rows, wait) => commit(wait ? (query) => queryConnected(pool, query) : (query) => pipeline.query(query), limits, rows, wait),
     });
   }
 
-  /** Places a hold, or says why not. Rejects with `NotCarriedOutError` or `OutcomeUnknownError`: do not dispatch then. */
+  /**
+   * Places a hold, or says why not. If this rejects (`NotCarriedOutError`, `OutcomeUnknownError`), do not
+   * dispatch.
+   */
   admit(admission: Omit<Admission, 'kind'>): Promise<HoldVerdict> {
     return this.#batch.submit({ ...admission, kind: 'admission', mustLand: false });
   }
 
   /**
-   * Resolves a hold. Tried until the database has answered; a second settlement of a hold changes nothing.
-   * The caller may still turn `void` on while it waits: later tries release the hold.
+   * Resolves a hold. Tries until the database has answered; a second settlement of a hold changes nothing.
+   * The caller may still turn `void` on while this waits: later tries then release the hold.
    */
   settle(settlement: Settlement): Promise<HoldVerdict> {
     return this.#batch.submit(Object.assign(settlement, { mustLand: true }));
   }
 
-  /** Records what a crash would charge, and renews the lease. `gone` where the hold is no longer ours. */
+  /**
+   * Records what a crash would charge, and renews the lease. The verdict is `gone` if the hold is no longer
+   * ours.
+   */
   checkpoint(checkpoint: Omit<Checkpoint, 'kind'>): Promise<HoldVerdict> {
     return this.#batch.submit({ ...checkpoint, kind: 'checkpoint', mustLand: false });
   }

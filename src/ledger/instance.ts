@@ -10,7 +10,10 @@ const BEAT = `
   on conflict (id) do update set beat_at = excluded.beat_at, confirmed_at = greatest(instances.confirmed_at, excluded.confirmed_at)
   returning (extract(epoch from beat_at) * 1000000)::bigint as beat_micros`;
 
-/** This process among the gateways of its database: its beats say that it lives, and up to when its charges need nobody else. */
+/**
+ * This process among the gateways of its database. Its beats say that the process lives, and up to which time
+ * all its charges are delivered, so that no other gateway has to give them back.
+ */
 export class Instance {
   readonly #pool: Pool;
   readonly #log: Logger;
@@ -26,7 +29,7 @@ export class Instance {
     this.#deliveries = deliveries;
   }
 
-  /** Beats from now on, until `stop`. The first beat has to be heard of before the first charge. */
+  /** Beats from now on, until `stop`. Wait for the first beat before the first charge. */
   start(): void {
     this.#timer = setInterval(() => {
       this.#beating ??= this.beat()
@@ -44,7 +47,7 @@ export class Instance {
     if (rows[0]) this.#deliveries.beat(rows[0].beat_micros);
   }
 
-  /** @param settled nothing is left for another gateway to look after. */
+  /** @param settled true if nothing is left that another gateway would have to give back. */
   async stop({ settled }: { settled: boolean }): Promise<void> {
     clearInterval(this.#timer);
     await this.#beating;

@@ -1,4 +1,4 @@
-/** What an audit looks at: SQL relations, either whole tables or what came since the last sound audit. */
+/** What an audit looks at: SQL relations, either whole tables or the rows since the last sound audit. */
 export interface AuditScope {
   /** Transfers, with all columns. */
   transfers: string;
@@ -14,11 +14,14 @@ export interface AuditScope {
 
 /** A rule of the ledger, and the query that finds what breaks it. */
 export interface Invariant {
-  /** Its number, by which rules of one kind go together. */
+  /** Rules of one kind have the same number. */
   invariant: number;
   rule: string;
   /** Gives `subject, expected, found` for every violation. */
   sql: (scope: AuditScope) => string;
-  /** `whole`: it has to read the whole history. `part`: it stands in for such a one where only what is new is read. */
+  /**
+   * `whole`: the rule has to read the whole history. `part`: it takes the place of such a rule if only new
+   * rows are read.
+   */
   runs?: 'whole' | 'part';
 }

@@ -9,7 +9,7 @@ import { SwapList, type Listed } from '../swap-list.ts';
 export interface Lease {
   /** False once the owner must not dispatch or deliver any more. Cheap: asked before every write. */
   held(): boolean;
-  /** Told that the database extended the lease at a time not before `since` (of `performance.now()`). */
+  /** Notes that the database extended the lease, at `since` (of `performance.now()`) or later. */
   renewed(since: number): void;
   /** Ends the lease's renewal: the hold is settled, or will be. */
   end(): void;
@@ -40,7 +40,7 @@ export class Leases {
   /** Renews each lease several times in its length, until `stop`. */
   start(): void {
     const round = () => {
-      // Also while a renewal hangs: what is too old is given up in time.
+      // This also happens while a renewal hangs: a lease that is too old is given up in time.
       this.#giveUp();
       this.#renewing ??= this.renew().finally(() => (this.#renewing = undefined));
     };
@@ -111,7 +111,7 @@ class OwnedLease implements Lease, Listed {
     return performance.now() - this.renewedAt < this.#limitMs;
   }
 
-  /** Only forward, and never where it was given up: its owner has stopped. */
+  /** Moves the lease forward only, and never after it was given up: its owner has stopped then. */
   renewed(at: number): void {
     if (at > this.renewedAt && this.#owned.has(this)) this.renewedAt = at;
   }

@@ -6,8 +6,9 @@ const OTHER_NETWORK = 'PN001';
 const TELL_AGAIN_MS = 60_000;
 
 /**
- * What the database refuses to offer, credit or pay out, because its balances are of another network than this gateway's wallet. The
- * operator is told by an error in the log, a client by a GatewayError `lightning_unavailable`.
+ * The database refuses to offer, credit or pay out money if its balances are of another network than this
+ * gateway's wallet. The operator then gets an error in the log, and the client a GatewayError
+ * `lightning_unavailable`.
  */
 export class OtherNetwork {
   readonly #log: Logger;
@@ -17,7 +18,10 @@ export class OtherNetwork {
     this.#log = log;
   }
 
-  /** Carries out `work`, which moves money or asks for some. Rejects as that does, or with the refusal. */
+  /**
+   * Carries out `work`, which moves money or asks for some. Rejects with the error of `work`, or with the
+   * refusal.
+   */
   async refuse<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();

@@ -4,15 +4,19 @@ import { auditLedger, type AuditOptions, type SoundUntil, type Violation } from 
 export interface OnwardOptions extends AuditOptions {
   /** How often the whole history is read. */
   wholeEverySeconds: number;
-  /** Younger transfers are left to the next audit, for lower ones may still be on their way into the ledger. A minute by default. */
+  /**
+   * Younger transfers are left to the next audit, because transfers with lower ids may still be on their way
+   * into the ledger. A minute by default.
+   */
   settledSeconds?: number;
 }
 
 const SETTLED_SECONDS = 60;
 
 /**
- * Audits what has come since the ledger was last found sound, and the whole of it where that was never done or is `wholeEverySeconds`
- * ago. Keeps how far it came where it found nothing; else the next one looks at the same again.
+ * Audits what has come since the ledger was last found sound. Audits the whole ledger if that was never done,
+ * or was done more than `wholeEverySeconds` ago. An audit that finds nothing notes how far it came; after a
+ * violation the next audit looks at the same rows again.
  */
 export async function auditOnward(pool: Pool, options: OnwardOptions): Promise<Violation[]> {
   const since = await soundUntil(pool, options.wholeEverySeconds);
@@ -22,7 +26,10 @@ export async function auditOnward(pool: Pool, options: OnwardOptions): Promise<V
   return violations;
 }
 
-/** How far the ledger was found sound; undefined where never, or where the last audit of the whole is older than `wholeEverySeconds`. */
+/**
+ * How far the ledger was found sound. Undefined if it never was, or if the last audit of the whole ledger is
+ * older than `wholeEverySeconds`.
+ */
 export async function soundUntil(pool: Pool, wholeEverySeconds = Infinity): Promise<SoundUntil | undefined> {
   const { rows } = await pool.query<{ transfer_id: bigint; sound_at: Date }>(
     `select transfer_id, sound_at from sound_audits where extract(epoch from clock_timestamp() - whole_at) < $1::double precision`,
@@ -31,7 +38,10 @@ export async function soundUntil(pool: Pool, wholeEverySeconds = Infinity): Prom
   return rows[0] && { transferId: rows[0].transfer_id, soundAt: rows[0].sound_at };
 }
 
-/** Not past what may still be on its way: a commit waits for its standby for as long as that is away, and nobody sees it until then. */
+/**
+ * The newest transfer that an audit may count on: older transfers are visible, or will never come. A commit
+ * waits for its standby as long as that is away, and nobody sees the commit until then.
+ */
 async function reachable(pool: Pool, settledSeconds: number): Promise<SoundUntil> {
   const { rows } = await pool.query<{ transfer_id: bigint; sound_at: Date }>(
     `select t.at as sound_at, coalesce((select id from transfers where created_at < t.at order by id desc limit 1), 0) as transfer_id

@@ -20,7 +20,7 @@ export interface PeriodSpend {
   byProvider: Map<string, Spend>;
 }
 
-/** What a request is called whose usage record was lost in a crash: the money is in the ledger, the names are not. */
+/** The name for requests whose usage record was lost in a crash: the ledger has the money, and no names. */
 export const UNRECORDED = 'unrecorded';
 
 interface Row {
@@ -54,8 +54,8 @@ export async function readSpend(pool: Pool, accountId: string, keyId: string | n
 }
 
 /**
- * The period's start comes in every row, and in one of its own where nothing was spent. now(), not clock_timestamp(): by it the planner
- * knows how little of a long history the period is.
+ * Every row has the period's start; if nothing was spent, a row of its own has it. now() and not
+ * clock_timestamp(): with now(), the planner knows how small a part of a long history the period is.
  */
 const SPEND = `
   with spend as (

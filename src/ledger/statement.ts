@@ -37,7 +37,7 @@ export interface StatementPage {
   limit: number;
 }
 
-/** In SQL: a charge or refund from before they named their key, $2, which its hold does. */
+/** In SQL: a charge or refund from the time when only its hold named the key ($2). */
 export const BEFORE_KEYS = `t.key_id is null and t.kind in ('charge', 'refund')
   and exists (select from holds k where k.request_id = t.request_id and k.key_id = $2)`;
 
@@ -63,7 +63,7 @@ const LINES = `
 
 const STATEMENT = `${LINES} where t.account_id = $1 and $2::uuid is null and ($3::bigint is null or t.id < $3) order by t.id desc limit $4`;
 
-/** By time and id: so a page begins where the one before ended, and reads no more than itself. */
+/** By time and id, so that a page begins where the page before ended and reads only its own rows. */
 const PAGE = `($3::bigint is null or (t.created_at, t.id) < ((select created_at from transfers where id = $3), $3))
   order by t.created_at desc, t.id desc limit $4`;
 
@@ -92,7 +92,10 @@ export async function readMovements(pool: Pool, accountId: string, windowStart: 
   };
 }
 
-/** The partial index of what is no charge finds them: there are few, however many charges there are. */
+/**
+ * A partial index of all transfers but charges finds these rows. They are few, however many charges there
+ * are.
+ */
 const MOVEMENTS = `
   select coalesce(sum(amount_msat) filter (where kind = 'deposit'), 0)::bigint as deposits,
     coalesce(sum(amount_msat) filter (where kind = 'withdrawal'), 0)::bigint as withdrawals,

@@ -3,7 +3,7 @@ import { msat, picoUsd, type Msat, type PicoUsd } from '../amount.ts';
 import type { Admission, Checkpoint, HoldVerdict, PaidBy, Settlement } from './hold.ts';
 import type { Placed, SortedBatch } from './sorted-batch.ts';
 
-/** What the function gives; each is told where the function is defined. */
+/** What the function returns; its definition explains each. */
 export const RESULT_NAMES = [
   'account_state',
   'available',
@@ -44,10 +44,10 @@ export function resultOf(answer: string): LedgerResult {
 }
 
 export type Verdicts = (HoldVerdict | typeof BUSY)[];
-/** How an account stands after a batch: what all of its rows tell. */
+/** How an account stands after a batch. All rows of the account say the same. */
 type Standing = Pick<HoldVerdict, 'availableMsat' | 'freeUsed' | 'freeLimit' | 'funded'>;
 
-/** What the function gave, and what is taken from it for all rows. */
+/** What the function returned, and what all rows take from that. */
 interface Answer {
   result: LedgerResult;
   /** By the account's place; undefined for those whose lock was not had. */
@@ -107,7 +107,7 @@ function standingsOf(accounts: readonly string[], states: readonly string[], res
   });
 }
 
-/** What is left of a key's budget for a day, by both. */
+/** What is left of a key's budget on a day, by `budgetName`. */
 function budgetsOf(result: LedgerResult): Map<string, PicoUsd> {
   const days = listOf(result.budget_day);
   const left = listOf(result.budget_left);

@@ -2,11 +2,12 @@ import type { PoolClient } from '../db/postgres.ts';
 import { msat, type Msat } from '../amount.ts';
 
 /**
- * What a withdrawal does to an account's wallet, in the caller's transaction, which holds the account's lock: reserved while its
- * outcome is unknown, then posted or released, once, by whoever moves its row out of that state in the same transaction.
+ * What a withdrawal does to an account's wallet. All of it happens in the caller's transaction, which holds
+ * the account's lock. The money is reserved while the outcome is unknown. Then it is posted or released,
+ * once: in the same transaction that moves the withdrawal's row out of that state.
  */
 
-/** Reserves `heldMsat`. Gives false, and does nothing, where the account does not have as much. */
+/** Reserves `heldMsat`. Returns false, and does nothing, if the account has less. */
 export async function holdWithdrawal(client: PoolClient, accountId: string, heldMsat: Msat): Promise<boolean> {
   const { rowCount } = await client.query(
     `update accounts set held_msat = held_msat + $2 where id = $1 and posted_msat - held_msat >= $2::bigint`,
@@ -17,7 +18,7 @@ export async function holdWithdrawal(client: PoolClient, accountId: string, held
 
 export interface WithdrawalPosting {
   accountId: string;
-  /** Of the payment, 32 bytes: one payment is one transfer. */
+  /** The payment's, 32 bytes: one payment is one transfer. */
   paymentHash: Buffer;
   heldMsat: Msat;
   /** The amount and the fee, above 0 and not more than what is held. */

@@ -1,7 +1,7 @@
 import { transaction, type Pool } from '../db/postgres.ts';
 import { msat, type Msat } from '../amount.ts';
 
-/** Requests or withdrawals are under way, so balances cannot be booked away now. */
+/** Balances cannot be booked away now, because requests or withdrawals are under way. */
 export class UnderWayError extends Error {
   override name = 'UnderWayError';
 }
@@ -36,13 +36,13 @@ export async function depositNetwork(pool: Pool): Promise<string | null> {
 }
 
 /**
- * Books every balance away, in one transaction, so that deposits can come from another network. The transfers stay in
- * the statements, as adjustments. Throws UnderWayError where something is held, for the gateways are to be stopped first, and
- * WrongNetworkError where the balances are of another network by now.
+ * Books every balance away, in one transaction, so that deposits can come from another network. The transfers
+ * stay in the statements, as adjustments. Throws UnderWayError if something is held: the gateways have to be
+ * stopped first. Throws WrongNetworkError if the balances are of another network by now.
  */
 export function writeOff(pool: Pool, network: string): Promise<WriteOff> {
   return transaction(pool, async (client) => {
-    // No account can be charged, credited or held for between the look and the booking.
+    // Between the look and the booking, no account can be charged or credited, and no hold can be placed.
     await client.query('lock table accounts in share row exclusive mode');
     const { rows: held } = await client.query(
       `select from accounts where held_msat > 0 union all select from holds where state = 'pending' limit 1`,
