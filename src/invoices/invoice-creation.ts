@@ -6,11 +6,14 @@ import type { Invoices } from './invoices.ts';
 import { NodeQueue } from '../lightning/node-queue.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 
-/** A wallet's deadline is 5 s: whoever waits for another process's creation gives up after it. */
+/** A wallet's deadline is 5 s. A process that waits for another one's creation gives up after that. */
 const DEADLINE_MS = 6_000;
 const POLL_MS = 50;
 
-/** Has the node make the invoice of a row, once however many wait for it and however often its answer is lost. */
+/**
+ * Has the node make the invoice of a row: once, however many callers wait and however often the node's answer
+ * is lost.
+ */
 export class InvoiceCreation {
   readonly #invoices: Invoices;
   readonly #wallet: Pick<Wallet, 'nodeId' | 'createInvoice' | 'takesPreimage'>;
@@ -25,8 +28,8 @@ export class InvoiceCreation {
   }
 
   /**
-   * The invoice of a row; asks the node for it where that is still to be done.
-   * Throws GatewayError `lightning_unavailable` or `overloaded`; the row then waits for the next who asks.
+   * The invoice of a row. Asks the node to make it if it has none yet. Throws GatewayError
+   * `lightning_unavailable` or `overloaded`; the next caller then tries again.
    */
   async complete(row: InvoiceRow): Promise<Invoice> {
     if (row.bolt11 !== null) return invoiceFromRow(row);
@@ -38,9 +41,9 @@ export class InvoiceCreation {
   }
 
   async #create(row: InvoiceRow): Promise<Invoice> {
-    // Of the same preimage, this node would make an invoice of its own.
+    // The row belongs to another node. From the same preimage, this node would make a second invoice.
     if (row.node_id !== this.#wallet.nodeId) throw new GatewayError('lightning_unavailable');
-    // Only asking for a preimage of ours twice is harmless: another process may have asked already.
+    // Another process may have asked already. Asking twice is harmless only if we chose the preimage.
     if (!this.#wallet.takesPreimage && !row.fresh) return this.#created(row.id);
     try {
       const make = () =>
@@ -60,7 +63,7 @@ export class InvoiceCreation {
     }
   }
 
-  /** Waits for another process to have created an invoice. */
+  /** Waits until another process has created the invoice. */
   async #created(id: string): Promise<Invoice> {
     const deadline = performance.now() + DEADLINE_MS;
     while (performance.now() < deadline) {

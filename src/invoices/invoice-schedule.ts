@@ -1,10 +1,13 @@
 import type { Pool } from '../db/postgres.ts';
 import { INVOICE_COLUMNS, type InvoiceRow } from './invoice.ts';
 
-/** The node's word on an invoice that is not settled; `unknown` where it knows none by that hash, which is no verdict. */
+/**
+ * The node's word on an invoice that is not settled. `unknown`: no invoice has that hash, which decides
+ * nothing.
+ */
 export type Verdict = 'open' | 'canceled' | 'unknown';
 
-/** When the node is asked about which invoice, whatever its notifications say. Times are the database's. */
+/** When the node is asked about which invoice, apart from its notifications. Times are the database's. */
 export class InvoiceSchedule {
   readonly #pool: Pool;
   readonly #nodeId: string;
@@ -14,7 +17,7 @@ export class InvoiceSchedule {
     this.#nodeId = nodeId;
   }
 
-  /** Rows of this node that it is to be asked about now, the longest due first. */
+  /** Rows about which this node is to be asked now, the longest due first. */
   async due(limit: number): Promise<InvoiceRow[]> {
     const { rows } = await this.#pool.query<InvoiceRow>(
       `select ${INVOICE_COLUMNS} from invoices where next_check_at <= clock_timestamp() and node_id = $1 order by next_check_at limit $2`,
@@ -23,7 +26,7 @@ export class InvoiceSchedule {
     return rows;
   }
 
-  /** Makes every invoice due that is still on the schedule: for when settlements may have been missed. */
+  /** Makes every invoice due that is still on the schedule, because settlements may have been missed. */
   async makeDue(paymentHash?: Buffer): Promise<void> {
     await this.#pool.query(
       `update invoices set next_check_at = clock_timestamp()
@@ -33,9 +36,9 @@ export class InvoiceSchedule {
   }
 
   /**
-   * Notes the node's word on an unpaid invoice and when it is asked again: after 5 s, 15 s, 60 s, then every 5 minutes, six hours once
-   * it is a day past its expiry. Our clock only ends the offer; what ends the schedule is the node's own `canceled` an
-   * hour after the expiry, or its `open` a day after.
+   * Notes the node's word on an unpaid invoice, and when to ask again: after 5 s, 15 s, 60 s, then every 5
+   * minutes, and every six hours from a day after the expiry on. Our clock only ends the offer. The schedule
+   * ends with the node's own word: `canceled` an hour after the expiry, or `open` a day after it.
    */
   async checked(id: string, verdict: Verdict): Promise<void> {
     await this.#pool.query(
@@ -60,7 +63,7 @@ export class InvoiceSchedule {
     );
   }
 
-  /** Asks later, without a verdict: the node could not be reached. */
+  /** Asks again later, without a verdict, because the node could not be reached. */
   async postpone(id: string): Promise<void> {
     await this.#pool.query(
       `update invoices set next_check_at = clock_timestamp() + interval '5 seconds' where id = $1 and next_check_at <= clock_timestamp()`,

@@ -3,7 +3,7 @@ import { parse as parseUuid, stringify as uuidFrom } from 'uuid';
 import type { RootSecret } from '../config/secret-keys.ts';
 import { deriveKey } from '../secrets.ts';
 
-/** Whose an invoice is: an account's, or that of the key row which its payment makes. */
+/** The owner of an invoice: an account, or the key row that the payment will make. */
 export type InvoiceOwner = { readonly accountId: string } | { readonly payerKeyId: string };
 
 /** What a credit needs to know of an invoice that the database has lost. */
@@ -23,8 +23,9 @@ const SEAL_BYTES = 1 + ID_BYTES + (1 + ID_BYTES) + TAG_BYTES;
 const SEAL = / ([A-Za-z0-9_-]{67})$/;
 
 /**
- * The description of an invoice, which its node keeps: readable, and with what a credit needs in a seal (AES-256-GCM), so that a payment
- * can be credited although the database has lost the invoice. 110 characters at most, of the 639 bytes that BOLT 11 has room for.
+ * The description of an invoice, which its node keeps. People can read it, and a seal in it (AES-256-GCM)
+ * holds what a credit needs, so that a payment can be credited even if the database has lost the invoice. At
+ * most 110 characters, of the 639 bytes that BOLT 11 has room for.
  */
 export function describeInvoice(
   [root]: readonly RootSecret[],
@@ -40,12 +41,12 @@ export function describeInvoice(
   return `${NAME}: ${amountSat} sats ${seal.toString('base64url')}`;
 }
 
-/** Whether an invoice's description says that it is one of ours. Says nothing of whether that is true. */
+/** Whether an invoice's description claims that the invoice is ours. The claim is not checked. */
 export function isUnderOurName(description: string | undefined | null): boolean {
   return description?.startsWith(NAME) ?? false;
 }
 
-/** What the seal in a description says; null where it has none, or none that one of our secrets made. */
+/** What the seal in a description says. Null if there is no seal, or none that one of our secrets made. */
 export function readSeal(roots: readonly RootSecret[], description: string): SealedInvoice | null {
   const seal = Buffer.from(SEAL.exec(description)?.[1] ?? '', 'base64url');
   const root = roots.find(({ id }) => Number(id) === seal[0]);

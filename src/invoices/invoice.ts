@@ -4,15 +4,18 @@ import { GatewayError } from '../errors.ts';
 import { divideRoundingUp, msat, type Msat } from '../amount.ts';
 import { deriveKey } from '../secrets.ts';
 
-/** What the world is told of an invoice. `paid` is final; an `expired` one that the node still accepts becomes `paid`. */
+/**
+ * The state that clients see. `paid` is final. An `expired` invoice that the node still accepts becomes
+ * `paid`.
+ */
 export type InvoiceStatus = 'pending' | 'paid' | 'expired' | 'canceled';
 
 /** A top-up as the gateway keeps it, once the node has made its invoice. */
 export interface Invoice {
   readonly id: string;
-  /** Null for a keyless one that nobody has paid. */
+  /** Null for a keyless invoice that nobody has paid. */
   readonly accountId: string | null;
-  /** Of a keyless one: the key row that its payment makes. */
+  /** For a keyless invoice: the key row that the payment makes. */
   readonly payerKeyId: string | null;
   readonly status: InvoiceStatus;
   readonly amountSat: number;
@@ -62,7 +65,7 @@ export function invoiceView(invoice: Invoice, origin: string): InvoiceView {
 export const LARGEST_TOPUP_SAT = 1_000_000;
 
 /**
- * The `X-Pura-Topup-Sats` of a request: whole sats from 1 to 1000000, or undefined where it has none.
+ * The `X-Pura-Topup-Sats` of a request: whole sats from 1 to 1000000, or undefined if the header is missing.
  * Throws GatewayError `invalid_request` for anything else.
  */
 export function parseTopupSats(header: string | undefined): number | undefined {
@@ -73,8 +76,8 @@ export function parseTopupSats(header: string | undefined): number | undefined {
 }
 
 /**
- * The amount of a 402's invoice: what the client named (or the default), or the shortfall and a twentieth more where that is larger.
- * Throws GatewayError `invalid_request` where it passes the largest top-up.
+ * The amount of a 402's invoice: what the client named (or the default), or the shortfall and a twentieth
+ * more if that is larger. Throws GatewayError `invalid_request` if the amount is above the largest top-up.
  */
 export function offeredSats({ shortfallMsat, wantedSat }: { shortfallMsat: Msat; wantedSat: number }): number {
   const needed = divideRoundingUp(shortfallMsat * 105n, 100_000n);
@@ -87,8 +90,9 @@ function badTopup(message: string): GatewayError {
 }
 
 /**
- * The preimage of an invoice: an HMAC of its id, so that asking the node again for a creation whose answer was lost cannot make a
- * second invoice. With several root secrets the stored hash tells which one made it; a new invoice takes the first.
+ * The preimage of an invoice: an HMAC of its id. If the answer to a creation was lost, asking the node again
+ * cannot make a second invoice. With several root secrets, the stored hash tells which one made the preimage;
+ * a new invoice takes the first.
  */
 export function invoicePreimage(roots: readonly RootSecret[], id: string, paymentHash?: Buffer | null): Buffer {
   for (const root of roots) {
@@ -119,9 +123,9 @@ export interface InvoiceRow {
   paid_at: Date | null;
   credited_at: Date | null;
   checks: number;
-  /** Past its expiry by the database's clock. */
+  /** True once the expiry has passed on the database's clock. */
   past: boolean;
-  /** Added by this very call: nobody has asked the node for it yet. */
+  /** True if this very call added the row, so that nobody has asked the node yet. */
   fresh?: true;
 }
 

@@ -12,9 +12,12 @@ import { describeInvoice } from './invoice-seal.ts';
 import type { NewInvoice, Wallet } from '../lightning/wallet.ts';
 
 const MOST_OPEN = 5;
-/** Unpaid ones of nobody's, of all senders together: each costs the node a lookup now and then for a day and more. */
+/**
+ * Unpaid keyless invoices of all senders together. Each costs the node a lookup now and then for more than a
+ * day.
+ */
 const MOST_OPEN_KEYLESS = 4_000;
-/** Of those, what one sender may have, and the wider networks around it: none of them comes near to all. */
+/** How many of those one sender may have, and the wider networks around the sender: none may have nearly all. */
 const MOST_OPEN_A_NETWORK = [MOST_OPEN_KEYLESS / 50, MOST_OPEN_KEYLESS / 40, MOST_OPEN_KEYLESS / 20];
 const SENDER_HASH_CHARACTERS = 16;
 const OPEN_KEYLESS = `
@@ -22,14 +25,14 @@ const OPEN_KEYLESS = `
     array[count(*) filter (where sender_hashes[1] = ($1::text[])[1]), count(*) filter (where sender_hashes[2] = ($1::text[])[2]),
       count(*) filter (where sender_hashes[3] = ($1::text[])[3])]::integer[] as networks
   from invoices where account_id is null and state in ('creating', 'open') and expires_at > clock_timestamp()`;
-/** An arbitrary number that only those lock who add a keyless invoice. */
+/** The lock for adding a keyless invoice: an arbitrary number. */
 const KEYLESS_LOCK = 8_402_005;
 const NO_WAY_OUT =
   'Nothing can be paid in while the account has no owner key without an expiry. PATCH one with {"expiresAt":null}, or make another.';
-/** Ten minutes left, or half its life where that is shorter: time enough to pay it. */
+/** Enough time to pay: ten minutes, or half of the invoice's life if that is shorter. */
 const LASTS = `expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
 
-/** An account's invoice that a refusal can offer again. */
+/** An open invoice of the account that a refusal can offer again. */
 const SUITS = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4
   and (state = 'open' or (state = 'creating' and reusable)) and ${LASTS}`;
 
@@ -46,15 +49,20 @@ export interface InvoicesOptions {
 }
 
 /**
- * The rows of `invoices`. A row is stored in state `creating` before the node is asked for its invoice, so that a creation whose
- * answer was lost is asked for again and never repeated. Whoever adds one to an account holds the account's lock: that is
- * what bounds its open invoices and lets parallel refusals of one account share one. The key that asks for one is decided on under that
- * lock, with what `lockAccountAs` throws, and `last_owner_key` where the account's owner keys expire: what is paid in must be had out.
+ * The rows of `invoices`. A row is stored in state `creating` before the node is asked for the invoice. If
+ * the node's answer is lost, the same invoice is asked for again, never a second one. A row is added under
+ * the account's lock. The lock bounds the account's open invoices, and lets parallel refusals of one account
+ * share one. Under the same lock it is decided whether the key may still act: throws what `lockAccountAs`
+ * throws, and `last_owner_key` if all owner keys of the account expire, because money that was paid in must
+ * be able to leave again.
  */
 export class Invoices {
   readonly #options: InvoicesOptions;
   readonly #pool: Pool;
-  /** Looks for an invoice to offer, or makings of one, that are under way. */
+  /**
+   * The searches for an invoice to offer that are under way, each with the making of a new one if it comes to
+   * that.
+   */
   readonly #offers = new Map<string, Promise<InvoiceRow>>();
 
   constructor(options: InvoicesOptions) {
@@ -79,12 +87,13 @@ export class Invoices {
           `update invoices set idempotency_key = null, idempotency_sha256 = null
            where account_id = $1 and idempotency_key = $2
              and (created_at < now() - interval '24 hours' or state = 'failed' or (state = 'creating' and node_id <> $3))`,
-          // A creation that no answer told of stays with its node: another one's invoice in its row would never be credited.
+          // A creation without an answer stays with its node: if another node made the invoice, it would
+          // never be credited.
           [accountId, idempotencyKey, this.#options.wallet.nodeId],
         );
         const same = await one(client, `account_id = $1 and idempotency_key = $2`, [accountId, idempotencyKey]);
         if (same && !same.idempotency_sha256?.equals(bodySha256 ?? Buffer.alloc(0))) throw new GatewayError('idempotency_conflict');
-        // A row whose creation failed was never answered with: completing it now is the first answer.
+        // A row whose creation failed was never shown to a client: completing it now gives the first answer.
         if (same) return { row: same, replayed: same.state !== 'creating' || same.checks === 0 };
       } else {
         const lost = await this.#adoptLostCreation(client, accountId, amountSat);
@@ -95,9 +104,10 @@ export class Invoices {
   }
 
   /**
-   * The row for a refusal's invoice of `amountSat`, or of more up to `mostSat`: one of the account's open ones while it has ten minutes
-   * left (half its life where that is shorter), else a new one. A key's parallel refusals of one amount wait for the account's lock as
-   * one, not in each other's way. Throws GatewayError `too_many_invoices`.
+   * The row for a refusal's invoice of `amountSat`, or of more up to `mostSat`: an open one of the account
+   * that has ten minutes left (or half its life, if that is shorter), else a new one. A key's parallel
+   * refusals of one amount wait for the account's lock together, as one. Throws GatewayError
+   * `too_many_invoices`.
    */
   async reserveOffer(key: ActingKey, amounts: OfferedAmounts): Promise<InvoiceRow> {
     const offered = await one(
@@ -136,7 +146,10 @@ export class Invoices {
     return [accountId, this.#options.wallet.nodeId, amountSat, mostSat];
   }
 
-  /** The open row of nobody's by its id, while it is for `amountSat`, or for more up to `mostSat`, and can be offered again. */
+  /**
+   * The open keyless row with this id, if its amount is from `amountSat` to `mostSat` and it can be offered
+   * again.
+   */
   async findKeyless(id: string, { amountSat, mostSat }: { amountSat: number; mostSat: number }): Promise<InvoiceRow | undefined> {
     const values = [id, this.#options.wallet.nodeId, amountSat, mostSat];
     return one(
@@ -148,8 +161,8 @@ export class Invoices {
 
   /**
    * The row for an invoice that belongs to nobody yet, with the id of the key row that its payment will make.
-   * Throws GatewayError `too_many_invoices` where too many such are open already, whoever asked for them, or too many of one of `networks`:
-   * the sender's, narrowest first.
+   * Throws GatewayError `too_many_invoices` if too many such invoices are open, of all senders or of one of
+   * `networks`. `networks`: those of the sender, narrowest first.
    */
   async reserveKeyless(amountSat: number, networks: readonly string[] = []): Promise<InvoiceRow> {
     const senderHashes = networks.map((network) => this.#senderHash(network));
@@ -163,26 +176,26 @@ export class Invoices {
     });
   }
 
-  /** What is stored of a network tells nobody which one it is. */
+  /** A network is stored as a digest, which does not tell which network it is. */
   #senderHash(network: string): string {
     const [root] = this.#options.roots;
     if (!root) throw new RangeError('no root secret');
     return createHmac('sha256', deriveKey(root, 'sender')).update(network).digest('base64url').slice(0, SENDER_HASH_CHARACTERS);
   }
 
-  /** The preimage of a row, the same one each time that the node is asked. */
+  /** The preimage of a row: the same each time that the node is asked. */
   preimage(row: Pick<InvoiceRow, 'id' | 'payment_hash'>): Buffer {
     return invoicePreimage(this.#options.roots, row.id, row.payment_hash);
   }
 
-  /** What the node is to write into the invoice of a row: for its payer, and for the case that the row is lost. */
+  /** What the node is to write into the invoice: for the payer, and for the case that the row is lost. */
   description({ id, account_id: accountId, payer_key_id: payerKeyId, amount_sat: amountSat }: InvoiceRow): string {
     const owner = payerKeyId === null ? accountId && { accountId } : { payerKeyId };
     if (!owner) throw new Error(`invoice ${id} belongs to nobody and to no key`);
     return describeInvoice(this.#options.roots, { invoiceId: id, owner, amountSat });
   }
 
-  /** Stores what the node made. Gives the row as it is now, which another process may have opened first. */
+  /** Stores what the node made. Returns the row as it is now; another process may have opened it first. */
   async opened(id: string, made: NewInvoice): Promise<InvoiceRow | undefined> {
     await this.#pool.query(
       `update invoices set state = 'open', bolt11 = $2, payment_hash = $3, expires_at = $4, checks = 0, next_check_at = clock_timestamp() + interval '5 seconds'
@@ -193,8 +206,8 @@ export class Invoices {
   }
 
   /**
-   * The node's answer to a creation was lost or a failure. Where we chose the preimage it can be asked for again; where the
-   * wallet chose it, its invoice was shown to nobody and the row is done with.
+   * The node's answer to a creation was lost, or was a failure. If we chose the preimage, the node can be
+   * asked again. If the wallet chose it, the invoice was shown to nobody and the row is finished.
    */
   async creationFailed(id: string): Promise<void> {
     await this.#pool.query(
@@ -242,7 +255,10 @@ export class Invoices {
     await client.query(`update invoices set account_id = $2 where id = $1 and account_id is null`, [id, accountId]);
   }
 
-  /** A creation of the same amount that failed and that no answer told of, for whoever asks again without an idempotency key. */
+  /**
+   * A failed creation of the same amount that no client has seen, for a client that asks again without an
+   * idempotency key.
+   */
   async #adoptLostCreation(client: PoolClient, accountId: string, amountSat: number): Promise<InvoiceRow | undefined> {
     const lost = await one(
       client,
@@ -304,7 +320,10 @@ interface NewRow {
   senderHashes?: string[];
 }
 
-/** Takes the account's lock for a key and ends creations whose answer is lost for good: the wallet chose the hash, and never told. */
+/**
+ * Takes the account's lock for a key. Ends creations whose answer is lost for good: the wallet chose the hash
+ * and never told it.
+ */
 async function beginAs(client: PoolClient, key: ActingKey): Promise<void> {
   await lockAccountAs(client, key, 'inference');
   await client.query(

@@ -1,12 +1,15 @@
 import type { Pool, PoolClient } from '../db/postgres.ts';
 import { msat, type Msat } from '../amount.ts';
 
-/** What a node received for an invoice under our name that the ledger does not know, or paid for no withdrawal of ours. */
+/**
+ * A payment that only the node knows: received for an invoice under our name, or paid without a withdrawal of
+ * ours.
+ */
 export interface Orphan {
   readonly direction: 'received' | 'paid';
   readonly paymentHash: Buffer;
   readonly amountMsat: Msat;
-  /** What routing cost, where it was paid. */
+  /** What routing cost, if the node paid. */
   readonly feeMsat: Msat;
   /** Whether the node still tries to pay. */
   readonly pending: boolean;
@@ -15,7 +18,10 @@ export interface Orphan {
   readonly happenedAt: Date | null;
 }
 
-/** How an orphan was dealt with: by a deposit, by a withdrawal, or by the operator's word that it is none of the ledger's. */
+/**
+ * How an orphan was dealt with: by a deposit, by a withdrawal, or by the operator's word that the ledger has
+ * no part in it.
+ */
 export type OrphanResolution = 'credited' | 'booked' | 'dismissed';
 
 interface OrphanRow {
@@ -31,11 +37,11 @@ interface OrphanRow {
 
 const COLUMNS = `direction, payment_hash, amount_msat, fee_msat, pending, bolt11, description, happened_at`;
 
-/** An SQL condition: the books of the node that `nodeId` names have nothing that the ledger does not know. */
+/** An SQL condition: the ledger knows everything in the books of the node `nodeId`. */
 export const noOrphans = (nodeId: string): string =>
   `not exists (select from orphans where orphans.node_id = ${nodeId} and resolved_at is null)`;
 
-/** Notes an orphan of a node, as it is now. Gives whether it was not known before. */
+/** Notes an orphan of a node, as it is now. Returns true if it is new. */
 export async function noteOrphan(pool: Pool, nodeId: string, orphan: Orphan): Promise<boolean> {
   const { direction, paymentHash, amountMsat, feeMsat, pending, bolt11, description, happenedAt } = orphan;
   const { rows } = await pool.query<{ is_new: boolean }>(
@@ -44,13 +50,13 @@ export async function noteOrphan(pool: Pool, nodeId: string, orphan: Orphan): Pr
      on conflict (node_id, direction, payment_hash) do update set fee_msat = excluded.fee_msat, pending = excluded.pending
        where o.resolved_at is null and (o.fee_msat, o.pending) is distinct from (excluded.fee_msat, excluded.pending)
      returning xmax = 0 as is_new`,
-    // PostgreSQL's text has no NUL, and a node takes any description.
+    // PostgreSQL's text cannot hold NUL, and a node takes any description.
     [nodeId, direction, paymentHash, amountMsat, feeMsat, bolt11, description?.replaceAll('\0', '') ?? null, happenedAt, pending],
   );
   return rows[0]?.is_new ?? false;
 }
 
-/** Forgets a payment that came to nothing in the end. */
+/** Forgets a payment that failed in the end. */
 export async function forgetOrphan(pool: Pool, nodeId: string, paymentHash: Buffer): Promise<void> {
   await pool.query(`delete from orphans where node_id = $1 and direction = 'paid' and payment_hash = $2 and resolved_at is null`, [
     nodeId,

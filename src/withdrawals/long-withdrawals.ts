@@ -17,7 +17,10 @@ interface LongWithdrawalRow {
   expires_at: Date;
 }
 
-/** Warns of each withdrawal that has been pending for long, of whatever node, with its age and what it waits for: the oldest first. */
+/**
+ * Warns of each withdrawal that has been pending for long, with its age and what it waits for: of all nodes,
+ * the oldest first.
+ */
 export async function tellOfLongWithdrawals(pool: Pool, { nodeId }: Pick<Wallet, 'nodeId'>, log: Logger): Promise<void> {
   const { rows } = await pool.query<LongWithdrawalRow>(
     `select id, state, floor(extract(epoch from clock_timestamp() - created_at))::float8 as age_seconds,

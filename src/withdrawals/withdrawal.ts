@@ -9,24 +9,28 @@ export interface Withdrawal {
   readonly paymentHash: Buffer;
   readonly amountMsat: Msat;
   readonly feeLimitMsat: Msat;
-  /** Once paid. */
+  /** Set once the withdrawal is paid. */
   readonly feeMsat: Msat | null;
-  /** Once failed: a `PaymentFailure`, `not_sent` or `unknown_to_node` where no node ever tried, `given_up` by the operator's word. */
+  /**
+   * Set once the withdrawal has failed: a `PaymentFailure`; `not_sent` or `unknown_to_node` if no node ever
+   * tried; `given_up` by the operator's word.
+   */
   readonly failure: string | null;
   readonly createdAt: Date;
-  /** The invoice's own. */
+  /** The invoice's own expiry. */
   readonly expiresAt: Date;
-  /** How often the node was asked what became of it. */
+  /** How often the node was asked about the payment. */
   readonly checks: number;
-  /** Whether the node has told that it has the payment. */
+  /** Whether the node has said that it knows the payment. */
   readonly known: boolean;
-  /** How often in a row the node said, when that counted, that it knows no such payment. */
+  /** How often in a row the node said that it knows no such payment, at a time when that counts. */
   readonly notFound: number;
 }
 
 /**
- * A withdrawal in the API. `feeMsat` is null until it is paid; until then and no longer, the amount and `maxFeeMsat` are reserved. Where
- * the node knows nothing of the payment, they stay so until the invoice can no longer be paid, which is a little after its expiry.
+ * A withdrawal in the API. `feeMsat` is null until the withdrawal is paid; until then, the amount and
+ * `maxFeeMsat` are reserved. If the node knows nothing of the payment, they stay reserved until the invoice
+ * can no longer be paid, a little after its expiry.
  */
 export interface WithdrawalView {
   withdrawalId: string;

@@ -15,11 +15,14 @@ import { withdrawalFromRow, WITHDRAWAL_COLUMNS, type Withdrawal, type Withdrawal
 const MOST_PENDING = 5;
 /** When to ask again while an operator has something to do. */
 const RECONCILED_SECONDS = 300;
-/** What an invoice must still live: less, and it may expire while a route is looked for. */
+/** How long an invoice must still live. With less time, it could expire while a route is looked for. */
 const LEAST_LIFE_SECONDS = 60;
-/** The longest life: what was lost on its way to the node stays held as long. A day, and an hour for clocks that differ. */
+/**
+ * The longest life of an invoice: a day, and an hour for clocks that differ. A call that was lost on its way
+ * to the node holds the money as long.
+ */
 const MOST_LIFE_SECONDS = 25 * 3600;
-/** After the invoice's expiry, until a node's "no such payment" counts. */
+/** How long after the invoice's expiry a node's "no such payment" begins to count. */
 export const SETTLED_SECONDS = 60;
 const NOT_FOUND_COUNTS = 2;
 
@@ -32,8 +35,9 @@ export interface NewWithdrawal {
 }
 
 /**
- * The rows of `withdrawals`. One in state `creating` is held for and not sent: whoever moves it to `sent`, and nobody else, asks the
- * node to pay. From `sent` it goes on by the node's word alone, and the ledger's side of that is in the same transaction.
+ * The rows of `withdrawals`. In state `creating`, the money is held and nothing was sent. Only the process
+ * that moves the row to `sent` asks the node to pay. From then on only the node's word counts, and the ledger
+ * follows in the same transaction.
  */
 export class Withdrawals {
   readonly #pool: Pool;
@@ -45,9 +49,10 @@ export class Withdrawals {
   }
 
   /**
-   * The row for a withdrawal, with its amount and fee limit held: a new one, or the one of the same idempotency key (`replayed`). Throws
-   * GatewayError `idempotency_conflict` for the same key with another body, `invalid_request` for an invoice that is not to be paid,
-   * `insufficient_balance`, `rate_limit_exceeded` while too many of the account's are pending, and as `lockAccountAs` does.
+   * The row for a withdrawal, with its amount and fee limit held: a new row, or that of the same idempotency
+   * key (`replayed`). Throws GatewayError `idempotency_conflict` for the same key with another body,
+   * `invalid_request` for an invoice that must not be paid, `insufficient_balance`, `rate_limit_exceeded`
+   * while too many withdrawals of the account are pending, and what `lockAccountAs` throws.
    */
   async reserve(wanted: NewWithdrawal): Promise<{ withdrawal: Withdrawal; replayed: boolean }> {
     const { owner, idempotencyKey, bodySha256 } = wanted;
@@ -97,8 +102,9 @@ export class Withdrawals {
   }
 
   /**
-   * Moves a row from `creating` to `sent`, so that the caller alone may ask the node, which has `trySeconds` from now. Undefined where
-   * another caller did, the invoice has not as long to live, or the node's books have what the ledger lacks: then it is left as it is.
+   * Moves a row from `creating` to `sent`, so that only this caller may ask the node, which has `trySeconds`
+   * from now. Returns undefined and leaves the row as it is if another caller was first, if the invoice
+   * expires before that, or if the node's books have something that the ledger does not know.
    */
   async claim(id: string, trySeconds: number): Promise<Withdrawal | undefined> {
     const claim = (client: PoolClient) =>
@@ -114,7 +120,7 @@ export class Withdrawals {
     return rows[0] && withdrawalFromRow(rows[0]);
   }
 
-  /** Whether the invoice has not as long to live as the node may try to pay it. */
+  /** Whether the invoice expires before the node has to stop trying. */
   async tooLate(id: string, trySeconds: number): Promise<boolean> {
     const { rowCount } = await this.#pool.query(
       `select from withdrawals where id = $1 and expires_at <= clock_timestamp() + make_interval(secs => $2)`,
@@ -123,12 +129,12 @@ export class Withdrawals {
     return rowCount === 1;
   }
 
-  /** Posts what a sent withdrawal paid. Does nothing where it is final already. */
+  /** Posts what a sent withdrawal paid. Does nothing if the withdrawal is final already. */
   async paid(id: string, feeMsat: Msat): Promise<boolean> {
     return this.#resolve(id, isSent, (client, row) => post(client, row, feeMsat));
   }
 
-  /** Releases what was held for a withdrawal that was not made. Does nothing where it has left the state `from`. */
+  /** Releases the money of a withdrawal that was not made. Does nothing if the row has left the state `from`. */
   async failed(id: string, from: 'creating' | 'sent', failure: string): Promise<boolean> {
     return this.#release(id, ({ state }) => state === from, failure);
   }
@@ -138,8 +144,8 @@ export class Withdrawals {
   }
 
   /**
-   * Ends a pending withdrawal that its node cannot tell of any more, by the operator's word: posted with the fee `paid`, or released.
-   * Does nothing where it is final already.
+   * Ends a pending withdrawal by the operator's word, because its node can no longer tell: posts it with the
+   * fee `paid`, or releases it. Does nothing if it is final already.
    */
   async decided(id: string, { paid }: { paid: Msat | undefined }): Promise<boolean> {
     return this.#resolve(id, isPending, async (client, row) => {
@@ -167,7 +173,7 @@ export class Withdrawals {
     return transaction(this.#pool, resolve, { promised: true });
   }
 
-  /** The node was not asked for a claimed withdrawal after all, and this claim will not ask it: the next one may. */
+  /** The node was not asked to pay after all, and this claim will not ask it any more: the next claim may. */
   async unclaim(id: string): Promise<void> {
     await this.#pool.query(
       `update withdrawals set state = 'creating', sent_at = null, deadline_at = null, next_check_at = clock_timestamp() + interval '5 seconds'
@@ -177,10 +183,11 @@ export class Withdrawals {
   }
 
   /**
-   * The node knows of no such payment: releases what was held, and gives true, where that is final. A call that asks for the payment may
-   * be held up on its way for as long as it likes, by the kernel or by what stands between, also after this end has closed the connection.
-   * But a node refuses to pay an invoice that has expired by its own clock: so its word counts from then on, and twice, and never
-   * where the node had the payment before.
+   * The node knows no such payment. If that is final, releases the money and returns true. A call that asks
+   * for the payment may be held up on its way for any time, by the kernel or by something in between, even
+   * after this end has closed the connection. But a node refuses to pay an invoice that has expired by the
+   * node's own clock. So its word counts from then on, if it says so twice, and never if the node had the
+   * payment before.
    */
   async notFound({ id, accountId }: Withdrawal): Promise<boolean> {
     const { nodeId, network } = this.#wallet;
@@ -199,8 +206,8 @@ export class Withdrawals {
   }
 
   /**
-   * Not final yet: asked about again, soon at first and every minute in the end. `known`: because the node said that it has the payment;
-   * `found`: because it did not say that it has none.
+   * Not final yet: the node is asked again, soon at first and every minute in the end. `known`: the node said
+   * that it has the payment. `found`: the node did not say that it has none.
    */
   async postpone(id: string, { found = false, known = false }: { found?: boolean; known?: boolean } = {}): Promise<void> {
     await this.#pool.query(
@@ -212,7 +219,7 @@ export class Withdrawals {
     );
   }
 
-  /** Up to `limit` of this node's rows whose time has come, the longest overdue first. */
+  /** Up to `limit` rows of this node whose time has come, the longest overdue first. */
   async due(limit: number): Promise<Withdrawal[]> {
     const { rows } = await this.#pool.query<WithdrawalRow>(
       `select ${WITHDRAWAL_COLUMNS} from withdrawals where next_check_at <= clock_timestamp() and node_id = $1 order by next_check_at limit $2`,
@@ -222,7 +229,10 @@ export class Withdrawals {
   }
 }
 
-/** A node that pays a withdrawal was asked to, whatever its row says: it goes on by the node's word, neither sent again nor released. */
+/**
+ * If a node pays a withdrawal, it was asked to, whatever the row says. The row goes on by the node's word: it
+ * is neither sent again nor released.
+ */
 export async function recordAsSent(pool: Pool, id: string): Promise<void> {
   await pool.query(
     `update withdrawals set state = 'sent', sent_at = clock_timestamp(), deadline_at = clock_timestamp(), next_check_at = clock_timestamp()
@@ -235,7 +245,8 @@ const isSent = ({ state }: Withdrawal): boolean => state === 'sent';
 const isPending = ({ state }: Withdrawal): boolean => state === 'sent' || state === 'creating';
 
 async function post(client: PoolClient, row: Withdrawal, feeMsat: Msat): Promise<void> {
-  // A node keeps to the limit that it was given. Should one not, what is over it is the house's, and the money must not stay held.
+  // A node keeps to the fee limit. If one does not, the house pays the rest, because the money must not stay
+  // held.
   const fee = feeMsat < 0n ? 0n : feeMsat < row.feeLimitMsat ? feeMsat : row.feeLimitMsat;
   const paidMsat = msat(row.amountMsat + fee);
   const { transferId } = await postWithdrawal(client, { ...row, heldMsat: heldFor(row), paidMsat });
@@ -259,7 +270,10 @@ function heldFor({ amountMsat, feeLimitMsat }: Withdrawal): Msat {
   return msat(amountMsat + feeLimitMsat);
 }
 
-/** What is refused under the account's lock: one withdrawal too many, an invoice that is not to be paid. */
+/**
+ * The refusals that are decided under the account's lock: one withdrawal too many, an invoice that must not
+ * be paid.
+ */
 async function refuse(client: PoolClient, { owner, request }: NewWithdrawal, nodeId: string): Promise<void> {
   const { rows } = await client.query<{ pending: bigint; ours: boolean; lasts: boolean; too_long: boolean; agreed: boolean }>(
     `select
