@@ -52,7 +52,11 @@ export function collectParts(stream: readonly StreamPart[]): Collected {
           : ({ ...before, text: (before as { text: string }).text + part.text } as Part),
       );
     } else if (part.type === 'signature') change(part.block, (before) => ({ ...before, signature: part.signature }) as Part);
-    else if (part.type === 'block_end') {
+    else if (part.type === 'citation') {
+      change(part.block, (before) =>
+        before.type === 'text' ? { ...before, citations: [...(before.citations ?? []), part.citation] } : before,
+      );
+    } else if (part.type === 'block_end') {
       if (!open.delete(part.block)) throw new Error(`block ${part.block} ends twice`);
     } else if (part.type === 'usage') usage = mergeUsage(usage, part.usage);
     else if (part.type === 'logprobs') completionOf(part.completion).logprobs = part.logprobs;
