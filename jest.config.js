@@ -2,8 +2,8 @@
 export default {
   testEnvironment: 'node',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
-  // Against real Lightning nodes, by `npm run test:lnd`, and what takes too long here, by `npm run test:faults`.
-  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/lnd/', '<rootDir>/test/faults/'],
+  // Against real Lightning nodes, by `npm run test:lnd`; a real model, by `npm run test:models`; what takes too long here, by `npm run test:faults`.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/lnd/', '<rootDir>/test/real-models/', '<rootDir>/test/faults/'],
   transform: {},
   extensionsToTreatAsEsm: ['.ts'],
   globalSetup: '<rootDir>/test/support/global-setup.ts',

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { builtOnce } from '../support/built-once.ts';
 
 const run = promisify(execFile);
 const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -21,24 +22,14 @@ const PACKAGES = [
  * The directory with btcd, btcctl, lnd and lncli, built through the Go client at the versions that go.mod and go.sum beside this file
  * pin. Eight minutes the first time, nothing after: they are kept outside of the repository, by what was built. Rejects where Go is missing or too old.
  */
-export async function buildNodes(): Promise<string> {
-  const directory = path.join(process.env['XDG_CACHE_HOME'] || path.join(homedir(), '.cache'), 'pura-regtest', pinnedVersions());
-  if (existsSync(directory)) return directory;
-  await requireGo();
-  mkdirSync(path.dirname(directory), { recursive: true });
-  const unfinished = mkdtempSync(`${directory}-`);
-  try {
+export function buildNodes(): Promise<string> {
+  return builtOnce('pura-regtest', pinnedVersions(), async (directory) => {
+    await requireGo();
     console.log(`building btcd and LND into ${directory}: minutes, the first time`);
     const env = { ...process.env, GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
     const flags = ['-trimpath', '-buildvcs=false', '-ldflags', '-s -w', '-tags', TAGS];
-    await run('go', ['build', ...flags, '-o', `${unfinished}/`, ...PACKAGES], { cwd: HERE, env, maxBuffer: 1 << 26 });
-    renameSync(unfinished, directory);
-  } catch (error) {
-    rmSync(unfinished, { recursive: true, force: true });
-    // Whoever built at the same time was first: theirs is as good.
-    if (!existsSync(directory)) throw error;
-  }
-  return directory;
+    await run('go', ['build', ...flags, '-o', `${directory}/`, ...PACKAGES], { cwd: HERE, env, maxBuffer: 1 << 26 });
+  });
 }
 
 function pinnedVersions(): string {
