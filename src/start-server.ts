@@ -33,6 +33,7 @@ import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 import { openExchangeRate } from './pricing/exchange-rate.ts';
 import { PriceSchedule } from './pricing/price-schedule.ts';
+import { warnOfHeldPrices } from './pricing/held-prices.ts';
 import type { Provider } from './providers/provider.ts';
 import { createProviderHealth } from './routing/health.ts';
 import { createModels, type Models } from './models/models.ts';
@@ -188,6 +189,7 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
   // The oldest one: a secret that is added must not make another node of the simulated one.
   const root = config.secretKeys.at(-1);
   if (!root) throw new ConfigError('SECRET_KEY is missing');
+  warnOfHeldPrices(log);
   const models = createModels(config, { prices: await PriceSchedule.open({ config, pool, now: priceClock }), providers });
   await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
   const wallet = await openWallet(config, { pool, notifications, root, log });

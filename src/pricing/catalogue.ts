@@ -1,11 +1,13 @@
 import { ConfigError } from '../config/config-error.ts';
 import type { Config } from '../config/config.ts';
 import type { PricesConfig } from '../config/gateway-file.ts';
+import { readKnownPrices } from './known-prices.ts';
 import type { ListedModels, ListedPrice } from './listed-price.ts';
 import { readOwnPrices, type OwnPrices } from './own-prices.ts';
 import { CATALOGUE_PROVIDERS, packageModel, packageModels, withoutVersion, type CatalogueProvider } from './package-prices.ts';
+import { priceChanges, type PriceChange } from './price-changes.ts';
 import { nextTurn, priceAt } from './price-times.ts';
-import { compileRates, type Rates } from './rates.ts';
+import { compileRates, dearerRates, type Rates } from './rates.ts';
 
 export type { CatalogueProvider } from './package-prices.ts';
 export type { Rates } from './rates.ts';
@@ -30,19 +32,34 @@ const DEMO_PRICES: Readonly<Record<string, PricesConfig>> = {
 export interface Catalogue {
   readonly models: ListedModels;
   readonly own: OwnPrices;
+  /** The prices of the last confirmation, and how these differ from them. */
+  readonly known: ListedModels;
+  readonly changes: readonly PriceChange[];
 }
 
 let read: Catalogue | undefined;
 
 /** The catalogue of this release, read once. */
 export function catalogue(): Catalogue {
-  return (read ??= joinCatalogue(packageModels(), readOwnPrices()));
+  return (read ??= openCatalogue(packageModels(), readOwnPrices(), readKnownPrices(), Date.now()));
 }
 
-export function joinCatalogue(listed: ListedModels, own: OwnPrices): Catalogue {
+export function openCatalogue(listed: ListedModels, own: OwnPrices, known: ListedModels, atMs: number): Catalogue {
   const models = new Map([...listed].filter(([name]) => !own.without.has(name)));
   for (const [name, model] of own.models) models.set(name, model);
-  return { models, own };
+  return { models, own, known, changes: priceChanges(known, models, own.peaks, atMs) };
+}
+
+/** The catalogue's prices in force at `atMs`: where a large change is not confirmed, the dearer of both. */
+export function catalogueRates({ models, own, known, changes }: Catalogue, atMs: number): Map<string, Rates> {
+  const held = new Set(changes.filter((change) => change.held).map(({ model }) => model));
+  const compiled = new Map<string, Rates>();
+  for (const [name, { prices }] of models) {
+    const price = priceAt(prices, atMs, own.peaks);
+    const before = held.has(name) ? priceAt(known.get(name)?.prices ?? [], atMs, own.peaks) : undefined;
+    if (price) compiled.set(name, before ? dearerRates(compileRates(price), compileRates(before)) : compileRates(price));
+  }
+  return compiled;
 }
 
 /**
@@ -50,12 +67,7 @@ export function joinCatalogue(listed: ListedModels, own: OwnPrices): Catalogue {
  * not by the token alone, is left out: it cannot be served. Throws ConfigError for a price of the operator's that is nobody's.
  */
 export function compilePrices({ prices, deployments }: Pick<Config, 'prices' | 'deployments'>, at: Date = new Date()): Prices {
-  const { models, own: project } = catalogue();
-  const compiled = new Map<string, Rates>();
-  for (const [name, model] of models) {
-    const price = priceAt(model.prices, at.getTime(), project.peaks);
-    if (price) compiled.set(name, compileRates(price));
-  }
+  const compiled = catalogueRates(catalogue(), at.getTime());
   for (const [model, own] of Object.entries(DEMO_PRICES)) compiled.set(`demo/${model}`, ratesFromConfig(own));
   for (const { id, prices: own } of deployments) compiled.set(`pureai/${id}`, ratesFromConfig(own));
   for (const [name, own] of Object.entries(prices)) compiled.set(pricedName(name, compiled), ratesFromConfig(own));
@@ -64,12 +76,12 @@ export function compilePrices({ prices, deployments }: Pick<Config, 'prices' | '
 
 /** When a price of the catalogue next changes after `afterMs`, or may; Unix milliseconds, Infinity where none ever does. */
 export function nextPriceChange(afterMs: number): number {
-  const { models, own } = catalogue();
-  return nextTurn(allPrices(models), afterMs, own.peaks);
+  const { models, known, own } = catalogue();
+  return nextTurn(allPrices(models, known), afterMs, own.peaks);
 }
 
-function* allPrices(models: ListedModels): Generator<ListedPrice> {
-  for (const { prices } of models.values()) yield* prices;
+function* allPrices(...lists: ListedModels[]): Generator<ListedPrice> {
+  for (const { prices } of lists.flatMap((models) => [...models.values()])) yield* prices;
 }
 
 /** The catalogue's entry for a model id as a provider takes it (dated ids and aliases included); null where it has none. */

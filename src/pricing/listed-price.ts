@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 /** What a source of prices lists for each kind of token, in USD per million. */
 export interface ListedRates {
   readonly input: number;
@@ -40,3 +42,23 @@ export interface ListedModel {
 
 /** Models by `<provider>/<model>`. */
 export type ListedModels = ReadonlyMap<string, ListedModel>;
+
+const usd = z.number().min(0);
+const rates = { input: usd, output: usd, cacheRead: usd.optional(), cacheWrite: usd.optional(), cacheWriteLong: usd.optional() };
+const time = z.iso.time({ precision: 0 });
+
+export const dailyHours = z.strictObject({ start: time, end: time });
+
+/** A model's prices as a file of the project has them. */
+export const listedPrices = z
+  .array(
+    z.strictObject({
+      ...rates,
+      steps: z.array(z.strictObject({ fromTokens: z.int().min(1), ...rates })).optional(),
+      webSearches: usd.optional(),
+      from: z.iso.datetime().optional(),
+      hours: dailyHours.optional(),
+      peak: z.string().optional(),
+    }),
+  )
+  .min(1);

@@ -1,23 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import type { ListedModel, ListedModels } from './listed-price.ts';
+import { dailyHours, listedPrices, type ListedModel, type ListedModels } from './listed-price.ts';
 import type { PeakHours, Peaks } from './price-times.ts';
 
-const usd = z.number().min(0);
-const rates = {
-  input: usd,
-  output: usd,
-  cacheRead: usd.optional(),
-  cacheWrite: usd.optional(),
-  cacheWriteLong: usd.optional(),
-};
 const day = z.iso.date();
 const file = z.strictObject({
   peaks: z.record(
     z.string(),
     z.strictObject({
-      hours: z.array(z.strictObject({ start: z.iso.time({ precision: 0 }), end: z.iso.time({ precision: 0 }) })).min(1),
+      hours: z.array(dailyHours).min(1),
       holidaysKnownUntil: day,
       holidays: z.array(z.strictObject({ from: day, to: day })),
     }),
@@ -30,17 +22,7 @@ const file = z.strictObject({
       read: z.iso.date(),
       contextWindow: z.int().min(1),
       aliases: z.array(z.string()).default([]),
-      prices: z
-        .array(
-          z.strictObject({
-            ...rates,
-            steps: z.array(z.strictObject({ fromTokens: z.int().min(1), ...rates })).optional(),
-            webSearches: usd.optional(),
-            from: z.iso.datetime().optional(),
-            peak: z.string().optional(),
-          }),
-        )
-        .min(1),
+      prices: listedPrices,
     }),
   ),
 });
@@ -55,10 +37,12 @@ export interface OwnPrices {
   readonly peaks: Peaks;
 }
 
-/** Reads `own-prices.yaml`, or another text of its form. Throws ZodError for one that is malformed. */
+/** Reads `own-prices.yaml`, or another text of its form. Throws where it is malformed or names peak hours that it does not have. */
 export function readOwnPrices(text: string = readFileSync(new URL('own-prices.yaml', import.meta.url), 'utf8')): OwnPrices {
   const { peaks, without, models } = file.parse(parseYaml(text, { schema: 'core' }));
   const entries = Object.entries(models);
+  for (const { peak } of entries.flatMap(([, { prices }]) => prices))
+    if (peak !== undefined && !Object.hasOwn(peaks, peak)) throw new Error(`own-prices.yaml: no peak hours are called ${peak}`);
   return {
     models: new Map(entries.map(([name, { contextWindow, prices }]): [string, ListedModel] => [name, { contextWindow, prices }])),
     aliases: new Map(entries.flatMap(([name, { aliases }]) => aliases.map((alias) => [`${providerOf(name)}/${alias}`, name] as const))),

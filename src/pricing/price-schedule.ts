@@ -3,6 +3,7 @@ import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { compilePrices, nextPriceChange, type Prices } from './catalogue.ts';
 import { loadPriceVersion } from './price-version.ts';
+import { dearerRates } from './rates.ts';
 
 /** A set of prices, and the number under which the database knows it. */
 export interface PriceSet {
@@ -26,7 +27,7 @@ export interface PriceScheduleOptions {
 }
 
 /**
- * The prices of now: those of the catalogue change on a date or by the hour. Each set is stored before it is used, under the same number
+ * The prices of now: those of the catalogue change on a date or by the hour, and rise some minutes before their time. Each set is stored before it is used, under the same number
  * on every gateway; a set that comes back, as off-peak prices do each day, has the number of before. What was priced earlier keeps its set.
  */
 export class PriceSchedule implements PriceSource {
@@ -74,13 +75,23 @@ export class PriceSchedule implements PriceSource {
   }
 }
 
+/** A request may start this long after it was priced: its candidates before the last one can take as long to fail. */
+const START_WITHIN_MS = 5 * 60_000;
+
 interface Turn {
   set: PriceSet;
   atMs: number;
   untilMs: number;
 }
 
+/** A price that rises soon is charged from now on, so that no request starts at a price that its hold does not cover. */
+function dearerPrices(now: Prices, soon: Prices): Prices {
+  return new Map([...now].map(([name, rates]) => [name, dearerRates(rates, soon.get(name) ?? rates)]));
+}
+
 async function turnAt(atMs: number, { config, pool }: PriceScheduleOptions): Promise<Turn> {
-  const prices = compilePrices(config, new Date(atMs));
-  return { set: { prices, priceVersion: await loadPriceVersion(pool, prices) }, atMs, untilMs: nextPriceChange(atMs) };
+  const soonMs = atMs + START_WITHIN_MS;
+  const prices = dearerPrices(compilePrices(config, new Date(atMs)), compilePrices(config, new Date(soonMs)));
+  const untilMs = Math.min(nextPriceChange(atMs), nextPriceChange(soonMs) - START_WITHIN_MS);
+  return { set: { prices, priceVersion: await loadPriceVersion(pool, prices) }, atMs, untilMs };
 }

@@ -19,7 +19,9 @@ export function priceAt(prices: readonly ListedPrice[], atMs: number, peaks: Pea
 function holds({ from, hours, peak }: ListedPrice, atMs: number, peaks: Peaks): boolean {
   if (from !== undefined && atMs < Date.parse(from)) return false;
   if (hours !== undefined && !within(hours, atMs)) return false;
-  return peak === undefined || inPeak(peakNamed(peak, peaks), atMs);
+  const working = peak === undefined ? undefined : peaks.get(peak);
+  // Hours that nobody knows any more: rather too dear than too cheap.
+  return working === undefined || inPeak(working, atMs);
 }
 
 function inPeak({ hours, holidays }: PeakHours, atMs: number): boolean {
@@ -37,7 +39,7 @@ export function nextTurn(prices: Iterable<ListedPrice>, afterMs: number, peaks: 
   let next = Infinity;
   for (const { from, hours, peak } of prices) {
     if (from !== undefined && Date.parse(from) > afterMs) next = Math.min(next, Date.parse(from));
-    for (const { start, end } of [...(hours ? [hours] : []), ...(peak === undefined ? [] : peakNamed(peak, peaks).hours)])
+    for (const { start, end } of [...(hours ? [hours] : []), ...((peak === undefined ? undefined : peaks.get(peak)?.hours) ?? [])])
       next = Math.min(next, nextTimeOfDay(start, afterMs), nextTimeOfDay(end, afterMs));
   }
   return next;
@@ -51,10 +53,4 @@ function nextTimeOfDay(time: string, afterMs: number): number {
 
 function dayOf(atMs: number): string {
   return new Date(atMs).toISOString().slice(0, 10);
-}
-
-function peakNamed(name: string, peaks: Peaks): PeakHours {
-  const peak = peaks.get(name);
-  if (!peak) throw new Error(`no peak hours are called ${name}`);
-  return peak;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { catalogueEntry, compilePrices, joinCatalogue, type CatalogueProvider } from '../../src/pricing/catalogue.ts';
+import { catalogueEntry, compilePrices, openCatalogue, type CatalogueProvider } from '../../src/pricing/catalogue.ts';
 import { readOwnPrices } from '../../src/pricing/own-prices.ts';
 import { packageModels } from '../../src/pricing/package-prices.ts';
 
@@ -74,7 +74,7 @@ without: [openai/b]
 models:
   openai/a: { source: here, read: 2026-01-01, contextWindow: 1, prices: [{ input: 7, output: 8 }] }
 `);
-    expect(Object.fromEntries(joinCatalogue(listed, own).models)).toEqual({
+    expect(Object.fromEntries(openCatalogue(listed, own, listed, 0).models)).toEqual({
       'openai/a': { contextWindow: 1, prices: [{ input: 7, output: 8 }] },
     });
   });

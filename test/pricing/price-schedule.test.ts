@@ -54,6 +54,40 @@ describe('the prices of now', () => {
     expect(versions(schedules)).toEqual([before]);
   });
 
+  it('rise five minutes early, so that a request that waits for its turn is not started below its cost', async () => {
+    const MINUTES = 60_000;
+    const december = Date.parse('2026-12-01T00:00:00Z');
+    const peak = Date.parse('2026-11-27T01:00:00Z');
+    const at = async (now: number, model: string) => {
+      const schedule = await PriceSchedule.open({ config, pool: database.pool, now: () => now });
+      return schedule.current.prices.get(model)?.input;
+    };
+    const argon = 'gemini/gemini-4-argon';
+    expect([await at(december - 5 * MINUTES - 1, argon), await at(december - 5 * MINUTES, argon)]).toEqual([2_000_000n, 4_000_000n]);
+    const flash = 'deepseek/deepseek-flash';
+    expect([await at(peak - 5 * MINUTES - 1, flash), await at(peak - 5 * MINUTES, flash)]).toEqual([150_000n, 300_000n]);
+    // And fall on time.
+    expect([await at(peak + 180 * MINUTES - 1, flash), await at(peak + 180 * MINUTES, flash)]).toEqual([300_000n, 150_000n]);
+  });
+
+  it('turn at that moment by themselves', async () => {
+    let now = Date.parse('2026-11-27T00:00:00Z');
+    const schedule = await PriceSchedule.open({ config, pool: database.pool, now: () => now });
+    const turns: [string, bigint | undefined][] = [];
+    for (const end = now + 86_400_000; now < end; now += 60_000) {
+      const turning = schedule.keepUp();
+      if (!turning) continue;
+      await turning;
+      turns.push([new Date(now).toISOString().slice(11, 16), schedule.current.prices.get('deepseek/deepseek-flash')?.input]);
+    }
+    expect(turns.filter(([, input], index) => input !== (turns[index - 1]?.[1] ?? 150_000n))).toEqual([
+      ['00:55', 300_000n],
+      ['04:00', 150_000n],
+      ['05:55', 300_000n],
+      ['10:00', 150_000n],
+    ]);
+  });
+
   it('are looked up once by any number of requests', async () => {
     let now = CHANGE - 1;
     const schedule = await PriceSchedule.open({ config, pool: database.pool, now: () => now });

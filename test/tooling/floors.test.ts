@@ -8,7 +8,7 @@ const FLOORS = [
   ['server.ts'],
   ['greeting.ts'],
   ['start-server.ts'],
-  ['audit.ts', 'reconcile.ts', 'write-off.ts'],
+  ['audit.ts', 'prices.ts', 'reconcile.ts', 'write-off.ts'],
   ['command-wallet.ts', 'deciding.ts'],
   ['reconciling.ts'],
   ['app.ts', 'jobs'],
@@ -58,8 +58,8 @@ const LIBRARIES: Record<string, string[]> = {
   qrcode: ['http/pages'],
   undici: ['providers', 'pricing/rate-sources.ts'],
   uuid: ['start-server.ts', 'accounts', 'http/server', 'invoices', 'withdrawals'],
-  yaml: ['config'],
-  zod: ['challenges', 'config', 'http', 'lightning', 'list-of.ts', 'pricing/rate-sources.ts', 'wires'],
+  yaml: ['config', 'pricing/own-prices.ts'],
+  zod: ['challenges', 'config', 'http', 'lightning', 'list-of.ts', 'pricing', 'wires'],
 };
 
 const SOURCE = fileURLToPath(new URL('../../src/', import.meta.url));
