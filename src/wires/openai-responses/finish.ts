@@ -14,18 +14,17 @@ export function finishOf(response: JsonObject, parts: readonly Pick<Part, 'type'
   return { reason: parts.some(({ type }) => type === 'refusal') ? 'refusal' : 'stop', native };
 }
 
-/** A response's end in this wire's words. A refusal stands in the message itself. */
-export function endingOf({ reason }: Finish): { readonly status: string; readonly incomplete_details: JsonObject | null } {
-  switch (reason) {
-    case 'stop':
-    case 'tool_calls':
-    case 'refusal':
-    case 'pause':
-      return { status: 'completed', incomplete_details: null };
-    case 'content_filter':
-      return { status: 'incomplete', incomplete_details: { reason: 'content_filter' } };
-    case 'length':
-    case 'error':
-      return { status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } };
-  }
+/**
+ * A response's end in this wire's words. A refusal stands in the message; one without a word of its own, and a filter's, leave the response
+ * incomplete.
+ */
+export function endingOf(
+  { reason }: Finish,
+  hasRefused: boolean,
+): { readonly status: string; readonly incomplete_details: JsonObject | null } {
+  const incomplete = (why: string) => ({ status: 'incomplete', incomplete_details: { reason: why } });
+  if (reason === 'length') return incomplete('max_output_tokens');
+  if (reason === 'content_filter' || (reason === 'refusal' && !hasRefused)) return incomplete('content_filter');
+  if (reason === 'error') return incomplete('error');
+  return { status: 'completed', incomplete_details: null };
 }

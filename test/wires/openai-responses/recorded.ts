@@ -98,3 +98,24 @@ export function blocksOf(parts: readonly StreamPart[]): Block[] {
   }
   return blocks;
 }
+
+/** The wire that each folder of recordings speaks, where that is not its name. */
+const WIRE_OF: Readonly<Record<string, string>> = {
+  anthropic: 'anthropic-messages',
+  gemini: 'gemini-generate',
+  groq: 'openai-chat',
+  deepseek: 'openai-chat',
+  moonshot: 'openai-chat',
+  custom: 'openai-chat',
+};
+
+/** The recorded streams of these wires that hold something, and of this one. */
+export function everyStream(wires: readonly string[]): { file: string; wire: string }[] {
+  const index = new URL('index.json', FOLDER);
+  if (!existsSync(index)) return [];
+  const all = JSON.parse(readFileSync(index, 'utf8')) as Recorded[];
+  return all
+    .filter(({ file, status }) => status === 200 && file.endsWith('.sse') && !/^openai-responses\/(?:error|encrypted)/.test(file))
+    .map(({ file }) => ({ file, wire: WIRE_OF[file.split('/')[0] ?? ''] ?? file.split('/')[0] ?? '' }))
+    .filter(({ file, wire }) => [...wires, 'openai-responses'].includes(wire) && !file.includes('error-in-stream'));
+}

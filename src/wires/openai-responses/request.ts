@@ -1,0 +1,59 @@
+import { GatewayError } from '../../errors.ts';
+import { readFields } from '../parameter.ts';
+import type { Facts, InferenceRequest, ParseOptions, ReadBody } from '../request.ts';
+import { readRouting } from '../routing-options.ts';
+import type { JsonObject } from '../wire.ts';
+import { generationOf } from './generation.ts';
+import { mediaOf, textOfContent } from './media.ts';
+import { PARAMETERS } from './parameters.ts';
+import { hostedTypes } from './tools.ts';
+import { objectsIn } from './wire-object.ts';
+
+/** Reads a request for a response. */
+export function parseResponseRequest(body: ReadBody, { streamDefault, allowParameters }: ParseOptions): InferenceRequest {
+  const { fields } = body;
+  if ((fields['input'] ?? null) === null) throw new GatewayError('invalid_request', { message: 'input: is required', param: 'input' });
+  const { fields: kept, own, extras, unruled } = readFields(body, PARAMETERS, { allowParameters });
+  refuseForcedHosted(fields);
+  let generation: ReturnType<typeof generationOf> | undefined;
+  return {
+    wire: 'openai-responses',
+    operation: 'generate',
+    model: (own['model'] as string | undefined) ?? 'auto',
+    stream: (own['stream'] as boolean | undefined) ?? streamDefault,
+    // Always there, in the last event.
+    includeUsage: true,
+    completions: 1,
+    outputCap: (own['max_output_tokens'] as number | undefined) ?? null,
+    routing: readRouting(own['routing']),
+    unruled,
+    fields: kept,
+    extras,
+    own,
+    media: mediaOf(fields['input']),
+    bodyBytes: body.bodyBytes,
+    facts: () => factsOf(fields),
+    generation: () => (generation ??= generationOf(fields)),
+    embedding: () => {
+      throw new Error('a request for a response embeds nothing');
+    },
+  };
+}
+
+/** Tools that run at the provider are left out: a client that has no others cannot ask for a call. */
+function refuseForcedHosted({ tools, tool_choice: choice }: JsonObject): void {
+  if (choice !== 'required') return;
+  const hosted = hostedTypes(tools);
+  if (hosted.length === 0 || hosted.length < new Set(objectsIn(tools).map(({ type }) => type)).size) return;
+  throw new GatewayError('unknown_parameter', {
+    message: `tool_choice: ${hosted.join(', ')} cannot be forced: it is not supported.`,
+    param: 'tool_choice',
+  });
+}
+
+function factsOf({ input, tools }: JsonObject): Facts {
+  const hasTools = objectsIn(tools).length > 0;
+  if (typeof input === 'string') return { asked: input, turns: 1, hasTools };
+  const asked = objectsIn(input).filter(({ type = 'message', role }) => type === 'message' && role === 'user');
+  return { asked: textOfContent(asked.at(-1)?.['content']), turns: asked.length, hasTools };
+}
