@@ -4,7 +4,9 @@ import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Funding } from './funding.ts';
-import type { Gateway, InferencePath } from './gateway.ts';
+import type { Gateway } from './gateway.ts';
+import type { InferenceRoute } from './http/payment/incoming.ts';
+import { openAiChat } from './wires/openai-chat/surface.ts';
 import { Assets } from './http/pages/assets.ts';
 import { requireKey, type Authenticate } from './http/payment/authenticate.ts';
 import { crossOrigin } from './http/server/cross-origin.ts';
@@ -44,7 +46,7 @@ export interface AppDeps {
   nodeDeadlineMs?: number;
   authenticate: Authenticate;
   apiKeys: ApiKeys;
-  gateway: Pick<Gateway, 'chat'>;
+  gateway: Pick<Gateway, 'answer'>;
   recorder: { flush(): Promise<void> };
   models: Models;
   exchangeRate: ExchangeRate;
@@ -57,10 +59,10 @@ export interface AppDeps {
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
 export function createApp(deps: AppDeps): Express {
   const { config, log, authenticate, gateway } = deps;
-  const chat =
-    (path: InferencePath): RequestHandler =>
+  const infer =
+    (route: InferenceRoute): RequestHandler =>
     (req, res) =>
-      gateway.chat(req, res, path);
+      gateway.answer(req, res, route);
   const key = requireKey(authenticate);
   const keys = keyHandlers(deps);
   const reports = reportHandlers({ ...deps, pool: deps.reportPool });
@@ -77,9 +79,13 @@ export function createApp(deps: AppDeps): Express {
   const cors = crossOrigin(config.CORS_ORIGINS);
 
   // First, so that nothing else is gone through for them; the gateway gives their requests an id by itself.
-  app.post('/v1/chat/completions', cors, chat({ path: '/v1/chat/completions', streamDefault: false }));
-  app.post('/l402/v1/chat/completions', cors, chat({ path: '/l402/v1/chat/completions', streamDefault: false, keyless: true }));
-  app.post('/api/chat', cors, chat({ path: '/api/chat', streamDefault: true }));
+  app.post('/v1/chat/completions', cors, infer({ path: '/v1/chat/completions', surface: openAiChat, streamDefault: false }));
+  app.post(
+    '/l402/v1/chat/completions',
+    cors,
+    infer({ path: '/l402/v1/chat/completions', surface: openAiChat, streamDefault: false, keyless: true }),
+  );
+  app.post('/api/chat', cors, infer({ path: '/api/chat', surface: openAiChat, streamDefault: true }));
 
   app.use(requestId);
   app.use(['/v1', '/api', '/l402'], cors);

@@ -39,7 +39,7 @@ async function main(): Promise<void> {
       return;
     }
     stoppingSince = performance.now();
-    log.info({ signal, underWay: server.gateway.underWay }, 'stopping');
+    log.info({ signal, underWay: server.gateway.requests.underWay }, 'stopping');
     server
       .close({ lingerMs: signal === 'SIGTERM' ? LINGER_MS : 0 })
       .then(() => database.stop())

@@ -252,9 +252,9 @@ function freeShareOf({ FREE_TIER_GLOBAL_DAILY_USD: dayPicoUsd, FREE_TIER_MAX_COS
 async function drain(gateway: Gateway, server: Server, graceMs: number): Promise<void> {
   // It takes none any more: this closes those that are idle.
   server.close();
-  const finished = gateway.close();
+  const finished = gateway.requests.close();
   await atMost(graceMs, finished);
-  gateway.stop();
+  gateway.requests.stop();
   await atMost(SETTLE_LIMIT_MS, finished);
 }
 

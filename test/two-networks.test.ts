@@ -136,7 +136,7 @@ describe('a gateway whose wallet is not of the network of the balances', () => {
   it('serves nobody on them, and serves again once they are written off', async () => {
     const gateway = await startGateway({ database });
     const key = await gateway.newKey();
-    const look = () => watchNetwork({ pool: database.pool, wallet: gateway.server.wallet, gateway: gateway.server.gateway, log });
+    const look = () => watchNetwork({ pool: database.pool, wallet: gateway.server.wallet, gateway: gateway.server.gateway.requests, log });
     const ask = async () => (await gateway.post('/v1/chat/completions', { messages: [{ role: 'user', content: 'hi' }] }, key)).status;
     expect(await ask()).toBe(200);
 

@@ -17,12 +17,12 @@ export interface AdmissionDeps {
 
 export interface AdmissionRequest {
   requestId: string;
-  key: ApiKey;
+  apiKey: ApiKey;
   quote: Quote;
   /** How many completions were asked for (`n`). */
-  choices: number;
+  completions: number;
   priceVersion: number;
-  rate: PicoUsdPerMsat;
+  picoUsdPerMsat: PicoUsdPerMsat;
   /** The request's own cap, where it has one. */
   maxCostPicoUsd: PicoUsd | null;
   stream: boolean;
@@ -74,9 +74,9 @@ export class RepeatedError extends GatewayError {
  * committed. A refusal takes no slot, budget or tokens.
  */
 export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Promise<Admitted> {
-  const { quote, key } = request;
+  const { quote, apiKey } = request;
   refuseUnpayable(quote);
-  const ticket = deps.rateLimit.check(key, quote.promptTokens + quote.mostTokens * request.choices);
+  const ticket = deps.rateLimit.check(apiKey, quote.promptTokens + quote.mostTokens * request.completions);
   const mostTokens = capByCost(quote, request.maxCostPicoUsd);
   if (mostTokens < quote.leastTokens) {
     deps.rateLimit.refundTokens(ticket);
@@ -87,15 +87,15 @@ export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Pro
   try {
     hold = await deps.holds.admit({
       requestId: request.requestId,
-      accountId: key.accountId,
-      keyId: key.id,
-      keyVersion: key.version,
+      accountId: apiKey.accountId,
+      keyId: apiKey.id,
+      keyVersion: apiKey.version,
       basePicoUsd: quote.basePicoUsd,
       perTokenPicoUsd: quote.perTokenPicoUsd,
       leastTokens: quote.leastTokens,
       mostTokens,
       freeMaxPicoUsd: deps.freeMaxPicoUsd,
-      picoUsdPerMsat: request.rate,
+      picoUsdPerMsat: request.picoUsdPerMsat,
       priceVersion: request.priceVersion,
       stream: request.stream,
       idempotency: request.idempotency,
@@ -114,9 +114,9 @@ export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Pro
 }
 
 /** What a request of somebody who has yet to pay is asked for. */
-export interface PriceRequest extends Pick<AdmissionRequest, 'quote' | 'choices' | 'rate' | 'maxCostPicoUsd'> {
+export interface PriceRequest extends Pick<AdmissionRequest, 'quote' | 'completions' | 'picoUsdPerMsat' | 'maxCostPicoUsd'> {
   /** Whose limits it counts against; null where nobody is known. */
-  key: Pick<ApiKey, 'id' | 'accountId' | 'rateLimitRpm' | 'rateLimitTpm'> | null;
+  apiKey: Pick<ApiKey, 'id' | 'accountId' | 'rateLimitRpm' | 'rateLimitTpm'> | null;
 }
 
 /**
@@ -124,13 +124,13 @@ export interface PriceRequest extends Pick<AdmissionRequest, 'quote' | 'choices'
  * Throws `rate_limit_exceeded` and `max_cost_exceeded`, as `admit` does.
  */
 export function priceUnpaid(rateLimit: RateLimit, request: PriceRequest): { shortfallMsat: Msat; headers: Record<string, string> } {
-  const { key, quote, choices, rate, maxCostPicoUsd } = request;
+  const { apiKey, quote, completions, picoUsdPerMsat, maxCostPicoUsd } = request;
   refuseUnpayable(quote);
-  const ticket = key && rateLimit.check(key, quote.promptTokens + quote.mostTokens * choices);
+  const ticket = apiKey && rateLimit.check(apiKey, quote.promptTokens + quote.mostTokens * completions);
   if (ticket) rateLimit.refundTokens(ticket);
   const headers = { ...ticket?.headers };
   if (capByCost(quote, maxCostPicoUsd) < quote.leastTokens) throw new GatewayError('max_cost_exceeded', { headers });
-  return { shortfallMsat: msatFromPicoUsd(costBound(quote, quote.leastTokens), rate), headers };
+  return { shortfallMsat: msatFromPicoUsd(costBound(quote, quote.leastTokens), picoUsdPerMsat), headers };
 }
 
 function refuseUnpayable(quote: Quote): void {
@@ -152,9 +152,9 @@ export function capByCost(quote: Quote, maxCostPicoUsd: PicoUsd | null): number 
  * The commit's outcome is unknown, so the request is not dispatched. Should the hold exist after all, it is released;
  * should its commit come later still, the sweeper releases it.
  */
-function releaseUnknown(holds: Holds, { requestId, key }: AdmissionRequest): void {
+function releaseUnknown(holds: Holds, { requestId, apiKey }: AdmissionRequest): void {
   const nothing = { chargeMsat: msat(0n), costPicoUsd: picoUsd(0n), freeDay: null };
-  void holds.settle({ kind: 'settlement', requestId, accountId: key.accountId, void: true, ...nothing }).catch(() => {});
+  void holds.settle({ kind: 'settlement', requestId, accountId: apiKey.accountId, void: true, ...nothing }).catch(() => {});
 }
 
 function asRefusal(error: unknown): unknown {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Head } from './answer.ts';
+import type { Head } from './head.ts';
 
 /** What is in between (load balancers, CDNs) cuts connections that are silent for a minute, some for less. */
 const PING_AFTER_MS = 15_000;

@@ -1,6 +1,5 @@
-import { parseEvents } from '../wires/openai-chat/sse-scanner.ts';
-import { choicesOf, finishReasonOf, member } from '../wires/openai-chat/wire-chunk.ts';
-import { collectWritten, isWorthDelivering, type Written } from '../wires/written.ts';
+import type { EventReading, Progress } from '../wires/wire.ts';
+import type { Written } from '../wires/written.ts';
 
 /** Bytes kept unread before they are parsed: bounds memory, and spares most streams the parsing. */
 const READ_AFTER_BYTES = 256 * 1024;
@@ -14,6 +13,7 @@ export type CountTokens = (text: string) => number | Promise<number>;
  * figures and never need it, so the counting waits until it is asked for.
  */
 export class Delivered {
+  readonly #events: EventReading;
   readonly #countTokens: CountTokens;
   #unread: Buffer[] = [];
   #unreadBytes = 0;
@@ -25,7 +25,8 @@ export class Delivered {
   readonly #open = new Set<unknown>();
   readonly #finished = new Set<unknown>();
 
-  constructor(countTokens: CountTokens) {
+  constructor(events: EventReading, countTokens: CountTokens) {
+    this.#events = events;
     this.#countTokens = countTokens;
   }
 
@@ -54,17 +55,17 @@ export class Delivered {
     this.#read();
     const written = this.#written;
     this.#written = { texts: [], binaryCharacters: 0 };
-    if (isSomething(written)) this.#tokens += await tokensOf(written, this.#countTokens);
+    if (isSomething(written)) this.#tokens += await tokensOfWritten(written, this.#countTokens);
     return this.#tokens;
   }
 
-  /** Whether some choice was finished: the provider's usage, if any, is about to come. */
+  /** Whether some completion was finished: the provider's usage, if any, is about to come. */
   finishing(): boolean {
     this.#read();
     return this.#finished.size > 0;
   }
 
-  /** Whether every choice that was begun was finished. */
+  /** Whether every completion that was begun was finished. */
   finished(): boolean {
     this.#read();
     return this.#finished.size > 0 && this.#open.size === 0;
@@ -83,33 +84,14 @@ export class Delivered {
   #readEvents(events: Buffer): boolean {
     const { texts, binaryCharacters } = this.#written;
     const before = texts.length;
-    for (const chunk of parseEvents(events)) {
-      for (const choice of choicesOf(chunk)) {
-        collectWritten(choice, this.#written);
-        const index = member(choice, 'index') ?? 0;
-        this.#open.add(index);
-        if (finishReasonOf(choice) !== null) this.#finished.add(index);
-        if (this.#finished.has(index)) this.#open.delete(index);
-      }
-    }
+    const progress: Progress = { written: this.#written, open: this.#open, finished: this.#finished };
+    this.#events.read(events, progress);
     return texts.length > before || this.#written.binaryCharacters > binaryCharacters;
   }
 }
 
-/** Whether events hold anything whose handing on counts as delivery: something that a model wrote, or a finish reason. */
-export function isDelivery(events: Buffer): boolean {
-  for (const chunk of parseEvents(events)) if (choicesOf(chunk).some(isWorthDelivering)) return true;
-  return false;
-}
-
-/** Tokens of a whole answer's choices, by the same count. */
-export function tokensOfChoices(choices: readonly unknown[], countTokens: CountTokens): Promise<number> {
-  const written: Written = { texts: [], binaryCharacters: 0 };
-  for (const choice of choices) collectWritten(choice, written);
-  return tokensOf(written, countTokens);
-}
-
-async function tokensOf({ texts, binaryCharacters }: Written, countTokens: CountTokens): Promise<number> {
+/** Tokens of what a model wrote, by our own count. */
+export async function tokensOfWritten({ texts, binaryCharacters }: Written, countTokens: CountTokens): Promise<number> {
   const text = texts.join('');
   return (text === '' ? 0 : await countTokens(text)) + Math.ceil(binaryCharacters / BINARY_CHARACTERS_PER_TOKEN);
 }

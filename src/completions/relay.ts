@@ -1,11 +1,12 @@
 import type { Lease } from '../ledger/lease.ts';
-import type { ReportedUsage } from '../wires/openai-chat/usage.ts';
-import { mergeUsage, usageFromWire } from '../wires/openai-chat/usage.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
-import { SseScanner, SseTooLongError, type SseScan, type UsageSeen } from '../wires/openai-chat/sse-scanner.ts';
+import { SseTooLongError } from '../wires/sse.ts';
+import { mergeUsage, type ReportedUsage } from '../wires/usage.ts';
+import type { EventReading, Seen, StreamReader, UsageSeen } from '../wires/wire.ts';
 import type { ClientStream } from './client-stream.ts';
-import { Delivered, isDelivery, type CountTokens } from './delivered.ts';
+import { Delivered, type CountTokens } from './delivered.ts';
 import { HiddenTime } from './hidden-time.ts';
+import type { StreamCopy } from './stream-copy.ts';
 
 const TICK_MS = 2_000;
 /** A crash may cost the house what was delivered since the last durable checkpoint: past this the stream waits for one. */
@@ -17,19 +18,21 @@ const MAX_HELD_BYTES = 1024 * 1024;
 
 export interface StreamRelay {
   answer: UpstreamAnswer;
+  /** Makes of the provider's bytes what the client gets. */
+  reader: StreamReader;
+  /** Reads what the client gets. */
+  events: EventReading;
   client: ClientStream;
   /** When the model was asked, on the monotonic clock. */
   dispatchedAt: number;
   /** Ends the exchange with the provider. */
   abort: () => void;
   lease: Lease;
-  /** Called before the first of the answer goes out. */
-  onDelivery: () => void;
   countTokens: CountTokens;
   /** Makes the delivered tokens durable; false where the hold is no longer ours. Rejects when it could not be done now. */
   checkpoint: (deliveredTokens: number) => Promise<boolean>;
-  /** Keeps a copy of what is sent, for a repeat with the same Idempotency-Key. */
-  keep?: ((events: Buffer) => void) | undefined;
+  /** A copy of what is sent, for a repeat with the same Idempotency-Key. */
+  copy: StreamCopy | null;
 }
 
 export type StreamEndReason = 'complete' | 'provider_error' | 'broke_off' | 'client_gone' | 'lease_lost';
@@ -41,8 +44,6 @@ export interface StreamEnd {
   usage: ReportedUsage | null;
   /** Whether the usage is about all that was delivered: nothing was written after it, and the answer was finished. */
   usageIsFinal: boolean;
-  /** Where the usage came from. */
-  usageSeen: UsageSeen | null;
   deliveredTokens: () => Promise<number>;
   /** How long the model worked out of sight of a client that left. */
   hiddenSeconds: number;
@@ -52,24 +53,40 @@ export interface StreamEnd {
   error?: Error | undefined;
 }
 
+/** A stream on its way to the client. Neither promise rejects. */
+export interface RelayedStream {
+  /** Resolves once something of the answer goes out, or the stream has ended before. */
+  begun: Promise<void>;
+  /** Resolves when no more will come, with everything that the bill needs. */
+  ended: Promise<StreamEnd>;
+}
+
 /**
- * Hands a stream on to the client as it arrives, event by event, and resolves when no more will come, with everything
- * the bill needs. `[DONE]`, the usage chunk and an error are withheld: they follow after settlement. Never rejects.
+ * Hands a stream on to the client as it arrives, event by event. What ends the stream, the usage that stands by itself, and an error are
+ * withheld: they follow after settlement.
  */
-export function relayStream(relay: StreamRelay): Promise<StreamEnd> {
-  return new Promise((resolve) => new Relay(relay, resolve).run());
+export function relayStream(relay: StreamRelay): RelayedStream {
+  let begin = (): void => {};
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  const ended = new Promise<StreamEnd>((resolve) => {
+    new Relay(relay, begin, (end) => {
+      begin();
+      resolve(end);
+    }).run();
+  });
+  return { begun, ended };
 }
 
 class Relay {
   readonly #relay: StreamRelay;
+  readonly #onBegin: () => void;
   readonly #resolve: (end: StreamEnd) => void;
-  readonly #scanner = new SseScanner();
   readonly #delivered: Delivered;
   readonly #hidden: HiddenTime;
   #held: Buffer[] = [];
   #heldBytes = 0;
   #usage: ReportedUsage | null = null;
-  #usageSeen: UsageSeen | null = null;
+  #lastUsage: UsageSeen | null = null;
   #usagesAlone = 0;
   #failure: unknown;
   #deliveredAt: number | null = null;
@@ -81,10 +98,11 @@ class Relay {
   #ended = false;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(relay: StreamRelay, resolve: (end: StreamEnd) => void) {
+  constructor(relay: StreamRelay, onBegin: () => void, resolve: (end: StreamEnd) => void) {
     this.#relay = relay;
+    this.#onBegin = onBegin;
     this.#resolve = resolve;
-    this.#delivered = new Delivered(relay.countTokens);
+    this.#delivered = new Delivered(relay.events, relay.countTokens);
     this.#hidden = new HiddenTime(relay.dispatchedAt);
   }
 
@@ -108,10 +126,10 @@ class Relay {
       return true;
     }
     try {
-      const scan = this.#scanner.push(chunk);
-      const flowing = this.#take(scan);
+      const seen = this.#relay.reader.push(chunk);
+      const flowing = this.#take(seen);
       if (this.#failure !== undefined) this.#stop(this.#clientGone ? 'client_gone' : 'provider_error');
-      else if (scan.done) this.#end('complete');
+      else if (seen.done) this.#end('complete');
       return flowing;
     } catch (error) {
       if (!(error instanceof SseTooLongError)) throw error;
@@ -120,24 +138,25 @@ class Relay {
     }
   }
 
-  /** The provider ended its stream, with `[DONE]` or without. */
+  /** The provider ended its stream, with its wire's end marker or without. */
   #finish(): void {
     if (this.#ended) return;
-    this.#take(this.#scanner.finish());
+    const seen = this.#relay.reader.finish();
+    this.#take(seen);
     if (this.#failure !== undefined) this.#end('provider_error');
-    else this.#end(this.#isWhole() ? 'complete' : 'broke_off');
+    else this.#end(seen.done || this.#isWhole() ? 'complete' : 'broke_off');
   }
 
   /**
-   * Without `[DONE]`: whether all choices were finished, or the usage came by itself, and that once, after all that was written. Some tell
+   * Without an end marker: whether all completions were finished, or the usage came by itself, and that once, after all that was written. Some tell
    * it by itself again and again.
    */
   #isWhole(): boolean {
-    return this.#delivered.finished() || (this.#usagesAlone === 1 && this.#usageSeen?.alone === true && !this.#delivered.wroteAfterUsage());
+    return this.#delivered.finished() || (this.#usagesAlone === 1 && this.#lastUsage?.alone === true && !this.#delivered.wroteAfterUsage());
   }
 
   /** Notes usage and errors, hands the events on; false asks the provider to pause. */
-  #take({ forward, usages, failure }: SseScan): boolean {
+  #take({ forward, usages, failure }: Seen): boolean {
     this.#failure = failure;
     const sent = !this.#clientGone && this.#send(forward);
     let from = 0;
@@ -152,11 +171,9 @@ class Relay {
   }
 
   #noteUsage(seen: UsageSeen): void {
-    const usage = usageFromWire(seen.usage);
-    if (!usage) return;
     if (seen.alone) this.#usagesAlone++;
-    this.#usage = mergeUsage(this.#usage, usage);
-    this.#usageSeen = seen;
+    this.#usage = mergeUsage(this.#usage, seen.usage);
+    this.#lastUsage = seen;
     this.#delivered.usageSeen();
   }
 
@@ -165,13 +182,13 @@ class Relay {
     if (events.length === 0) return false;
     const now = performance.now();
     if (this.#deliveredAt === null) {
-      if (!isDelivery(events)) {
+      if (!this.#relay.events.isDelivery(events)) {
         this.#hold(events);
         return false;
       }
       this.#begin(now);
     }
-    this.#hidden.came(now, () => isDelivery(events));
+    this.#hidden.came(now, () => this.#relay.events.isDelivery(events));
     this.#write(events, now);
     return true;
   }
@@ -185,7 +202,7 @@ class Relay {
   #begin(now: number): void {
     this.#deliveredAt = now;
     this.#relay.client.delivered = true;
-    this.#relay.onDelivery();
+    this.#onBegin();
     if (this.#heldBytes === 0) return;
     const held = Buffer.concat(this.#held);
     this.#held = [];
@@ -195,7 +212,7 @@ class Relay {
 
   #write(events: Buffer, now: number): void {
     const flowing = this.#relay.client.write(events);
-    this.#relay.keep?.(events);
+    this.#relay.copy?.add(events);
     if (flowing && now - this.#durableAt <= UNCHECKPOINTED_LIMIT_MS) return;
     this.#paused = true;
     this.#hidden.paused(now);
@@ -275,7 +292,6 @@ class Relay {
       delivered: this.#deliveredAt !== null,
       usage: this.#usage,
       usageIsFinal: this.#usage !== null && isFinal(),
-      usageSeen: this.#usageSeen,
       deliveredTokens: () => this.#delivered.tokens(),
       hiddenSeconds: reason === 'client_gone' ? this.#hidden.seconds(until()) : 0,
       deliveredAt: this.#deliveredAt,

@@ -1,48 +1,22 @@
-import { msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../amount.ts';
+import { msat, picoUsd } from '../amount.ts';
 import type { Deliveries, Delivery } from '../ledger/deliveries.ts';
 import type { HoldVerdict, Settlement } from '../ledger/hold.ts';
 import type { Holds } from '../ledger/holds.ts';
 import type { Lease } from '../ledger/lease.ts';
 import type { Logger } from '../log.ts';
-import { costOf } from '../pricing/cost.ts';
-import { ZERO_COST, ZERO_USAGE, type Cost, type RateCard, type Usage } from '../pricing/rate-card.ts';
+import type { Bill } from '../metering/bill.ts';
+import type { UnderWay } from './call.ts';
 
-/** What a request comes to: its usage at its prices, within its hold. */
-export interface Bill {
-  usage: Usage;
-  cost: Cost;
-  /** The cost of record: never above the hold. */
-  costPicoUsd: PicoUsd;
-  costMsat: Msat;
-  /** What the wallet pays of it. */
-  chargeMsat: Msat;
-  /** What the provider will charge beyond the hold: the house's loss. */
-  overrunPicoUsd: PicoUsd;
-}
-
-export const NOTHING_BILLED: Bill = {
-  usage: ZERO_USAGE,
-  cost: ZERO_COST,
-  costPicoUsd: picoUsd(0n),
-  costMsat: msat(0n),
-  chargeMsat: msat(0n),
-  overrunPicoUsd: picoUsd(0n),
-};
-
-/** The bill for `usage`, capped by what was held for it. */
-export function billOf(usage: Usage, rateCard: RateCard, markupBasisPoints: bigint, hold: HoldVerdict, rate: PicoUsdPerMsat): Bill {
-  const cost = costOf(usage, rateCard, markupBasisPoints);
-  const costPicoUsd = cost.totalPicoUsd < hold.costPicoUsd ? cost.totalPicoUsd : hold.costPicoUsd;
-  const costMsat = msatFromPicoUsd(costPicoUsd, rate);
-  const chargeMsat = hold.funding === 'wallet' ? costMsat : msat(0n);
-  return { usage, cost, costPicoUsd, costMsat, chargeMsat, overrunPicoUsd: picoUsd(cost.totalPicoUsd - costPicoUsd) };
-}
-
+/** A request's hold, and whose it is. */
 export interface HeldRequest {
   requestId: string;
   accountId: string;
   hold: HoldVerdict;
   lease: Lease;
+}
+
+export function heldBy({ call, grant }: UnderWay): HeldRequest {
+  return { requestId: call.requestId, accountId: call.apiKey.accountId, hold: grant.hold, lease: grant.lease };
 }
 
 /**

@@ -49,7 +49,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
   const leaseSeconds = config.HOLD_LEASE_SECONDS;
   const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
   return [
-    every(NETWORK_MS, 'network', () => watchNetwork({ pool, wallet, gateway, log }), log),
+    every(NETWORK_MS, 'network', () => watchNetwork({ pool, wallet, gateway: gateway.requests, log }), log),
     reconcileInvoices({ funding, wallet, connectionString, log }),
     reconcileWithdrawals({ withdrawing, connectionString, log }),
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),

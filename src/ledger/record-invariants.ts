@@ -44,7 +44,8 @@ export const RECORD_INVARIANTS: readonly Invariant[] = [
     sql: ({ holds }) => `${PRICED}
       select * from (
         select r.id as subject, r.cost_pico_usd as found, least(h.amount_pico_usd, ceil((
-            (r.prompt_tokens - r.cached_tokens - r.cache_write_tokens) * ${rateOf('input')} + r.cache_write_tokens * ${rateOf('cacheWrite')}
+            (r.prompt_tokens - r.cached_tokens - r.cache_write_tokens - r.cache_write_long_tokens) * ${rateOf('input')}
+            + r.cache_write_tokens * ${rateOf('cacheWrite')} + r.cache_write_long_tokens * coalesce(${rateOf('cacheWriteLong')}, 0)
             + r.cached_tokens * ${rateOf('cacheRead')} + r.completion_tokens * ${rateOf('output')}
           ) * (10000 + r.markup_basis_points) / 10000)) as expected, r.cost_msat <> ${roundedUp('r.cost_pico_usd')} as misrounded
         from ${holds} h join requests r on r.id = h.request_id

@@ -1,13 +1,9 @@
-import { choicesOf } from '../wires/openai-chat/wire-chunk.ts';
-import type { Deployment } from '../models/deployment.ts';
-import { tokensOfChoices } from '../completions/delivered.ts';
-import type { Answered } from '../completions/dispatch.ts';
-import type { Exchange } from '../completions/exchange.ts';
 import { countOutputTokens } from '../wires/tokens.ts';
-import { ZERO_USAGE, type Usage } from '../pricing/rate-card.ts';
-import type { ReportedUsage } from '../wires/openai-chat/usage.ts';
+import type { InferenceRequest } from '../wires/request.ts';
+import { promptTokensOf as promptOf, ZERO_USAGE, type ReportedUsage, type Usage } from '../wires/usage.ts';
+import type { Candidate } from '../routing/candidate.ts';
 
-/** How one dispatch ended, as far as the bill is concerned. */
+/** How the answer of one candidate ended, as far as the bill is concerned. */
 export interface Outcome {
   /**
    * `answered`: the provider ended its answer. `broke_off`: it stopped after some of it was delivered.
@@ -24,7 +20,7 @@ export interface Outcome {
   /** How long the model was at work out of sight, and its usual speed: what it may have generated meanwhile. */
   hiddenSeconds: number;
   tokensPerSecond: number;
-  /** The cap that went upstream, for all choices: more cannot have been generated. */
+  /** The cap that went upstream, for all completions: more cannot have been generated. */
   outputTokens: number;
   freeModel: boolean;
 }
@@ -38,13 +34,13 @@ export interface Outcome {
 export async function billedUsage(outcome: Outcome): Promise<Usage | null> {
   const { end, usage, freeModel, outputTokens } = outcome;
   if (end === 'undelivered') return null;
-  const completionTokens = Math.min(outputTokens, await billedOutput(outcome));
-  const reasoningTokens = Math.min(usage?.reasoningTokens ?? 0, completionTokens);
-  if (usage && counts(usage.promptTokens, freeModel)) {
-    const { promptTokens, cachedTokens, cacheWriteTokens } = usage;
-    return { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, reasoningTokens };
+  const output = Math.min(outputTokens, await billedOutput(outcome));
+  const reasoning = Math.min(usage?.reasoning ?? 0, output);
+  if (usage && usage.input !== null && counts(promptOf({ ...usage, input: usage.input }), freeModel)) {
+    const { input, cacheRead, cacheWrite, cacheWriteLong } = usage;
+    return { input, cacheRead, cacheWrite, cacheWriteLong, output, reasoning };
   }
-  return { ...ZERO_USAGE, promptTokens: await outcome.promptTokens(), completionTokens, reasoningTokens };
+  return { ...ZERO_USAGE, input: await outcome.promptTokens(), output, reasoning };
 }
 
 /**
@@ -54,7 +50,7 @@ export async function billedUsage(outcome: Outcome): Promise<Usage | null> {
  */
 async function billedOutput(outcome: Outcome): Promise<number> {
   const { end, usage, usageIsFinal, hiddenSeconds, tokensPerSecond } = outcome;
-  const reported = usage?.completionTokens ?? null;
+  const reported = usage?.output ?? null;
   if (usageIsFinal && counts(reported, outcome.freeModel)) return reported;
   const hidden = end === 'client_gone' ? Math.ceil(hiddenSeconds * tokensPerSecond) : 0;
   const own = (await outcome.deliveredTokens()) + hidden;
@@ -68,46 +64,9 @@ function counts(tokens: number | null, freeModel: boolean): tokens is number {
 }
 
 /** The gateway's own count of a prompt: for answers whose provider counts nothing, and for checkpoints. */
-export async function promptTokensOf({ request }: Exchange, { tokenizer, imageTokens }: Deployment): Promise<number> {
-  return (await countOutputTokens(request.promptText(), tokenizer)) + request.images.count * (imageTokens ?? 0);
-}
-
-/** The most output, over all choices, that what went upstream allows. */
-export function mostOutputTokens({ request, hold }: Exchange, { maxOutputTokens }: Deployment): number {
-  return Math.min(hold.tokens, maxOutputTokens) * request.n;
-}
-
-/** What happened, in the terms of the bill. */
-export function outcomeOf(exchange: Exchange, dispatched: Answered): Outcome {
-  const { deployment, dispatchedAt } = dispatched;
-  const { rateCard, tokenizer, tokensPerSecond } = deployment;
-  const elapsedSeconds = (performance.now() - dispatchedAt) / 1000;
-  const facts = {
-    promptTokens: () => promptTokensOf(exchange, deployment),
-    deliveredTokens: () => 0,
-    usage: null,
-    usageIsFinal: false,
-    hiddenSeconds: 0,
-    tokensPerSecond,
-    outputTokens: mostOutputTokens(exchange, deployment),
-    freeModel: rateCard.dearestInput === 0n && rateCard.dearestOutput === 0n,
-  };
-  switch (dispatched.kind) {
-    case 'json': {
-      const { body, usage } = dispatched;
-      const deliveredTokens = () => tokensOfChoices(choicesOf(body), (text) => countOutputTokens(text, tokenizer));
-      return { ...facts, end: 'answered', usage, usageIsFinal: true, deliveredTokens };
-    }
-    case 'stream': {
-      const { reason, delivered, usage, usageIsFinal, deliveredTokens } = dispatched.end;
-      const gone = reason === 'client_gone';
-      const end = gone ? 'client_gone' : !delivered ? 'undelivered' : reason === 'complete' ? 'answered' : 'broke_off';
-      const hiddenSeconds = delivered ? dispatched.end.hiddenSeconds : elapsedSeconds;
-      return { ...facts, end, usage, usageIsFinal, deliveredTokens, hiddenSeconds };
-    }
-    case 'client_gone':
-      return { ...facts, end: 'client_gone', hiddenSeconds: elapsedSeconds };
-    case 'refused':
-      return { ...facts, end: 'undelivered' };
-  }
+export async function promptTokensOf({ media }: InferenceRequest, { deployment, rendering }: Candidate): Promise<number> {
+  const { tokenizer, tokenFactor, imageTokens, documentTokens } = deployment;
+  const text = await countOutputTokens(rendering.promptText(), tokenizer);
+  const documents = media.documents > 0 ? (documentTokens ?? 0) : 0;
+  return Math.ceil(text * tokenFactor) + media.images * (imageTokens ?? 0) + documents;
 }

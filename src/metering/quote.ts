@@ -1,14 +1,15 @@
 import { divideRoundingUp, picoUsd, type PicoUsd } from '../amount.ts';
-import type { RateCard } from '../pricing/rate-card.ts';
+import type { RateCard, RateStep } from '../pricing/rate-card.ts';
 import type { Deployment } from '../models/deployment.ts';
-import type { ChatRequest } from '../wires/openai-chat/request.ts';
+import type { Candidate } from '../routing/candidate.ts';
+import type { InferenceRequest } from '../wires/request.ts';
 import { promptTokenBound } from '../wires/tokens.ts';
 
 /** The most a request can cost: `basePicoUsd + tokens × perTokenPicoUsd` for a granted output cap of `tokens`. */
 export interface Quote {
   /** The whole prompt at its dearest rate, with the markup. */
   readonly basePicoUsd: PicoUsd;
-  /** One token of output cap, for all `n` choices, at the dearest rate, with the markup. */
+  /** One token of output cap, for all completions, at the dearest rate, with the markup. */
   readonly perTokenPicoUsd: PicoUsd;
   /** The smallest and the largest output cap that may be granted, within what a candidate can give. Equal where the client set its own. */
   readonly leastTokens: number;
@@ -26,17 +27,20 @@ export interface QuoteSettings {
 const LEAST_TOKENS = 256;
 
 /**
- * Quotes a request over all candidates that might serve it: the hold covers the dearest of them.
- * A promise only where a long prompt is counted in turns with other work.
+ * Quotes a request over all candidates that might serve it: the hold covers the dearest of them. What counts is what each of them will be
+ * sent. A promise only where a long prompt is counted in turns with other work.
  */
-export function quote(request: ChatRequest, candidates: readonly Deployment[], settings: QuoteSettings): Quote | Promise<Quote> {
-  const text = request.promptText();
-  const tokenizers = [...new Set(candidates.map(({ tokenizer }) => tokenizer))];
-  const bounds = tokenizers.map((tokenizer) => promptTokenBound(text, tokenizer));
-  const finish = (counts: readonly number[]) => {
-    const textTokens = new Map(tokenizers.map((tokenizer, index) => [tokenizer, counts[index] ?? 0]));
-    return combine(request, candidates, textTokens, settings);
-  };
+export function quote(request: InferenceRequest, candidates: readonly Candidate[], settings: QuoteSettings): Quote | Promise<Quote> {
+  const counted: { text: string; tokenizer: Deployment['tokenizer']; bound: number | Promise<number> }[] = [];
+  const bounds = candidates.map(({ deployment: { tokenizer }, rendering }) => {
+    const text = rendering.promptText();
+    // Most candidates are sent the same text.
+    const same = counted.find((other) => other.tokenizer === tokenizer && other.text === text);
+    const bound = same?.bound ?? promptTokenBound(text, tokenizer);
+    if (!same) counted.push({ text, tokenizer, bound });
+    return bound;
+  });
+  const finish = (textTokens: readonly number[]) => combine(request, candidates, textTokens, settings);
   return bounds.every((bound) => typeof bound === 'number') ? finish(bounds) : Promise.all(bounds.map(async (bound) => bound)).then(finish);
 }
 
@@ -46,21 +50,22 @@ export function costBound({ basePicoUsd, perTokenPicoUsd }: Quote, tokens: numbe
 }
 
 function combine(
-  request: ChatRequest,
-  candidates: readonly Deployment[],
-  textTokens: ReadonlyMap<string, number>,
+  request: InferenceRequest,
+  candidates: readonly Candidate[],
+  textTokens: readonly number[],
   { defaultMaxTokens, markupBasisPoints }: QuoteSettings,
 ): Quote {
   let base = 0n;
   let perToken = 0n;
   let promptTokens = 0;
   let most = 0;
-  for (const deployment of candidates) {
-    const tokens = (textTokens.get(deployment.tokenizer) ?? 0) + request.images.count * (deployment.imageTokens ?? 0);
-    const { input, output } = dearestRates(deployment.rateCard, tokens);
+  for (const [index, { deployment, rendering }] of candidates.entries()) {
+    const tokens = Math.ceil((textTokens[index] ?? 0) * deployment.tokenFactor) + mediaTokens(request, deployment);
+    const { input, output } = dearestRates(deployment.rateCard, tokens, rendering.cachesLong === true);
     base = max(base, BigInt(tokens) * input);
-    perToken = max(perToken, BigInt(request.n) * output);
     promptTokens = Math.max(promptTokens, tokens);
+    if (request.operation === 'embed') continue;
+    perToken = max(perToken, BigInt(request.completions) * output);
     most = Math.max(most, Math.min(deployment.maxOutputTokens, request.outputCap ?? defaultMaxTokens));
   }
   return {
@@ -72,16 +77,26 @@ function combine(
   };
 }
 
+/** The most that images and documents can be counted as. Where that is not known, none are taken. */
+function mediaTokens({ media }: InferenceRequest, { imageTokens, documentTokens }: Deployment): number {
+  return media.images * (imageTokens ?? 0) + (media.documents > 0 ? (documentTokens ?? 0) : 0);
+}
+
 /** The dearest rates of every step that a prompt of at most `promptTokens` can reach; cache writes count as input. */
-function dearestRates(card: RateCard, promptTokens: number): { input: bigint; output: bigint } {
-  let input = max(card.input, max(card.cacheRead, card.cacheWrite));
+function dearestRates(card: RateCard, promptTokens: number, cachesLong: boolean): { input: bigint; output: bigint } {
+  let input = dearestInput(card, cachesLong);
   let output: bigint = card.output;
   for (const step of card.steps) {
     if (step.fromTokens > promptTokens) break;
-    input = max(input, max(step.input, max(step.cacheRead, step.cacheWrite)));
+    input = max(input, dearestInput(step, cachesLong));
     output = max(output, step.output);
   }
   return { input, output };
+}
+
+function dearestInput({ input, cacheRead, cacheWrite, cacheWriteLong }: Omit<RateStep, 'fromTokens'>, cachesLong: boolean): bigint {
+  const short = max(input, max(cacheRead, cacheWrite));
+  return cachesLong ? max(short, cacheWriteLong) : short;
 }
 
 function withMarkup(amount: bigint, markupBasisPoints: bigint): PicoUsd {

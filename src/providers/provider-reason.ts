@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts';
+import type { ErrorObject } from '../wires/wire.ts';
 
 /** What a provider's error body says, whatever its dialect. A member is absent where the body has none. */
 export interface ProviderReason {
@@ -33,19 +34,15 @@ const CODES = ['code', 'error_code'];
 
 type Members = Record<string, unknown>;
 
-/** An error as the clients of the OpenAI API know it. */
-export interface ErrorObject {
-  readonly error: Readonly<Record<string, unknown>>;
-}
-
 /**
- * The body of a provider's refusal as the client gets it: an OpenAI error object. One that is such an object stays as it is; of any other
- * shape (vLLM's object, FastAPI's detail, a list, text, HTML) the message is taken, and what else of an error object it has.
+ * A provider's refusal as an OpenAI error object. `isWhole` where its body is an error object already; of any other shape (vLLM's object,
+ * FastAPI's detail, a list, text, HTML) the message is taken, and what else of an error object it has.
  */
-export function refusalBody(status: number, text: string): Buffer {
-  if (text.length <= MOST_PASSED_CHARACTERS && isErrorObject(parsed(text))) return Buffer.from(text);
+export function refusalError(status: number, text: string): { error: ErrorObject; isWhole: boolean } {
+  const whole = text.length <= MOST_PASSED_CHARACTERS ? parsed(text) : undefined;
+  if (isErrorObject(whole)) return { error: whole, isWhole: true };
   const ours = new GatewayError('invalid_request', { message: `The provider refused the request (HTTP ${status}).` });
-  return Buffer.from(JSON.stringify(inItsWords(ours, providerReason(text))));
+  return { error: inItsWords(ours, providerReason(text)), isWhole: false };
 }
 
 /**
@@ -82,7 +79,7 @@ function parsed(text: string): unknown {
   }
 }
 
-function isErrorObject(value: unknown): boolean {
+function isErrorObject(value: unknown): value is ErrorObject {
   const error = isMembers(value) ? value['error'] : undefined;
   return isMembers(error) && typeof error['message'] === 'string' && error['message'] !== '';
 }

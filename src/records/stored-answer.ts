@@ -11,12 +11,13 @@ export const MAX_STORED_BYTES = 1024 * 1024;
 export const ANSWER_BYTES_A_DAY = 64 * 1024 * 1024;
 export const FREE_ANSWER_BYTES_A_DAY = 256 * 1024;
 
-/** A finished answer as a repeat gets it. A stream's body ends before the settled figures, which the repeat adds anew. */
+/** A finished answer as a repeat gets it. Of a stream the last `lastBytes` are its last event: the settled figures go in before it, anew. */
 export interface StoredAnswer {
   status: number;
   headers: Record<string, string | string[]>;
   stream: boolean;
   body: Buffer;
+  lastBytes: number;
 }
 
 export interface IdempotencyKey {
@@ -42,6 +43,7 @@ export interface Keeping {
 }
 
 const HEADER = 'idempotency-key';
+const FORMER_LAST_EVENT = Buffer.from('data: [DONE]\n\n');
 const LOOKUP = `
   select a.answer_salt, a.answer_bytes, a.free_answer_bytes, coalesce(a.answer_day = (now() at time zone 'utc')::date, false) as stored_today,
     a.posted_msat - a.held_msat as available_msat, i.state, i.body_sha256, i.request_id, h.pico_usd_per_msat, h.posted_pico_usd, h.posted_msat, h.funding
@@ -191,8 +193,12 @@ function open(sealed: Buffer, roots: readonly RootSecret[], salt: Buffer, contex
     decipher.setAuthTag(sealed.subarray(-16));
     const plain = Buffer.concat([decipher.update(sealed.subarray(13, -16)), decipher.final()]);
     const headEnd = 4 + plain.readUInt32BE(0);
-    const head = JSON.parse(plain.toString('utf8', 4, headEnd)) as Omit<StoredAnswer, 'body'>;
-    return { ...head, body: plain.subarray(headEnd) };
+    const head = JSON.parse(plain.toString('utf8', 4, headEnd)) as Omit<StoredAnswer, 'body' | 'lastBytes'> & { lastBytes?: number };
+    const body = plain.subarray(headEnd);
+    // Answers that were stored without it ended before their last event, which was the same for all.
+    if (head.stream && head.lastBytes === undefined)
+      return { ...head, body: Buffer.concat([body, FORMER_LAST_EVENT]), lastBytes: FORMER_LAST_EVENT.length };
+    return { ...head, body, lastBytes: head.lastBytes ?? 0 };
   } catch {
     return null;
   }

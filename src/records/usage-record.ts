@@ -3,6 +3,13 @@ import { arrayLiteral, textLiteral } from '../db/array-literal.ts';
 import type { Pool } from '../db/postgres.ts';
 import type { PaidBy } from '../ledger/hold.ts';
 import type { Logger } from '../log.ts';
+import { promptTokensOf, type Usage } from '../wires/usage.ts';
+
+/**
+ * How a request ended. `broke_off`: the provider's stream did; `provider_error`: it told of a failure in the middle; `lease_lost`: its hold
+ * was not ours any more; `unsettled`: its charge could not be made in time, so that its answer was not delivered.
+ */
+export type Outcome = 'ok' | 'refused' | 'upstream_error' | 'client_gone' | 'broke_off' | 'provider_error' | 'lease_lost' | 'unsettled';
 
 /** What a request was, for reports and `/api/requests`. Never what was said. */
 export interface UsageRecord {
@@ -15,16 +22,11 @@ export interface UsageRecord {
   provider: string | null;
   tier: string | null;
   stream: boolean;
-  /** `ok`, `refused`, `upstream_error`, `client_gone`, `broke_off`, or `lease_lost`. */
-  outcome: string;
+  outcome: Outcome;
   status: number;
   errorCode: string | null;
   funding: PaidBy | null;
-  promptTokens: number;
-  completionTokens: number;
-  cachedTokens: number;
-  reasoningTokens: number;
-  cacheWriteTokens: number;
+  usage: Usage;
   costPicoUsd: bigint;
   costMsat: bigint;
   chargedMsat: bigint;
@@ -54,11 +56,12 @@ const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => st
   ['status', 'integer', (r) => r.status],
   ['error_code', 'text', (r) => textLiteral(r.errorCode)],
   ['funding', 'text', (r) => textLiteral(r.funding)],
-  ['prompt_tokens', 'bigint', (r) => r.promptTokens],
-  ['completion_tokens', 'bigint', (r) => r.completionTokens],
-  ['cached_tokens', 'bigint', (r) => r.cachedTokens],
-  ['reasoning_tokens', 'bigint', (r) => r.reasoningTokens],
-  ['cache_write_tokens', 'bigint', (r) => r.cacheWriteTokens],
+  ['prompt_tokens', 'bigint', (r) => promptTokensOf(r.usage)],
+  ['completion_tokens', 'bigint', (r) => r.usage.output],
+  ['cached_tokens', 'bigint', (r) => r.usage.cacheRead],
+  ['reasoning_tokens', 'bigint', (r) => r.usage.reasoning],
+  ['cache_write_tokens', 'bigint', (r) => r.usage.cacheWrite],
+  ['cache_write_long_tokens', 'bigint', (r) => r.usage.cacheWriteLong],
   ['cost_pico_usd', 'bigint', (r) => r.costPicoUsd],
   ['cost_msat', 'bigint', (r) => r.costMsat],
   ['charged_msat', 'bigint', (r) => r.chargedMsat],

@@ -1,5 +1,7 @@
 import type { ApiKey } from '../accounts/api-key.ts';
-import type { ChatRequest } from '../wires/openai-chat/request.ts';
+import type { InferenceRequest } from '../wires/request.ts';
+import type { Upstream } from '../wires/wire.ts';
+import { candidateOf, wireFor, type Candidate } from './candidate.ts';
 import { GatewayError } from '../errors.ts';
 import type { Tier } from '../providers/provider.ts';
 import { complexityTier, tiersFrom } from './complexity.ts';
@@ -9,7 +11,7 @@ import type { Models } from '../models/models.ts';
 /** Who may serve a request, best first, and why. */
 export interface Choice {
   /** At least one. The second and later ones are only for when the ones before them fail. */
-  readonly candidates: readonly Deployment[];
+  readonly candidates: readonly Candidate[];
   /** The tier that the request was taken for; under an exact model, that model's. */
   readonly tier: Tier;
   readonly explored: boolean;
@@ -29,29 +31,35 @@ const MAX_CANDIDATES = 3;
  * Throws GatewayError: `model_not_found`, `model_not_allowed`, or `invalid_request`/`unknown_parameter` naming what no
  * model that is left can do.
  */
-export function chooseCandidates(request: ChatRequest, models: Models, key: AllowedModels, latencyOf: LatencyOf = () => null): Choice {
+export function chooseCandidates(request: InferenceRequest, models: Models, key: AllowedModels, latencyOf: LatencyOf = () => null): Choice {
   return request.model === 'auto' ? chooseAmongAll(request, models, key, latencyOf) : chooseExact(request, models, key);
 }
 
-function chooseExact(request: ChatRequest, models: Models, { allowedModels }: AllowedModels): Choice {
+function chooseExact(request: InferenceRequest, models: Models, { allowedModels }: AllowedModels): Choice {
   const deployment = models.find(request.model);
   if (!deployment)
     throw new GatewayError('model_not_found', { message: `The model ${quoted(request.model)} does not exist.`, param: 'model' });
   if (allowedModels && !allowedModels.includes(deployment.model)) throw new GatewayError('model_not_allowed', { param: 'model' });
-  const obstacle = obstacleTo(request, deployment);
-  if (obstacle) throw obstacle;
-  return { candidates: [deployment], tier: deployment.tier, explored: false };
+  if (deployment.operation !== request.operation) {
+    const what = request.operation === 'embed' ? 'makes no embeddings' : 'makes embeddings alone';
+    throw new GatewayError('model_not_found', { message: `The model ${quoted(request.model)} ${what}.`, param: 'model' });
+  }
+  const wire = wireFor(request, deployment);
+  if (wire instanceof GatewayError) throw wire;
+  return { candidates: [candidateOf(request, deployment, wire)], tier: deployment.tier, explored: false };
 }
 
-function chooseAmongAll(request: ChatRequest, models: Models, { allowedModels }: AllowedModels, latencyOf: LatencyOf): Choice {
+function chooseAmongAll(request: InferenceRequest, models: Models, { allowedModels }: AllowedModels, latencyOf: LatencyOf): Choice {
   const { prefer, maxLatencyMs } = request.routing;
-  const allowed = models.list().filter(({ model }) => !allowedModels || allowedModels.includes(model));
+  const offered = models.list().filter(({ operation }) => operation === request.operation);
+  const allowed = offered.filter(({ model }) => !allowedModels || allowedModels.includes(model));
   if (allowed.length === 0)
     throw new GatewayError('model_not_allowed', { message: 'This key may use none of the models on offer.', param: 'model' });
 
-  const obstacles = allowed.map((deployment) => obstacleTo(request, deployment));
-  const able = allowed.filter((_deployment, index) => !obstacles[index]);
-  if (able.length === 0 && obstacles[0]) throw obstacles[0];
+  const wires = new Map(allowed.map((deployment) => [deployment, wireFor(request, deployment)]));
+  const able = allowed.filter((deployment) => !(wires.get(deployment) instanceof GatewayError));
+  const [obstacle] = wires.values();
+  if (able.length === 0 && obstacle instanceof GatewayError) throw obstacle;
   const fast = able.filter(({ provider }) => maxLatencyMs === null || (latencyOf(provider.id) ?? 0) <= maxLatencyMs);
   if (fast.length === 0) {
     throw new GatewayError('invalid_request', { message: 'No provider has been that fast lately.', param: 'routing.maxLatency' });
@@ -61,7 +69,8 @@ function chooseAmongAll(request: ChatRequest, models: Models, { allowedModels }:
   const order = tiersFrom(tier);
   const rank = ({ provider, tier: own }: Deployment) => order.indexOf(own) * 2 + (provider.id === prefer ? 0 : 1);
   const ranked = fast.toSorted((a, b) => rank(a) - rank(b) || compare(a.rateCard.output, b.rateCard.output));
-  return { candidates: withFallbacks(ranked), tier, explored: false };
+  const candidates = withFallbacks(ranked).map((deployment) => candidateOf(request, deployment, wires.get(deployment) as Upstream));
+  return { candidates, tier, explored: false };
 }
 
 /** The best one, and fallbacks of its tier and the cheaper ones; a dearer tier only where nothing else could stand in. */
@@ -70,26 +79,6 @@ function withFallbacks(ranked: readonly Deployment[]): Deployment[] {
   if (!best) return [];
   const noDearer = others.filter(({ rateCard, tier }) => tier === best.tier || rateCard.output <= best.rateCard.output);
   return [best, ...(noDearer.length > 0 ? noDearer.slice(0, MAX_CANDIDATES - 1) : others.slice(0, 1))];
-}
-
-/** Why a deployment cannot serve a request, if so. */
-function obstacleTo(request: ChatRequest, deployment: Deployment): GatewayError | null {
-  const { images, routing, unruledParameters } = request;
-  if (routing.excludeProviders.includes(deployment.provider.id)) {
-    return new GatewayError('invalid_request', { message: 'All providers of this model are excluded.', param: 'routing.excludeProviders' });
-  }
-  const unruled = unruledParameters.find((name) => !deployment.allowParameters.includes(name));
-  if (unruled !== undefined) return new GatewayError('unknown_parameter', { message: `${unruled} is not supported.`, param: unruled });
-  if (images.firstParam !== null && deployment.imageTokens === null) {
-    return new GatewayError('invalid_request', { message: `${deployment.model} takes no images.`, param: images.firstParam });
-  }
-  if (images.firstRemoteParam !== null && !deployment.remoteImages) {
-    return new GatewayError('invalid_request', {
-      message: `${deployment.model} takes images as data: URLs only.`,
-      param: images.firstRemoteParam,
-    });
-  }
-  return null;
 }
 
 function compare(a: bigint, b: bigint): number {

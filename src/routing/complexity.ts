@@ -1,5 +1,4 @@
-import type { ChatMessage } from '../wires/openai-chat/messages.ts';
-import type { ChatRequest } from '../wires/openai-chat/request.ts';
+import type { InferenceRequest } from '../wires/request.ts';
 import type { Tier } from '../providers/provider.ts';
 
 const TIERS: readonly Tier[] = ['cheap', 'mid', 'premium'];
@@ -19,7 +18,7 @@ const REASONING =
  * The tier that a request under `auto` deserves: a first simple score from its length, code, reasoning cues, turns,
  * tools and images; `routing.quality` moves it by one tier.
  */
-export function complexityTier(request: ChatRequest): Tier {
+export function complexityTier(request: InferenceRequest): Tier {
   const score = complexityScore(request);
   const scored = score >= PREMIUM_SCORE ? 2 : score >= MID_SCORE ? 1 : 0;
   const shift = request.routing.quality === 'high' ? 1 : request.routing.quality === 'low' ? -1 : 0;
@@ -27,11 +26,10 @@ export function complexityTier(request: ChatRequest): Tier {
 }
 
 /** 0 for small talk, up to about 12. */
-export function complexityScore(request: ChatRequest): number {
-  const { messages } = request;
-  const asked = textOf(messages.findLast(({ role }) => role === 'user'));
+export function complexityScore(request: InferenceRequest): number {
+  const { asked: whole, turns, hasTools } = request.facts();
+  const asked = whole.slice(0, JUDGED_CHARACTERS);
   const cues = new Set(asked.match(REASONING)?.map((cue) => cue.toLowerCase())).size;
-  const turns = messages.filter(({ role }) => role === 'user').length;
   let score = Math.min(cues, 3);
   if (CODE.test(asked)) score += 2;
   if (request.bodyBytes > 32_768) score += 3;
@@ -39,8 +37,8 @@ export function complexityScore(request: ChatRequest): number {
   else if (request.bodyBytes > 2_048) score += 1;
   if (turns > 10) score += 2;
   else if (turns > 4) score += 1;
-  if (request.hasTools) score += 1;
-  if (request.images.count > 0) score += 1;
+  if (hasTools) score += 1;
+  if (request.media.images > 0) score += 1;
   return score;
 }
 
@@ -48,14 +46,4 @@ export function complexityScore(request: ChatRequest): number {
 export function tiersFrom(tier: Tier): readonly Tier[] {
   const at = TIERS.indexOf(tier);
   return [...TIERS.slice(0, at + 1).toReversed(), ...TIERS.slice(at + 1)];
-}
-
-function textOf(message: ChatMessage | undefined): string {
-  const { content } = message ?? {};
-  if (typeof content === 'string') return content.slice(0, JUDGED_CHARACTERS);
-  if (!content) return '';
-  return content
-    .map(({ text }) => text ?? '')
-    .join('\n')
-    .slice(0, JUDGED_CHARACTERS);
 }

@@ -1,6 +1,8 @@
 import { GatewayError } from '../errors.ts';
 import { parseExactJson, type ExactJson } from './exact-json.ts';
 import { jsonExtent, type JsonExtent } from './json-extent.ts';
+import type { ReadBody } from './request.ts';
+import type { JsonObject } from './wire.ts';
 
 /** Deeper than any real tool schema, and far from what a recursive writer of JSON could choke on. */
 const MAX_DEPTH = 64;
@@ -20,6 +22,15 @@ export interface ParseJsonOptions {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** A request's body as its fields; throws as `parseJson` does, and where it is no object. */
+export function parseBody(body: Buffer, options: ParseJsonOptions = {}): ReadBody {
+  const { value, verbatim } = parseJson(body, options);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new GatewayError('invalid_request', { message: 'The body must be a JSON object.' });
+  }
+  return { fields: value as JsonObject, verbatim: verbatim as JsonObject, bodyBytes: body.length };
+}
 
 /**
  * The JSON value in a request's body, and the same to be passed on. What it costs to read is bounded before anything of it is built.

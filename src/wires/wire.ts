@@ -63,6 +63,8 @@ export interface Rendering {
   readonly headers: readonly string[];
   /** Accepted fields that the model cannot take and that change no meaning: the client is told their names. */
   readonly ignored: readonly string[];
+  /** Whether it asks for something to be cached for an hour or more, which has a price of its own. */
+  readonly cachesLong?: boolean;
   /** All that the model reads of what is sent, with the data of images and documents left out: the hold counts this. */
   promptText(): string;
   /**

@@ -62,11 +62,11 @@ function setUp(answer: Partial<HoldVerdict> | Error) {
   const rateLimit = new RateLimit({ requestsPerMinute: 3, tokensPerMinute: 10_000, now: () => 0 });
   const request: AdmissionRequest = {
     requestId: randomUUID(),
-    key,
+    apiKey: key,
     quote,
-    choices: 2,
+    completions: 2,
     priceVersion: 7,
-    rate: RATE,
+    picoUsdPerMsat: RATE,
     maxCostPicoUsd: null,
     stream: false,
   };
@@ -136,7 +136,7 @@ describe('admit', () => {
 
   it('meets the rate limits before anything else', async () => {
     const { ask, asked } = setUp({});
-    const error = await refusal(ask({ choices: 3, maxCostPicoUsd: picoUsd(0n) }));
+    const error = await refusal(ask({ completions: 3, maxCostPicoUsd: picoUsd(0n) }));
     expect(error.code).toBe('rate_limit_exceeded');
     expect(asked).toEqual([]);
   });

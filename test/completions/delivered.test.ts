@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { Delivered, isDelivery, tokensOfChoices } from '../../src/completions/delivered.ts';
+import { Delivered, tokensOfWritten } from '../../src/completions/delivered.ts';
+import { chatEvents } from '../../src/wires/openai-chat/events.ts';
+import { openAiChatUpstream } from '../../src/wires/openai-chat/upstream.ts';
 import { contentEvent, event, finishEvent } from '../support/fake-provider.ts';
 
 /** Counts characters, and keeps what it was given. */
@@ -13,7 +15,7 @@ const delta = (members: object): Buffer => Buffer.from(event({ choices: [{ index
 describe('Delivered', () => {
   it('counts nothing until it is asked, and no text twice', async () => {
     const { count, texts } = counter();
-    const delivered = new Delivered(count);
+    const delivered = new Delivered(chatEvents, count);
     delivered.add(Buffer.from(contentEvent('one')));
     delivered.add(Buffer.from(contentEvent('two')));
     expect(texts).toEqual([]);
@@ -91,12 +93,12 @@ describe('Delivered', () => {
   ];
 
   it.each(WRITTEN)('counts %s', async (_what, members, tokens) => {
-    const delivered = new Delivered(counter().count);
+    const delivered = new Delivered(chatEvents, counter().count);
     delivered.add(delta(members));
     expect(await delivered.tokens()).toBe(tokens);
     const choices = [{ index: 0, message: members }];
-    expect(await tokensOfChoices(choices, (text) => text.length)).toBe(tokens);
-    expect(isDelivery(delta(members))).toBe(tokens > 0);
+    expect(await tokensOfWritten(openAiChatUpstream.read({ choices }).written(), (text) => text.length)).toBe(tokens);
+    expect(chatEvents.isDelivery(delta(members))).toBe(tokens > 0);
   });
 
   it('counts what stands in the choice itself, but for what the server says of it', async () => {
@@ -112,13 +114,13 @@ describe('Delivered', () => {
         usage: { note: 'x' },
       },
     ];
-    expect(await tokensOfChoices(choices, (text) => text.length)).toBe(3);
+    expect(await tokensOfWritten(openAiChatUpstream.read({ choices }).written(), (text) => text.length)).toBe(3);
   });
 
   it('counts to any depth and any number, without a stack that could overflow', async () => {
     const depth = 100_000;
     const deep = `{"delta":{"x":${'['.repeat(depth)}"abc"${']'.repeat(depth)}}}`;
-    const delivered = new Delivered(counter().count);
+    const delivered = new Delivered(chatEvents, counter().count);
     delivered.add(Buffer.from(`data: {"choices":[${deep}]}\n\n`));
     const wide = { delta: { x: Array.from({ length: 300_000 }, () => 'ab') } };
     delivered.add(Buffer.from(`data: ${JSON.stringify({ choices: [wide] })}\n\n`));
@@ -126,7 +128,7 @@ describe('Delivered', () => {
   });
 
   it('knows whether anything was written after the figures', () => {
-    const delivered = new Delivered(counter().count);
+    const delivered = new Delivered(chatEvents, counter().count);
     expect(delivered.wroteAfterUsage()).toBe(false);
     delivered.add(Buffer.from(contentEvent('one')));
     delivered.usageSeen();
@@ -142,15 +144,15 @@ describe('Delivered', () => {
   });
 
   it('counts all choices, and passes over what is no chunk', async () => {
-    const delivered = new Delivered(counter().count);
+    const delivered = new Delivered(chatEvents, counter().count);
     const two = event({ choices: [{ delta: { content: 'ab' } }, { delta: { content: 'cd' } }] });
     delivered.add(Buffer.from(`: ping\n\ndata: nonsense\n\ndata: {"choices":5}\n\ndata: null\n\n${two}`));
     expect(await delivered.tokens()).toBe(4);
-    expect(await tokensOfChoices(['nonsense', null], (text) => text.length)).toBe(0);
+    expect(await tokensOfWritten(openAiChatUpstream.read({ choices: ['nonsense', null] }).written(), (text) => text.length)).toBe(0);
   });
 
   it('tells when some choice was finished', () => {
-    const delivered = new Delivered(counter().count);
+    const delivered = new Delivered(chatEvents, counter().count);
     delivered.add(Buffer.from(contentEvent('one')));
     expect(delivered.finishing()).toBe(false);
     delivered.add(Buffer.from(finishEvent('length')));
@@ -158,7 +160,7 @@ describe('Delivered', () => {
   });
 
   it('counts what it kept and what it read on its own the same', async () => {
-    const delivered = new Delivered(counter().count);
+    const delivered = new Delivered(chatEvents, counter().count);
     const piece = 'x'.repeat(50_000);
     for (let round = 0; round < 20; round++) delivered.add(Buffer.from(contentEvent(piece)));
     expect(await delivered.tokens()).toBe(20 * 50_000);

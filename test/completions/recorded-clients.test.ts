@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { parseChatRequest } from '../../src/wires/openai-chat/request.ts';
+import { chatBodyFor, readChat } from '../support/chat-request.ts';
 import { deployment } from '../support/deployment.ts';
 
 /** Requests recorded from real clients. They lie beside the project, where they are at all. */
@@ -31,8 +31,8 @@ if (!present) console.warn(`skipped: no recorded clients in ${DIRECTORY.pathname
     expect(all.length).toBeGreaterThan(40);
     for (const { file, body } of all) {
       const accepted = () => {
-        const request = parseChatRequest(Buffer.from(JSON.stringify(body)), { streamDefault: false });
-        return (JSON.parse(request.serialise(deployment(), 100, 'account').toString()) as Recording['body']).messages;
+        const request = readChat(JSON.stringify(body));
+        return (JSON.parse(chatBodyFor(request, deployment(), 100, 'account').toString()) as Recording['body']).messages;
       };
       try {
         expect(accepted()).toEqual(body.messages);

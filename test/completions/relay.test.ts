@@ -3,6 +3,8 @@ import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { ClientStream } from '../../src/completions/client-stream.ts';
 import { relayStream, type StreamEnd, type StreamRelay } from '../../src/completions/relay.ts';
+import { chatEvents } from '../../src/wires/openai-chat/events.ts';
+import { ChatStreamReader } from '../../src/wires/openai-chat/reader.ts';
 import type { BodyReader, UpstreamAnswer } from '../../src/providers/provider.ts';
 import { contentEvent, event, finishEvent, usageEvent } from '../support/fake-provider.ts';
 
@@ -45,7 +47,8 @@ interface Bench {
   resumed: jest.Mock;
   aborted: jest.Mock;
   checkpoint: jest.Mock<(tokens: number) => Promise<boolean>>;
-  onDelivery: jest.Mock;
+  stream: ClientStream;
+  begun: Promise<void>;
   lease: { alive: boolean };
   end: Promise<StreamEnd>;
 }
@@ -60,16 +63,17 @@ function start(overrides: Partial<StreamRelay> = {}): Bench {
   const checkpoint = jest.fn<(tokens: number) => Promise<boolean>>().mockResolvedValue(true);
   const answer: UpstreamAnswer = { status: 200, headers: {}, read: (given) => (reader = given), resume: resumed };
   const stream = new ClientStream(client as unknown as ServerResponse, { head: () => [], model: null });
-  const onDelivery = jest.fn();
-  const end = relayStream({
+  const { begun, ended: end } = relayStream({
     answer,
+    reader: new ChatStreamReader({ requestId: 'id', model: 'fake', created: 0, promptTokens: 1 }),
+    events: chatEvents,
     client: stream,
     dispatchedAt: performance.now(),
     abort: aborted,
     lease: { held: () => lease.alive, renewed: () => {}, end: () => {} },
-    onDelivery,
     countTokens: (text) => text.length,
     checkpoint,
+    copy: null,
     ...overrides,
   });
   if (!reader) throw new Error('the answer was not read');
@@ -77,7 +81,8 @@ function start(overrides: Partial<StreamRelay> = {}): Bench {
   void end.then(() => stream.close());
   return {
     client,
-    onDelivery,
+    stream,
+    begun,
     reader: reading,
     send: (...events) => reading.data(Buffer.from(events.join(''))),
     resumed,
@@ -100,7 +105,7 @@ describe('a relayed stream', () => {
       reason: 'complete',
       delivered: true,
       usageIsFinal: true,
-      usage: { promptTokens: 10, completionTokens: 5 },
+      usage: { input: 10, output: 5 },
     });
     expect(client.written).toBe(contentEvent('one') + finishEvent());
     expect(jest.getTimerCount()).toBe(0);
@@ -227,7 +232,7 @@ describe('a stream whose client leaves', () => {
     await jest.advanceTimersByTimeAsync(1_000);
     expect(aborted).not.toHaveBeenCalled();
     send(contentEvent('late'), usageEvent());
-    expect(await end).toMatchObject({ reason: 'client_gone', usage: { completionTokens: 5 } });
+    expect(await end).toMatchObject({ reason: 'client_gone', usage: { output: 5 } });
     expect(client.written).toBe(written);
     expect(aborted).toHaveBeenCalledTimes(1);
   });
@@ -327,7 +332,7 @@ describe('a stream in which nothing was said yet', () => {
       const bench = start();
       expect(bench.send(preamble)).toBe(true);
       expect(bench.client.written).toBe('');
-      expect(bench.onDelivery).not.toHaveBeenCalled();
+      expect(bench.stream.delivered).toBe(false);
       fail(bench);
       expect(await bench.end).toMatchObject({ delivered: false, deliveredAt: null });
       expect(await (await bench.end).deliveredTokens()).toBe(0);
@@ -335,14 +340,15 @@ describe('a stream in which nothing was said yet', () => {
     }
   });
 
-  it.each(FIRST_WORDS)('begins with %s, and what was kept back goes before it', (_name, word) => {
+  it.each(FIRST_WORDS)('begins with %s, and what was kept back goes before it', async (_name, word) => {
     const whole = PREAMBLES.map(([, preamble]) => preamble).join('');
     const shown = whole.replaceAll(/^:.*\n\n/gm, '').replace(usageEvent({ prompt_tokens: 10, completion_tokens: 1 }), '');
     for (const packets of [[whole + word], [whole, word], (whole + word).split('')]) {
-      const { client, send, onDelivery } = start();
+      const { client, send, stream, begun } = start();
       for (const packet of packets) send(packet);
       expect(client.written).toBe(shown + word);
-      expect(onDelivery).toHaveBeenCalledTimes(1);
+      expect(stream.delivered).toBe(true);
+      await begun;
     }
   });
 
@@ -382,7 +388,7 @@ describe('the figures of a stream', () => {
     for (const packets of [events, [events.join('')]]) {
       const { send, end } = start();
       send(...packets);
-      expect(await end).toMatchObject({ usageIsFinal, usage: { promptTokens: 10, completionTokens } });
+      expect(await end).toMatchObject({ usageIsFinal, usage: { input: 10, output: completionTokens } });
     }
   });
 

@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { billOf, settle, type Bill, type Settled } from '../../src/completions/settle.ts';
+import { settle, type Settled } from '../../src/completions/settle.ts';
+import { billOf, type Bill } from '../../src/metering/bill.ts';
 import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/amount.ts';
 import type { Deliveries } from '../../src/ledger/deliveries.ts';
 import type { HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
 import type { Holds } from '../../src/ledger/holds.ts';
 import { createLog } from '../../src/log.ts';
-import { ZERO_USAGE, type RateCard } from '../../src/pricing/rate-card.ts';
+import type { RateCard } from '../../src/pricing/rate-card.ts';
+import { ZERO_USAGE } from '../../src/wires/usage.ts';
 
 const MILLION = 1_000_000n;
 /** $1 and $2 a million tokens; a msat is a millionth of a dollar. */
@@ -38,8 +40,8 @@ const hold = (members: Partial<HoldVerdict> = {}): HoldVerdict => ({
   ...members,
 });
 
-const bill = (promptTokens: number, completionTokens: number, held = hold(), markup = 0n): Bill =>
-  billOf({ ...ZERO_USAGE, promptTokens, completionTokens }, CARD, markup, held, RATE);
+const bill = (input: number, output: number, held = hold(), markup = 0n): Bill =>
+  billOf([{ usage: { ...ZERO_USAGE, input, output }, rateCard: CARD }], markup, held, RATE);
 
 describe('billOf', () => {
   it('charges the wallet what the usage costs', () => {

@@ -42,7 +42,7 @@ describe(`a random mix of ${REQUESTS} requests on two gateways (seed ${SEED})`, 
     upstream.always(mix.behave);
 
     const told = await mix.run(REQUESTS);
-    await until(() => gateways.every(({ server }) => server.gateway.underWay === 0));
+    await until(() => gateways.every(({ server }) => server.gateway.requests.underWay === 0));
 
     const holds = (await Promise.all(keys.map(({ accountId }) => holdsOf(database.pool, accountId)))).flat();
     expect(holds.filter(({ state }) => state === 'pending')).toEqual([]);

@@ -130,7 +130,7 @@ describe('a gateway that stops', () => {
   it('refuses what still comes in, telling under which id', async () => {
     const { newKey, post, server, close } = await start('30');
     const key = await newKey();
-    await server.gateway.close();
+    await server.gateway.requests.close();
     const answer = await post(PATH, chat(), key);
     expect(answer.status).toBe(503);
     expect(Object.fromEntries(answer.headers)).toMatchObject({

@@ -2,13 +2,14 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Express, Request, Response } from 'express';
 import { connect, type Socket } from 'node:net';
 import { ERRORS, GatewayError, type ErrorCode } from '../../src/errors.ts';
+import type { InferenceRoute } from '../../src/http/payment/incoming.ts';
 import { startApi, type TestApi } from '../support/api.ts';
 
 let api: TestApi;
 /** What the stand-in for the gateway does with a request. */
 let chat: (req: Request, res: Response) => Promise<void>;
 beforeAll(async () => {
-  api = await startApi({ deps: { gateway: { chat: (req, res) => chat(req, res) } } });
+  api = await startApi({ deps: { gateway: { answer: (req, res) => chat(req, res) } } });
 });
 afterAll(() => api.close());
 
@@ -236,10 +237,13 @@ describe('pages of other origins', () => {
 });
 
 describe('createApp', () => {
-  it('gives the path and the default for `stream` to the gateway', async () => {
+  it('gives the path, its wire and the default for `stream` to the gateway', async () => {
     const given: unknown[] = [];
     const deps = {
-      gateway: { chat: (_req: Request, res: Response, path: unknown) => Promise.resolve(void (given.push(path), res.json({}))) },
+      gateway: {
+        answer: (_req: Request, res: Response, { path, streamDefault, surface }: InferenceRoute) =>
+          Promise.resolve(void (given.push({ path, streamDefault, wire: surface.wire }), res.json({}))),
+      },
     };
     const own = await startApi({ deps });
     try {
@@ -249,8 +253,8 @@ describe('createApp', () => {
       await own.close();
     }
     expect(given).toEqual([
-      { path: '/v1/chat/completions', streamDefault: false },
-      { path: '/api/chat', streamDefault: true },
+      { path: '/v1/chat/completions', streamDefault: false, wire: 'openai-chat' },
+      { path: '/api/chat', streamDefault: true, wire: 'openai-chat' },
     ]);
   });
 });

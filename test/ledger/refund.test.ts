@@ -47,7 +47,7 @@ const sealed = new Map<IdempotencyKey, Buffer>();
 async function keyFor(payer: Payer): Promise<IdempotencyKey> {
   const idempotency = idempotencyKeyOf(randomBytes(8).toString('hex'), '/v1/chat/completions', Buffer.alloc(32, 1)) as IdempotencyKey;
   const { keeping } = (await lookUp(payer, idempotency)) as Repeatable;
-  const answer = { status: 200, headers: {}, stream: false, body: Buffer.from('the answer') };
+  const answer = { status: 200, headers: {}, stream: false, body: Buffer.from('the answer'), lastBytes: 0 };
   sealed.set(idempotency, keeping(false)?.seal(answer) as Buffer);
   return idempotency;
 }

@@ -1,18 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { billedUsage, outcomeOf, type Outcome } from '../../src/metering/billed-usage.ts';
-import type { Exchange } from '../../src/completions/exchange.ts';
-import { parseChatRequest } from '../../src/wires/openai-chat/request.ts';
-import { ZERO_USAGE, type Usage } from '../../src/pricing/rate-card.ts';
-import type { ReportedUsage } from '../../src/wires/openai-chat/usage.ts';
-import type { Deployment } from '../../src/models/deployment.ts';
-import { deployment, rateCard } from '../support/deployment.ts';
+import { billedUsage, type Outcome } from '../../src/metering/billed-usage.ts';
+import { ZERO_USAGE, type ReportedUsage, type Usage } from '../../src/wires/usage.ts';
 
-const tokens = (promptTokens: number, completionTokens: number): Usage => ({ ...ZERO_USAGE, promptTokens, completionTokens });
-const reported = (promptTokens: number | null, completionTokens: number | null): ReportedUsage => ({
-  ...ZERO_USAGE,
-  promptTokens,
-  completionTokens,
-});
+const tokens = (input: number, output: number): Usage => ({ ...ZERO_USAGE, input, output });
+const reported = (input: number | null, output: number | null): ReportedUsage => ({ ...ZERO_USAGE, input, output });
 
 /** Own counts: 100 of prompt, 7 delivered; ten seconds out of sight of a model of 20 tokens a second, capped at 150. */
 const outcome = (facts: Partial<Outcome>): Outcome => ({
@@ -89,44 +80,10 @@ describe('billedUsage', () => {
   });
 
   it('takes the cache from the figures that it takes the prompt from', async () => {
-    const usage = { promptTokens: 90, completionTokens: 9, cachedTokens: 40, cacheWriteTokens: 5, reasoningTokens: 200 };
-    expect(await billedUsage(outcome(final(usage)))).toEqual({ ...usage, reasoningTokens: 9 });
-    expect(await billedUsage(outcome(final({ ...usage, promptTokens: 0 })))).toEqual({ ...tokens(100, 9), reasoningTokens: 9 });
-  });
-});
-
-describe('the facts of a bill', () => {
-  const IMAGE = { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } };
-  const words = [{ role: 'user', content: 'hi' }];
-  const factsOf = (members: object, overrides: Partial<Deployment> = {}, holdTokens = 100): Outcome => {
-    const request = parseChatRequest(Buffer.from(JSON.stringify({ messages: words, ...members })), { streamDefault: false });
-    const exchange = { request, hold: { tokens: holdTokens } } as unknown as Exchange;
-    const leg = { deployment: deployment(overrides), dispatchedAt: performance.now() };
-    return outcomeOf(exchange, { ...leg, kind: 'client_gone' });
-  };
-
-  it('count every image apiece, whatever its bytes', async () => {
-    const withImages = (count: number) => ({ messages: [{ role: 'user', content: Array.from({ length: count }, () => IMAGE) }] });
-    const counts = await Promise.all([0, 1, 3].map(async (count) => factsOf(withImages(count)).promptTokens()));
-    expect((counts[1] ?? 0) - (counts[0] ?? 0)).toBeGreaterThanOrEqual(1_000);
-    expect((counts[2] ?? 0) - (counts[0] ?? 0)).toBeGreaterThanOrEqual(3_000);
-    const [free, plain] = await Promise.all([null, 500].map(async (imageTokens) => factsOf(withImages(2), { imageTokens }).promptTokens()));
-    expect((plain ?? 0) - (free ?? 0)).toBe(1_000);
-  });
-
-  it('allow every choice the cap that went upstream', () => {
-    expect(factsOf({}).outputTokens).toBe(100);
-    expect(factsOf({ n: 3 }).outputTokens).toBe(300);
-    expect(factsOf({ n: 3 }, { maxOutputTokens: 40 }).outputTokens).toBe(120);
-  });
-
-  it.each<[string, Parameters<typeof rateCard>[0], boolean]>([
-    ['nothing', { input: 0n, output: 0n }, true],
-    ['input only', { input: 1n, output: 0n }, false],
-    ['output only', { input: 0n, output: 1n }, false],
-    ['the cache only', { input: 0n, output: 0n, cacheRead: 1n }, false],
-    ['both', {}, false],
-  ])('take a model that has a price for %s for free: %s', (_name, rates, free) => {
-    expect(factsOf({}, { rateCard: rateCard(rates) }).freeModel).toBe(free);
+    const usage = { input: 45, output: 9, cacheRead: 40, cacheWrite: 3, cacheWriteLong: 2, reasoning: 200 };
+    expect(await billedUsage(outcome(final(usage)))).toEqual({ ...usage, reasoning: 9 });
+    // A prompt that was in the cache as a whole is a prompt all the same.
+    expect(await billedUsage(outcome(final({ ...usage, input: 0 })))).toEqual({ ...usage, input: 0, reasoning: 9 });
+    expect(await billedUsage(outcome(final({ ...usage, input: null })))).toEqual({ ...tokens(100, 9), reasoning: 9 });
   });
 });

@@ -1,21 +1,24 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { costBound, quote, type Quote, type QuoteSettings } from '../../src/metering/quote.ts';
-import { parseChatRequest } from '../../src/wires/openai-chat/request.ts';
-import { costOf } from '../../src/pricing/cost.ts';
-import { ZERO_USAGE } from '../../src/pricing/rate-card.ts';
+import { chatBodyFor, chatCandidate, readChat } from '../support/chat-request.ts';
+import { costOfUsage } from '../../src/pricing/cost.ts';
+import { ZERO_USAGE } from '../../src/wires/usage.ts';
 import type { Deployment } from '../../src/models/deployment.ts';
 import { deployment, rateCard } from '../support/deployment.ts';
 
 const settings = { defaultMaxTokens: 4_096, markupBasisPoints: 0n };
-const read = (fields: object = {}) =>
-  parseChatRequest(Buffer.from(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], ...fields })), { streamDefault: false });
+const read = (fields: object = {}) => readChat(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], ...fields }));
 
 const quoteOne = (request: ReturnType<typeof read>, candidate: Deployment, quoteSettings: QuoteSettings) =>
-  quote(request, [candidate], quoteSettings);
+  quote(request, [chatCandidate(request, candidate)], quoteSettings);
 
 function quoteNow(request: ReturnType<typeof read>, candidates: Deployment[], markupBasisPoints = 0n): Quote {
-  const quoted = quote(request, candidates, { ...settings, markupBasisPoints });
+  const quoted = quote(
+    request,
+    candidates.map((one) => chatCandidate(request, one)),
+    { ...settings, markupBasisPoints },
+  );
   if (quoted instanceof Promise) throw new Error('small requests are quoted at once');
   return quoted;
 }
@@ -49,7 +52,7 @@ describe('a quote', () => {
   it('takes the dearest of all candidates, rate by rate', async () => {
     const dearInput = deployment({ rateCard: rateCard({ input: 9_000_000n, output: 1n }) });
     const dearOutput = deployment({ rateCard: rateCard({ input: 1n, output: 9_000_000n }) });
-    const { basePicoUsd, perTokenPicoUsd, promptTokens } = await quote(read(), [dearInput, dearOutput], settings);
+    const { basePicoUsd, perTokenPicoUsd, promptTokens } = quoteNow(read(), [dearInput, dearOutput]);
     expect([basePicoUsd, perTokenPicoUsd]).toEqual([BigInt(promptTokens) * 9_000_000n, 9_000_000n]);
   });
 
@@ -124,14 +127,15 @@ describe('a quote', () => {
         const quoted = quoteNow(request, deployments, markup);
         const granted = quoted.leastTokens + Math.floor(a * (quoted.mostTokens - quoted.leastTokens));
         const promptTokens = Math.floor(b * quoted.promptTokens);
-        const cachedTokens = Math.floor(c * promptTokens);
+        const cacheRead = Math.floor(c * promptTokens);
         for (const one of deployments) {
-          const sent = (JSON.parse(request.serialise(one, granted, '').toString()) as { max_tokens: number }).max_tokens;
+          const sent = (JSON.parse(chatBodyFor(request, one, granted, '').toString()) as { max_tokens: number }).max_tokens;
           // Each takes the client's own cap, or the most that it can give.
           expect(sent).toBe(Math.min(cap ?? granted, one.maxOutputTokens));
-          const cacheWriteTokens = Math.floor(d * (promptTokens - cachedTokens));
-          const usage = { ...ZERO_USAGE, promptTokens, completionTokens: n * sent, cachedTokens, cacheWriteTokens };
-          expect(costOf(usage, one.rateCard, markup).totalPicoUsd <= costBound(quoted, granted)).toBe(true);
+          const cacheWrite = Math.floor(d * (promptTokens - cacheRead));
+          const input = promptTokens - cacheRead - cacheWrite;
+          const usage = { ...ZERO_USAGE, input, output: n * sent, cacheRead, cacheWrite };
+          expect(costOfUsage(usage, one.rateCard, markup).totalPicoUsd <= costBound(quoted, granted)).toBe(true);
         }
       }),
       { numRuns: 1_000 },

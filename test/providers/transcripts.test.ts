@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
-import { Delivered, isDelivery, tokensOfChoices } from '../../src/completions/delivered.ts';
-import { mergeUsage, usageFromWire, type ReportedUsage } from '../../src/wires/openai-chat/usage.ts';
-import { SseScanner } from '../../src/wires/openai-chat/sse-scanner.ts';
-import { choicesOf, failureOf, rawUsageOf } from '../../src/wires/openai-chat/wire-chunk.ts';
+import { Delivered, tokensOfWritten } from '../../src/completions/delivered.ts';
+import { chatEvents } from '../../src/wires/openai-chat/events.ts';
+import { ChatStreamReader } from '../../src/wires/openai-chat/reader.ts';
+import { openAiChatUpstream } from '../../src/wires/openai-chat/upstream.ts';
+import { mergeUsage, type ReportedUsage } from '../../src/wires/usage.ts';
 import { decodeStrictly } from '../support/strict-decoder.ts';
 
 /** Recorded answers of providers, which lie beside the project where they are there at all. */
@@ -34,30 +35,28 @@ const countBytes = (text: string): number => Math.ceil(Buffer.byteLength(text) /
 function check(usage: ReportedUsage | null, wanted: Recorded['usage']): void {
   expect(usage).toEqual(
     wanted && {
-      promptTokens: wanted.uncachedInput + wanted.cachedRead + wanted.cacheWrite,
-      completionTokens: wanted.output,
-      cachedTokens: wanted.cachedRead,
-      cacheWriteTokens: wanted.cacheWrite,
-      reasoningTokens: wanted.reasoning ?? 0,
+      input: wanted.uncachedInput,
+      output: wanted.output,
+      cacheRead: wanted.cachedRead,
+      cacheWrite: wanted.cacheWrite,
+      cacheWriteLong: 0,
+      reasoning: wanted.reasoning ?? 0,
     },
   );
 }
 
-/** What a scanner hands on of these packets, and what it sees in them. */
+/** What a reader hands on of these packets, and what it sees in them. */
 async function scan(packets: Buffer[]): Promise<{ forward: Buffer; usage: ReportedUsage | null; failure: unknown; delivered: Delivered }> {
-  const scanner = new SseScanner();
-  const delivered = new Delivered(countBytes);
+  const reader = new ChatStreamReader({ requestId: 'id', model: 'model', created: 0, promptTokens: 1 });
+  const delivered = new Delivered(chatEvents, countBytes);
   const forward: Buffer[] = [];
   let usage: ReportedUsage | null = null;
   let failure: unknown;
-  for (const scanned of [...packets.map((packet) => scanner.push(packet)), scanner.finish()]) {
+  for (const scanned of [...packets.map((packet) => reader.push(packet)), reader.finish()]) {
     forward.push(scanned.forward);
     delivered.add(scanned.forward);
     failure ??= scanned.failure;
-    for (const seen of scanned.usages) {
-      const figures = usageFromWire(seen.usage);
-      if (figures) usage = mergeUsage(usage, figures);
-    }
+    for (const seen of scanned.usages) usage = mergeUsage(usage, seen.usage);
   }
   return { forward: Buffer.concat(forward), usage, failure, delivered };
 }
@@ -73,7 +72,7 @@ async function scan(packets: Buffer[]): Promise<{ forward: Buffer; usage: Report
     expect(whole.failure !== undefined).toBe(failed(file));
     expect(whole.delivered.finished()).toBe(!failed(file));
     decodeStrictly(whole.forward.toString());
-    expect(isDelivery(whole.forward)).toBe(file !== 'openai-chat/error-in-stream.sse');
+    expect(chatEvents.isDelivery(whole.forward)).toBe(file !== 'openai-chat/error-in-stream.sse');
     // Within reach of the provider's count of what is shown: nothing of the server's is counted, nothing of the model's forgotten.
     const shown = usage ? Math.max(usage.output - (usage.reasoning ?? 0), 1) : Infinity;
     expect(await whole.delivered.tokens()).toBeLessThanOrEqual(2 * Math.max(usage?.output ?? Infinity, 8));
@@ -84,9 +83,10 @@ async function scan(packets: Buffer[]): Promise<{ forward: Buffer; usage: Report
 
   it.each(bodies)('$file: its usage, and what was written', async ({ file, usage }) => {
     const body = JSON.parse(readFileSync(new URL(file, FOLDER), 'utf8')) as Record<string, unknown>;
-    expect(failureOf(body)).toBeUndefined();
-    check(usageFromWire(rawUsageOf(body)), usage);
-    const tokens = await tokensOfChoices(choicesOf(body), countBytes);
+    const read = openAiChatUpstream.read(body);
+    expect(read.failure).toBeUndefined();
+    check(read.usage, usage);
+    const tokens = await tokensOfWritten(read.written(), countBytes);
     expect(tokens).toBeLessThanOrEqual(2 * Math.max(usage?.output ?? Infinity, 8));
   });
 });

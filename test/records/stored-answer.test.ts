@@ -15,7 +15,13 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addAccount, TEST_ROOT } from '../support/funded.ts';
 
 const NEW_ROOT = { id: '1', secret: Buffer.alloc(32, 9) };
-const ANSWER: StoredAnswer = { status: 200, headers: { 'X-Pura-Model': 'm' }, stream: false, body: Buffer.from('{"content":"grüße"}') };
+const ANSWER: StoredAnswer = {
+  status: 200,
+  headers: { 'X-Pura-Model': 'm' },
+  stream: false,
+  body: Buffer.from('{"content":"grüße"}'),
+  lastBytes: 0,
+};
 const SHA = Buffer.alloc(32, 1);
 
 let database: TestDatabase;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseChatRequest } from '../../src/wires/openai-chat/request.ts';
+import { readChat } from '../support/chat-request.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { chooseCandidates, type LatencyOf } from '../../src/routing/choose.ts';
 import type { Deployment } from '../../src/models/deployment.ts';
@@ -14,7 +14,7 @@ const cheapA = make('cheap-a', 'cheap', 1n);
 const cheapB = make('cheap-b', 'cheap', 2n, { provider: provider('beta') });
 const midA = make('mid-a', 'mid', 10n);
 const midB = make('mid-b', 'mid', 11n, { provider: provider('beta'), imageTokens: null, maxOutputTokens: 100 });
-const premium = make('premium', 'premium', 100n, { remoteImages: true, allowParameters: ['top_k'] });
+const premium = make('premium', 'premium', 100n, { remoteImages: true, allowParameters: ['no_such_field'] });
 const all = [premium, midB, cheapB, midA, cheapA];
 
 function modelsOf(listed: Deployment[]): Models {
@@ -23,7 +23,7 @@ function modelsOf(listed: Deployment[]): Models {
     list: () => listed,
     find: (model) => listed.find((one) => one.model === model),
     providers: [],
-    allowParameters: new Set(['top_k']),
+    allowParameters: new Set(['no_such_field']),
     close: async () => {},
   };
 }
@@ -35,10 +35,10 @@ interface Setting {
 }
 
 function choose(fields: object, { listed = all, allowedModels = null, latencyOf }: Setting = {}) {
-  const body = Buffer.from(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], ...fields }));
-  const request = parseChatRequest(body, { streamDefault: false, allowParameters: new Set(['top_k']) });
+  const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], ...fields });
+  const request = readChat(body, { allowParameters: new Set(['no_such_field']) });
   const { candidates, ...rest } = chooseCandidates(request, modelsOf(listed), { allowedModels }, latencyOf);
-  return { ...rest, models: candidates.map(({ model }) => model) };
+  return { ...rest, models: candidates.map(({ deployment: { model } }) => model) };
 }
 
 function refusalOf(fields: object, setting?: Setting): { code: string; param: string | undefined } {
@@ -66,7 +66,7 @@ describe('candidates for an exact model', () => {
     ['one outside the key’s list', { model: 'mid-a' }, { allowedModels: ['cheap-a'] }, 'model_not_allowed', 'model'],
     ['one that takes no images', { model: 'mid-b', messages: LOCAL }, {}, 'invalid_request', URL_PARAM],
     ['one that takes no remote images', { model: 'mid-a', messages: REMOTE }, {}, 'invalid_request', URL_PARAM],
-    ['a field that only others let through', { model: 'mid-a', top_k: 1 }, {}, 'unknown_parameter', 'top_k'],
+    ['a field that only others let through', { model: 'mid-a', no_such_field: 1 }, {}, 'unknown_parameter', 'no_such_field'],
     [
       'an excluded provider',
       { model: 'mid-a', routing: { excludeProviders: ['alpha'] } },
@@ -79,7 +79,7 @@ describe('candidates for an exact model', () => {
   });
 
   it('are given where the key’s list and the deployment’s abilities allow', () => {
-    expect(choose({ model: 'premium', top_k: 1, messages: REMOTE }, { allowedModels: ['premium'] }).models).toEqual(['premium']);
+    expect(choose({ model: 'premium', no_such_field: 1, messages: REMOTE }, { allowedModels: ['premium'] }).models).toEqual(['premium']);
   });
 });
 
@@ -111,7 +111,7 @@ describe('candidates under auto', () => {
     expect(choose({}, { allowedModels: ['mid-b', 'premium'] }).models).toEqual(['mid-b', 'premium']);
     expect(choose({ messages: REMOTE }).models).toEqual(['premium']);
     expect(choose({ messages: LOCAL, routing: { quality: 'high' } }).models).not.toContain('mid-b');
-    expect(choose({ top_k: 3 }).models).toEqual(['premium']);
+    expect(choose({ no_such_field: 3 }).models).toEqual(['premium']);
   });
 
   it('are the same whatever the cap: each takes one above its maximum as that', () => {

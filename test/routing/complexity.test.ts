@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseChatRequest } from '../../src/wires/openai-chat/request.ts';
+import { readChat } from '../support/chat-request.ts';
 import { complexityScore, complexityTier, tiersFrom } from '../../src/routing/complexity.ts';
 
 const user = (content: string) => ({ role: 'user', content });
-const read = (fields: object) => parseChatRequest(Buffer.from(JSON.stringify(fields)), { streamDefault: false });
+const read = (fields: object) => readChat(JSON.stringify(fields));
 const tool = { type: 'function', function: { name: 'f' } };
 const proof = 'Prove the theorem step by step, then derive and compare the complexity of the algorithm:\n```\nfunction f() {}\n```';
 

@@ -58,13 +58,14 @@ export function target(overrides: Partial<Target> = {}): Target {
 
 /** A deployment to quote, route and serialise for. Its provider is a demo under the id `fake`. */
 export function deployment(overrides: Partial<Deployment> = {}): Deployment {
+  const { maxOutputTokens = 16_384, imageTokens = 1_000, remoteImages: takesRemoteMedia = false, allowParameters = [] } = overrides;
   return {
     model: 'pureai/fake',
     upstreamModel: 'upstream-model',
     provider: { ...createDemo(), id: 'fake' },
     operation: 'generate',
     wires: ['openai-chat'],
-    target: target(),
+    target: target({ maxOutputTokens, takesImages: imageTokens !== null, takesRemoteMedia, allowParameters }),
     tokenFactor: 1,
     documentTokens: null,
     rateCard: rateCard(),

@@ -11,6 +11,7 @@ import { createLog } from '../../src/log.ts';
 import { foreignInvoice } from './foreign-invoice.ts';
 import { ownerOf } from './funded.ts';
 import { addPayer, admission, deposit, RATE, settlement, type Payer, type TestLedger } from './holds.ts';
+import { ZERO_USAGE } from '../../src/wires/usage.ts';
 
 /** One msat a token, half of it from the cache, and twice as much from 100 tokens of prompt on. */
 const PRICES = {
@@ -45,7 +46,7 @@ async function record(pool: Pool, { accountId, keyId }: Payer, requestId: string
     },
     ...{ stream: false, outcome: 'ok', status: 200, errorCode: null, funding: hold.funding, explored: false, latencyMs: 1, ttftMs: null },
     // Two of the cache cost as much as one.
-    ...{ promptTokens: 3, completionTokens: tokens - 2, cachedTokens: 2, reasoningTokens: 0, cacheWriteTokens: 0 },
+    ...{ usage: { ...ZERO_USAGE, input: 1, cacheRead: 2, output: tokens - 2 } },
     ...{ costPicoUsd: cost, costMsat: BigInt(tokens), chargedMsat: hold.funding === 'wallet' ? BigInt(tokens) : 0n, picoUsdPerMsat: RATE },
     ...{ priceVersion, pricedAs: 'fake/priced', markupBasisPoints: 0n, upstreamRequestId: null, clientRequestId: null },
   });

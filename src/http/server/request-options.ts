@@ -4,14 +4,14 @@ import { msatFromSats, picoUsdFromMsat, type PicoUsd, type PicoUsdPerMsat } from
 import { parseTopupSats } from '../../invoices/invoice.ts';
 
 /** What an inference request asks for in headers. */
-export interface Wishes {
+export interface RequestOptions {
   clientRequestId: string | undefined;
   topupSats: number | undefined;
   maxCostPicoUsd: PicoUsd | null;
 }
 
 /** Reads them; `rate` turns sats into USD. Throws `invalid_request` naming the header. */
-export function readWishes(req: Request, rate: PicoUsdPerMsat): Wishes {
+export function readRequestOptions(req: Request, rate: PicoUsdPerMsat): RequestOptions {
   if (req.headers['x-provider-key'] !== undefined) {
     throw new GatewayError('invalid_request', { message: 'X-Provider-Key is not supported.', param: 'X-Provider-Key' });
   }

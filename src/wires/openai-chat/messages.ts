@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { listOf } from '../../list-of.ts';
+import { NO_MEDIA, type Media } from '../request.ts';
 
 /** One part of a message's content. Only what the gateway must know of it; other members pass through. */
 export interface ContentPart {
@@ -111,27 +112,22 @@ export const messagesSchema = listOf(
   { min: 1, max: MAX_MESSAGES, of: 'messages' },
 );
 
-/** The images of a conversation: how many, and the paths of the first one and of the first that is not a `data:` URL. */
-export interface Images {
-  count: number;
-  firstParam: string | null;
-  firstRemoteParam: string | null;
-}
-
 /** Finds the images in validated messages. */
-export function imagesOf(messages: readonly ChatMessage[]): Images {
-  const images: Images = { count: 0, firstParam: null, firstRemoteParam: null };
+export function mediaOf(messages: readonly ChatMessage[]): Media {
+  let images = 0;
+  let firstImageParam: string | null = null;
+  let firstRemoteParam: string | null = null;
   for (const [index, message] of messages.entries()) {
     if (!Array.isArray(message.content)) continue;
     for (const [part, { type, image_url: image }] of message.content.entries()) {
       if (type !== 'image_url' || !image) continue;
       const param = `messages.${index}.content.${part}.image_url.url`;
-      images.count += 1;
-      images.firstParam ??= param;
-      if (!IMAGE_DATA.test(image.url)) images.firstRemoteParam ??= param;
+      images += 1;
+      firstImageParam ??= param;
+      if (!IMAGE_DATA.test(image.url)) firstRemoteParam ??= param;
     }
   }
-  return images;
+  return images === 0 ? NO_MEDIA : { ...NO_MEDIA, images, firstImageParam, firstRemoteParam };
 }
 
 /** The messages with the URLs of their images emptied: what is left is read as text. */
@@ -143,4 +139,11 @@ export function withoutImageData(messages: readonly ChatMessage[]): ChatMessage[
     );
     return { ...message, content };
   });
+}
+
+/** The text of a message, as far as it is text. */
+export function textOf(message: ChatMessage | undefined): string {
+  const { content } = message ?? {};
+  if (typeof content === 'string') return content;
+  return content ? content.map(({ text: words }) => words ?? '').join('\n') : '';
 }

@@ -1,26 +1,31 @@
 import { z } from 'zod';
 import { listOf, recordOf } from '../../list-of.ts';
+import type { Parameter, Parameters } from '../parameter.ts';
+import { routingSchema } from '../routing-options.ts';
 import { messagesSchema } from './messages.ts';
-
-/**
- * What each top-level field of an OpenAI chat request means for the bill:
- * - `free`: passed on whole; it cannot make the request dearer than prompt + n × output cap.
- * - `multiplies`: passed on, and counted by the quote.
- * - `gateway`: read by the gateway, which sends upstream what it decides itself.
- * - `refused`: refused by name, because its cost is unknown or it names an object stored upstream.
- */
-export type ParameterRule = 'free' | 'multiplies' | 'gateway' | 'refused';
-
-export interface Parameter {
-  readonly rule: ParameterRule;
-  readonly schema: z.ZodType;
-  /** What a client may say of a refused field because it changes nothing. */
-  readonly harmless?: unknown;
-}
 
 const free = (schema: z.ZodType): Parameter => ({ rule: 'free', schema: schema.nullish() });
 const gateway = (schema: z.ZodType): Parameter => ({ rule: 'gateway', schema: schema.nullish() });
+const HARMLESS_PARAMETER: Parameter = { rule: 'harmless', schema: z.unknown() };
 const REFUSED: Parameter = { rule: 'refused', schema: z.unknown() };
+
+/** What clients of other servers add: sampling of vLLM, llama.cpp and Ollama, switches of thought, routing of OpenRouter. */
+const HARMLESS = [
+  ...['top_k', 'min_p', 'top_a', 'typical_p', 'tfs_z', 'repetition_penalty', 'repeat_penalty', 'repeat_last_n', 'length_penalty'],
+  ...[
+    'mirostat',
+    'mirostat_tau',
+    'mirostat_eta',
+    'dry_multiplier',
+    'xtc_probability',
+    'stop_token_ids',
+    'ignore_eos',
+    'skip_special_tokens',
+  ],
+  ...['thinking', 'reasoning', 'reasoning_format', 'include_reasoning', 'enable_thinking', 'thinking_budget', 'chat_template_kwargs'],
+  ...['cache_control', 'cache_prompt', 'provider', 'route', 'models', 'transforms', 'usage', 'session_id'],
+  ...['num_ctx', 'num_keep', 'keep_alive', 'safety_settings'],
+];
 
 const MOST_TOOLS = 1024;
 
@@ -29,24 +34,13 @@ const cap = z.number().refine(Number.isInteger, 'must be a whole number').min(1,
 const name = z.string().max(512);
 const tool = z.looseObject({ type: z.enum(['function', 'custom'], 'must be function or custom') });
 
-/** How a request wants to be routed; the gateway's own extension of the OpenAI request. */
-export const routingSchema = z.strictObject({
-  quality: z.enum(['high', 'low']).nullish(),
-  prefer: z.string().min(1).max(128).nullish(),
-  /** USD. */
-  maxCost: z.number().min(0).max(1_000_000).nullish(),
-  /** Milliseconds. */
-  maxLatency: z.number().min(1).max(86_400_000).nullish(),
-  excludeProviders: listOf(z.string().min(1).max(128), { max: 64 }).nullish(),
-});
-
 export const streamOptionsSchema = z.looseObject({ include_usage: z.boolean().nullish(), include_obfuscation: z.boolean().nullish() });
 
 /**
  * Every top-level field of the OpenAI chat-completions request
  * (https://platform.openai.com/docs/api-reference/chat/create). A field that is not here is refused by name.
  */
-export const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parameter>([
+export const PARAMETERS: Parameters = new Map<string, Parameter>([
   ['messages', { rule: 'free', schema: messagesSchema }],
 
   ['model', gateway(z.string().min(1).max(256))],
@@ -87,6 +81,9 @@ export const PARAMETERS: ReadonlyMap<string, Parameter> = new Map<string, Parame
   ['top_logprobs', free(z.int().min(0))],
   ['top_p', free(z.number())],
   ['verbosity', free(z.string())],
+
+  // Known to some models only, and none of them can raise the bill.
+  ...HARMLESS.map((field): [string, Parameter] => [field, HARMLESS_PARAMETER]),
 
   // Priced by the second, by the call, or beyond the output cap.
   ['audio', REFUSED],

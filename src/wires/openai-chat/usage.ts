@@ -1,18 +1,4 @@
-import type { ReportedUsage as InBuckets } from '../usage.ts';
-
-/** Far above any model's context or output times `n`; a count beyond it is a fault, not a bill. */
-const MAX_TOKENS = 1_000_000_000;
-
-/** What a provider says that it counted, as far as its word is sound. Cached and cache-write tokens are part of the prompt. */
-export interface ReportedUsage {
-  /** Null where it says nothing sound. */
-  promptTokens: number | null;
-  /** All output: reasoning too, also where it is reported on top. */
-  completionTokens: number | null;
-  cachedTokens: number;
-  cacheWriteTokens: number;
-  reasoningTokens: number;
-}
+import { wireCount, type ReportedUsage } from '../usage.ts';
 
 /**
  * The usage that a provider reports in the OpenAI wire format (https://platform.openai.com/docs/api-reference/chat/object)
@@ -24,7 +10,7 @@ export interface ReportedUsage {
  * - Reasoning on top of `completion_tokens` (xAI, Gemini): the total tells, or reasoning above the completion it would be part of.
  * - The cache beside the prompt and not in it (translated from Anthropic): the total tells, or Anthropic's own names without one.
  */
-export function usageFromWire(value: unknown): ReportedUsage | null {
+export function reportedUsageOf(value: unknown): ReportedUsage | null {
   const usage = asObject(value);
   const promptDetails = asObject(usage['prompt_tokens_details'] ?? usage['input_tokens_details']);
   const completionDetails = asObject(usage['completion_tokens_details'] ?? usage['output_tokens_details']);
@@ -49,30 +35,17 @@ export function usageFromWire(value: unknown): ReportedUsage | null {
     completion !== null && reasoning > completion ? completion + reasoning : null,
   );
   // More read from the cache than was sent is no figure.
-  const cachedTokens = prompt !== null && cached <= prompt ? cached : 0;
+  const cacheRead = prompt !== null && cached <= prompt ? cached : 0;
+  // "Unadjusted": it may overlap with what was read.
+  const cacheWrite = Math.min(written, (prompt ?? 0) - cacheRead);
   return {
-    promptTokens: prompt,
-    completionTokens: output,
-    cachedTokens,
-    // "Unadjusted": it may overlap with what was read.
-    cacheWriteTokens: Math.min(written, (prompt ?? 0) - cachedTokens),
-    // What the total has beyond the completion is reasoning.
-    reasoningTokens: output === null ? 0 : Math.min(output, Math.max(reasoning, output - (completion ?? output))),
-  };
-}
-
-/** The same in disjoint buckets, as every wire reports them. */
-export function reportedUsageOf(value: unknown): InBuckets | null {
-  const reported = usageFromWire(value);
-  if (!reported) return null;
-  const { promptTokens, completionTokens, cachedTokens, cacheWriteTokens, reasoningTokens } = reported;
-  return {
-    input: promptTokens === null ? null : promptTokens - cachedTokens - cacheWriteTokens,
-    cacheRead: cachedTokens,
-    cacheWrite: cacheWriteTokens,
+    input: prompt === null ? null : prompt - cacheRead - cacheWrite,
+    cacheRead,
+    cacheWrite: Math.max(0, cacheWrite),
     cacheWriteLong: 0,
-    output: completionTokens,
-    reasoning: reasoningTokens,
+    output,
+    // What the total has beyond the completion is reasoning.
+    reasoning: output === null ? 0 : Math.min(output, Math.max(reasoning, output - (completion ?? output))),
   };
 }
 
@@ -84,26 +57,6 @@ function isAnthropics(usage: Record<string, unknown>): boolean {
     wireCount(usage['input_tokens']) !== null &&
     ownNames.some((own) => wireCount(own) !== null)
   );
-}
-
-/** The figures of a stream that tells them more than once: the later ones count, but for what they leave out or give as nothing. */
-export function mergeUsage(before: ReportedUsage | null, after: ReportedUsage): ReportedUsage {
-  if (!before) return after;
-  const prompt = after.promptTokens ? after : before;
-  const output = after.completionTokens ? after : before;
-  return {
-    promptTokens: prompt.promptTokens ?? after.promptTokens,
-    cachedTokens: prompt.cachedTokens,
-    cacheWriteTokens: prompt.cacheWriteTokens,
-    completionTokens: output.completionTokens ?? after.completionTokens,
-    reasoningTokens: output.reasoningTokens,
-  };
-}
-
-/** A count on the wire, also in digits; null where it is none. */
-export function wireCount(value: unknown): number | null {
-  const number = typeof value === 'string' && /^\d{1,12}(?:\.0+)?$/.test(value) ? Number(value) : value;
-  return Number.isSafeInteger(number) && (number as number) >= 0 && (number as number) <= MAX_TOKENS ? (number as number) : null;
 }
 
 function most(...values: unknown[]): number {

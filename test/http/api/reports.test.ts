@@ -6,6 +6,7 @@ import { Holds } from '../../../src/ledger/holds.ts';
 import { refundCharge } from '../../../src/ledger/refund.ts';
 import { LIMITS } from '../../support/holds.ts';
 import { startApi, text, type Answer, type TestApi } from '../../support/api.ts';
+import { ZERO_USAGE } from '../../../src/wires/usage.ts';
 
 const RATE = 1_000_000n as PicoUsdPerMsat;
 const DEPOSIT_MSAT = 50_000_000n;
@@ -91,11 +92,7 @@ async function request({
     status: how.void ? 503 : 200,
     errorCode: null,
     funding: admitted.funding,
-    promptTokens: 10,
-    completionTokens: 5,
-    cachedTokens: 0,
-    reasoningTokens: 0,
-    cacheWriteTokens: 0,
+    usage: { ...ZERO_USAGE, input: 10, output: 5 },
     costPicoUsd: cost,
     costMsat: msatFromPicoUsd(cost, RATE),
     chargedMsat: chargeMsat,

@@ -1,19 +1,22 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { PARAMETERS } from '../../../src/wires/openai-chat/parameters.ts';
-import { parseChatRequest } from '../../../src/wires/openai-chat/request.ts';
+import { chatBodyFor, chatCandidate, readChat } from '../../support/chat-request.ts';
 import { GatewayError } from '../../../src/errors.ts';
 import { picoUsd } from '../../../src/amount.ts';
 import type { Deployment } from '../../../src/models/deployment.ts';
-import { deployment } from '../../support/deployment.ts';
+import { PLAIN_DIALECT, type Dialect } from '../../../src/wires/target.ts';
+import { deployment, target } from '../../support/deployment.ts';
 
 const hi = [{ role: 'user', content: 'hi' }];
 const ACCOUNT = 'account-hash';
 
-const parseText = (text: string, streamDefault = false) => parseChatRequest(Buffer.from(text), { streamDefault });
+const parseText = (text: string, streamDefault = false) => readChat(text, { streamDefault });
 const parse = (fields: object, streamDefault = false) => parseText(JSON.stringify({ messages: hi, ...fields }), streamDefault);
 const upstreamBody = (fields: object, { outputTokens = 100, to = deployment() }: { outputTokens?: number; to?: Deployment } = {}) =>
-  JSON.parse(parse(fields).serialise(to, outputTokens, ACCOUNT).toString()) as Record<string, unknown>;
+  JSON.parse(chatBodyFor(parse(fields), to, outputTokens, ACCOUNT).toString()) as Record<string, unknown>;
+
+const withDialect = (dialect: Partial<Dialect>) => deployment({ target: target({ dialect: { ...PLAIN_DIALECT, ...dialect } }) });
 
 function refusalOf(act: () => unknown): { code: string; param: string | undefined; message: string } {
   try {
@@ -50,10 +53,9 @@ describe('a chat request', () => {
       model: 'auto',
       stream: false,
       includeUsage: false,
-      n: 1,
+      completions: 1,
       outputCap: null,
-      hasTools: false,
-      unruledParameters: [],
+      unruled: [],
     });
     expect(parse({}, true).stream).toBe(true);
     expect(parse({ stream: false }, true).stream).toBe(false);
@@ -71,7 +73,7 @@ describe('a chat request', () => {
       tools: null,
       temperature: null,
     };
-    expect(parse(nulls)).toMatchObject({ model: 'auto', stream: false, n: 1, outputCap: null });
+    expect(parse(nulls)).toMatchObject({ model: 'auto', stream: false, completions: 1, outputCap: null });
     expect(upstreamBody(nulls)).toEqual({ model: 'upstream-model', max_tokens: 100, messages: hi });
   });
 
@@ -142,10 +144,10 @@ describe('a chat request', () => {
       model: 'gpt-4o',
       stream: true,
       includeUsage: true,
-      n: 3,
+      completions: 3,
       outputCap: 50,
-      hasTools: true,
     });
+    expect(read.facts().hasTools).toBe(true);
     expect(read.bodyBytes).toBeGreaterThan(100);
   });
 
@@ -246,7 +248,7 @@ describe('a chat request', () => {
 
     it('a body that is not UTF-8', () => {
       const body = Buffer.concat([Buffer.from('{"messages":[{"role":"user","content":"'), Buffer.from([0xff, 0xfe]), Buffer.from('"}]}')]);
-      expect(refusalOf(() => parseChatRequest(body, { streamDefault: false }))).toMatchObject({ code: 'invalid_request' });
+      expect(refusalOf(() => readChat(body))).toMatchObject({ code: 'invalid_request' });
     });
 
     it.each([
@@ -280,7 +282,7 @@ describe('a chat request', () => {
       );
       fc.assert(
         fc.property(fc.oneof(chat, fc.anything()), (value) => {
-          expect(statusOf(() => parseText(textOf(value)).serialise(deployment(), 1, ACCOUNT))).toMatch(/^(accepted|400)$/);
+          expect(statusOf(() => chatBodyFor(parseText(textOf(value)), deployment(), 1, ACCOUNT))).toMatch(/^(accepted|400)$/);
         }),
         { numRuns: 500 },
       );
@@ -335,7 +337,7 @@ describe('a chat request', () => {
 
     it.each(['max_tokens', 'max_completion_tokens'] as const)('has exactly one cap, in %s where the model takes that', (capField) => {
       for (const fields of [{}, { max_tokens: 9 }, { max_completion_tokens: 9 }, { max_tokens: 9, max_completion_tokens: 9 }]) {
-        const body = upstreamBody(fields, { outputTokens: 9, to: deployment({ capField }) });
+        const body = upstreamBody(fields, { outputTokens: 9, to: withDialect({ capField }) });
         expect(['max_tokens', 'max_completion_tokens'].filter((name) => name in body)).toEqual([capField]);
         expect(body[capField]).toBe(9);
       }
@@ -373,7 +375,7 @@ describe('a chat request', () => {
         prompt_cache_key: expect.any(String),
       });
       expect(body['prompt_cache_key']).not.toContain('k\0');
-      const other = JSON.parse(parse({ prompt_cache_key: 'k' }).serialise(deployment(), 1, 'another').toString()) as Record<
+      const other = JSON.parse(chatBodyFor(parse({ prompt_cache_key: 'k' }), deployment(), 1, 'another').toString()) as Record<
         string,
         unknown
       >;
@@ -381,8 +383,7 @@ describe('a chat request', () => {
     });
 
     it('tells OpenAI to store nothing, asked or not', () => {
-      const openAi = deployment({ provider: { ...deployment().provider, id: 'openai' } });
-      expect(upstreamBody({}, { to: openAi })['store']).toBe(false);
+      expect(upstreamBody({}, { to: withDialect({ stores: true }) })['store']).toBe(false);
       expect(upstreamBody({})).not.toHaveProperty('store');
     });
 
@@ -390,19 +391,17 @@ describe('a chat request', () => {
       const text =
         '{"max_tokens":1000000,"messages":[{"role":"user","content":"a"}],"max_tokens":5,"n":100,"n":1,"messages":[{"role":"user","content":"b"}]}';
       const request = parseText(text);
-      expect(request).toMatchObject({ outputCap: 5, n: 1 });
-      const body = request.serialise(deployment(), 5, ACCOUNT).toString();
+      expect(request).toMatchObject({ outputCap: 5, completions: 1 });
+      const body = chatBodyFor(request, deployment(), 5, ACCOUNT).toString();
       expect(body).toBe('{"model":"upstream-model","max_tokens":5,"messages":[{"role":"user","content":"b"}],"n":1}');
     });
 
     it('carries a field without a rule only where the operator lets it through', () => {
-      const body = Buffer.from(JSON.stringify({ messages: hi, top_k: 5, min_p: 0.1 }));
-      const request = parseChatRequest(body, { streamDefault: false, allowParameters: new Set(['top_k', 'min_p']) });
-      expect(request.unruledParameters).toEqual(['top_k', 'min_p']);
-      expect(JSON.parse(request.serialise(deployment(), 5, ACCOUNT).toString())).toMatchObject({ top_k: 5, min_p: 0.1 });
-      expect(refusalOf(() => parseChatRequest(body, { streamDefault: false, allowParameters: new Set(['top_k']) }))).toMatchObject({
-        param: 'min_p',
-      });
+      const body = JSON.stringify({ messages: hi, one: 5, other: 0.1 });
+      const request = readChat(body, { allowParameters: new Set(['one', 'other']) });
+      expect(request.unruled).toEqual(['one', 'other']);
+      expect(JSON.parse(chatBodyFor(request, deployment(), 5, ACCOUNT).toString())).toMatchObject({ one: 5, other: 0.1 });
+      expect(refusalOf(() => readChat(body, { allowParameters: new Set(['one']) }))).toMatchObject({ param: 'other' });
     });
   });
 
@@ -410,14 +409,15 @@ describe('a chat request', () => {
     const image = { type: 'image_url', image_url: { url: `data:image/png;base64,${'A'.repeat(10_000)}` } };
     const remote = { type: 'image_url', image_url: { url: 'https://example.com/a.png' } };
     const request = parse({ messages: [{ role: 'user', content: [{ type: 'text', text: 'what is this' }, image, remote] }] });
-    expect(request.images).toEqual({
-      count: 2,
-      firstParam: 'messages.0.content.1.image_url.url',
+    expect(request.media).toMatchObject({
+      images: 2,
+      firstImageParam: 'messages.0.content.1.image_url.url',
       firstRemoteParam: 'messages.0.content.2.image_url.url',
     });
-    expect(request.promptText()).toContain('what is this');
-    expect(request.promptText().length).toBeLessThan(200);
-    expect(request.serialise(deployment(), 1, ACCOUNT).length).toBeGreaterThan(10_000);
+    const { rendering } = chatCandidate(request, deployment());
+    expect(rendering.promptText()).toContain('what is this');
+    expect(rendering.promptText().length).toBeLessThan(200);
+    expect(chatBodyFor(request, deployment(), 1, ACCOUNT).length).toBeGreaterThan(10_000);
   });
 
   it('counts as text whatever only looks like an image', () => {
@@ -427,6 +427,6 @@ describe('a chat request', () => {
       messages: [{ role: 'user', content: [hidden] }],
       tools: [{ type: 'function', function: { name: 'f', parameters } }],
     });
-    expect(request.promptText().length).toBeGreaterThan(3_000);
+    expect(chatCandidate(request, deployment()).rendering.promptText().length).toBeGreaterThan(3_000);
   });
 });

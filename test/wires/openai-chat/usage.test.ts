@@ -1,5 +1,42 @@
 import { describe, expect, it } from '@jest/globals';
-import { mergeUsage, reportedUsageOf, usageFromWire, wireCount, type ReportedUsage } from '../../../src/wires/openai-chat/usage.ts';
+import { reportedUsageOf } from '../../../src/wires/openai-chat/usage.ts';
+import { mergeUsage as mergeBuckets, promptTokensOf, wireCount, type ReportedUsage as Buckets } from '../../../src/wires/usage.ts';
+
+/** A usage as the wire tells it: the cached tokens are part of the prompt. */
+interface ReportedUsage {
+  promptTokens: number | null;
+  completionTokens: number | null;
+  cachedTokens: number;
+  cacheWriteTokens: number;
+  reasoningTokens: number;
+}
+
+function inWiresTerms(usage: Buckets | null): ReportedUsage | null {
+  if (!usage) return null;
+  const { input, output, cacheRead, cacheWrite, reasoning } = usage;
+  return {
+    promptTokens: input === null ? null : promptTokensOf({ ...usage, input }),
+    completionTokens: output,
+    cachedTokens: cacheRead,
+    cacheWriteTokens: cacheWrite,
+    reasoningTokens: reasoning,
+  };
+}
+
+function inBuckets({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens, reasoningTokens }: ReportedUsage): Buckets {
+  return {
+    input: promptTokens === null ? null : promptTokens - cachedTokens - cacheWriteTokens,
+    output: completionTokens,
+    cacheRead: cachedTokens,
+    cacheWrite: cacheWriteTokens,
+    cacheWriteLong: 0,
+    reasoning: reasoningTokens,
+  };
+}
+
+const usageFromWire = (value: unknown): ReportedUsage | null => inWiresTerms(reportedUsageOf(value));
+const mergeUsage = (before: ReportedUsage | null, after: ReportedUsage): ReportedUsage | null =>
+  inWiresTerms(mergeBuckets(before && inBuckets(before), inBuckets(after)));
 
 const good = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
 const NONE = { prompt_tokens: undefined, completion_tokens: undefined };

@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { parseEvents, SseScanner, SseTooLongError } from '../../../src/wires/openai-chat/sse-scanner.ts';
+import { ChatStreamReader } from '../../../src/wires/openai-chat/reader.ts';
+import { reportedUsageOf } from '../../../src/wires/openai-chat/usage.ts';
+import { parseEvents, SseTooLongError } from '../../../src/wires/sse.ts';
 import { contentEvent, event, finishEvent, usageEvent } from '../../support/fake-provider.ts';
 
 interface Scanned {
@@ -10,10 +12,12 @@ interface Scanned {
   done: boolean;
 }
 
-/** What a scanner makes of these pieces, up to the end of the stream. */
+const CONTEXT = { requestId: 'id', model: 'model', created: 0, promptTokens: 1 };
+
+/** What a reader makes of these pieces, up to the end of the stream. */
 function scan(...pieces: (string | Uint8Array)[]): Scanned {
-  const scanner = new SseScanner();
-  const scans = [...pieces.map((piece) => scanner.push(Buffer.from(piece as Uint8Array))), scanner.finish()];
+  const reader = new ChatStreamReader(CONTEXT);
+  const scans = [...pieces.map((piece) => reader.push(Buffer.from(piece as Uint8Array))), reader.finish()];
   return {
     forward: Buffer.concat(scans.map(({ forward }) => forward)).toString(),
     usages: scans.flatMap(({ usages }) => usages.map(({ usage }) => usage)),
@@ -23,9 +27,10 @@ function scan(...pieces: (string | Uint8Array)[]): Scanned {
 }
 
 const usage = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };
+const reported = reportedUsageOf(usage);
 const DONE = 'data: [DONE]\n\n';
 
-describe('SseScanner', () => {
+describe('ChatStreamReader', () => {
   it('forwards whole events as the bytes they came in', () => {
     const events = `${contentEvent('grüße 🦊')}: of the event\nevent: x\nid: 7\ndata: 1\ndata: 2\n\n`;
     expect(scan(events)).toEqual({ forward: events, usages: [], failure: undefined, done: false });
@@ -33,19 +38,19 @@ describe('SseScanner', () => {
 
   it('forwards an ordinary packet without a copy', () => {
     const packet = Buffer.from(contentEvent('one') + contentEvent('"error" and "usage": of a kind'));
-    expect(new SseScanner().push(packet).forward.buffer).toBe(packet.buffer);
+    expect(new ChatStreamReader(CONTEXT).push(packet).forward.buffer).toBe(packet.buffer);
   });
 
   it('keeps an incomplete event back until it is whole', () => {
-    const scanner = new SseScanner();
+    const reader = new ChatStreamReader(CONTEXT);
     const whole = contentEvent('one');
-    expect(scanner.push(Buffer.from(whole.slice(0, -1))).forward).toHaveLength(0);
-    expect(scanner.push(Buffer.from('\n')).forward.toString()).toBe(whole);
+    expect(reader.push(Buffer.from(whole.slice(0, -1))).forward).toHaveLength(0);
+    expect(reader.push(Buffer.from('\n')).forward.toString()).toBe(whole);
   });
 
   it('withholds a usage chunk and [DONE], and what comes after [DONE]', () => {
     const { forward, usages, done } = scan(contentEvent('one') + usageEvent(usage) + DONE + contentEvent('two'));
-    expect({ forward, usages, done }).toEqual({ forward: contentEvent('one'), usages: [usage], done: true });
+    expect({ forward, usages, done }).toEqual({ forward: contentEvent('one'), usages: [reported], done: true });
   });
 
   const ALONE: [string, object][] = [
@@ -53,12 +58,15 @@ describe('SseScanner', () => {
     ['choices null', { choices: null, usage }],
     ['no choices at all', { usage }],
     ['choices that are no list', { choices: {}, usage }],
-    ['figures that are nonsense', { choices: [], usage: 'a lot' }],
   ];
 
   it.each(ALONE)('withholds a usage chunk with %s', (_name, chunk) => {
     const { forward, usages } = scan(`data: ${JSON.stringify(chunk)}\n\n`);
     expect({ forward, count: usages.length }).toEqual({ forward: '', count: 1 });
+  });
+
+  it('withholds figures that are nonsense, and tells of none', () => {
+    expect(scan('data: {"choices":[],"usage":"a lot"}\n\n')).toMatchObject({ forward: '', usages: [] });
   });
 
   const RIDING: [string, object][] = [
@@ -69,13 +77,13 @@ describe('SseScanner', () => {
 
   it.each(RIDING)('forwards usage that rides %s, and tells of it', (_name, chunk) => {
     const riding = event(chunk);
-    expect(scan(riding)).toMatchObject({ forward: riding, usages: [usage] });
+    expect(scan(riding)).toMatchObject({ forward: riding, usages: [reported] });
   });
 
   it('tells after which bytes the usage came', () => {
     const riding = event({ choices: [{ index: 0, delta: {} }], usage });
     const packet = Buffer.from(contentEvent('one') + riding + contentEvent('two') + usageEvent(usage) + contentEvent('three'));
-    const offsets = new SseScanner().push(packet).usages.map(({ offset, alone }) => ({ offset, alone }));
+    const offsets = new ChatStreamReader(CONTEXT).push(packet).usages.map(({ offset, alone }) => ({ offset, alone }));
     const first = (contentEvent('one') + riding).length;
     expect(offsets).toEqual([
       { offset: first, alone: false },
@@ -120,7 +128,7 @@ describe('SseScanner', () => {
   });
 
   it('takes an event without its blank line for whole at the end of the stream', () => {
-    expect(scan(usageEvent(usage).trimEnd()).usages).toEqual([usage]);
+    expect(scan(usageEvent(usage).trimEnd()).usages).toEqual([reported]);
     expect(scan('data: [DONE]').done).toBe(true);
   });
 
@@ -164,7 +172,7 @@ describe('SseScanner', () => {
     const one = 'data: {"choices":[{"delta":{"content":"1"}}]}';
     const two = 'data: {"choices":[],"usage":{"prompt_tokens":1}}';
     for (const packets of [[one + blank + two + blank], (one + blank + two + blank).split('')]) {
-      expect(scan(...packets)).toMatchObject({ forward: one + blank, usages: [{ prompt_tokens: 1 }] });
+      expect(scan(...packets)).toMatchObject({ forward: one + blank, usages: [{ input: 1 }] });
     }
   });
 
@@ -193,14 +201,14 @@ describe('SseScanner', () => {
   });
 
   it('refuses an event longer than its limit instead of keeping it', () => {
-    const scanner = new SseScanner(1_000);
-    expect(scanner.push(Buffer.alloc(1_000, 'x')).forward).toHaveLength(0);
-    expect(() => scanner.push(Buffer.from('x'))).toThrow(SseTooLongError);
+    const reader = new ChatStreamReader(CONTEXT, 1_000);
+    expect(reader.push(Buffer.alloc(1_000, 'x')).forward).toHaveLength(0);
+    expect(() => reader.push(Buffer.from('x'))).toThrow(SseTooLongError);
   });
 
   it('limits an event, not a packet of many', () => {
-    const scanner = new SseScanner(1_000);
-    expect(scanner.push(Buffer.from(contentEvent('x').repeat(100))).forward.length).toBeGreaterThan(1_000);
+    const reader = new ChatStreamReader(CONTEXT, 1_000);
+    expect(reader.push(Buffer.from(contentEvent('x').repeat(100))).forward.length).toBeGreaterThan(1_000);
   });
 });
 

@@ -1,0 +1,55 @@
+import type { Config } from '../config/config.ts';
+import { billedUsage, promptTokensOf, type Outcome } from '../metering/billed-usage.ts';
+import { billOf, type Bill } from '../metering/bill.ts';
+import { isFree, mostOutputTokens } from '../routing/candidate.ts';
+import { countOutputTokens } from '../wires/tokens.ts';
+import type { Ending, UnderWay } from './call.ts';
+import { tokensOfWritten } from './delivered.ts';
+
+/** What a request comes to, by how its answer ended. Null: nothing is owed, and its hold is released. */
+export async function billFor(
+  { markupBasisPoints }: Pick<Config, 'markupBasisPoints'>,
+  underWay: UnderWay,
+  ending: Ending,
+): Promise<Bill | null> {
+  if (ending.kind === 'failed') return null;
+  const usage = await billedUsage(outcomeOf(underWay, ending));
+  const { rateCard } = ending.candidate.deployment;
+  return usage && billOf([{ usage, rateCard }], markupBasisPoints, underWay.grant.hold, underWay.call.picoUsdPerMsat);
+}
+
+/** What happened, in the terms of the bill. */
+export function outcomeOf({ call, grant }: UnderWay, ending: Exclude<Ending, { kind: 'failed' }>): Outcome {
+  const { candidate, dispatchedAt } = ending;
+  const { deployment } = candidate;
+  const elapsedSeconds = (performance.now() - dispatchedAt) / 1000;
+  const countTokens = (text: string) => countOutputTokens(text, deployment.tokenizer);
+  const facts = {
+    promptTokens: () => promptTokensOf(call.request, candidate),
+    deliveredTokens: () => 0,
+    usage: null,
+    usageIsFinal: false,
+    hiddenSeconds: 0,
+    tokensPerSecond: deployment.tokensPerSecond,
+    outputTokens: call.request.operation === 'embed' ? 0 : mostOutputTokens(call.request, deployment, grant.hold.tokens),
+    freeModel: isFree(deployment),
+  };
+  switch (ending.kind) {
+    case 'json': {
+      const { read } = ending;
+      const deliveredTokens = () => tokensOfWritten(read.written(), countTokens);
+      return { ...facts, end: 'answered', usage: read.usage, usageIsFinal: true, deliveredTokens };
+    }
+    case 'stream': {
+      const { reason, delivered, usage, usageIsFinal, deliveredTokens } = ending.end;
+      const gone = reason === 'client_gone';
+      const end = gone ? 'client_gone' : !delivered ? 'undelivered' : reason === 'complete' ? 'answered' : 'broke_off';
+      const hiddenSeconds = delivered ? ending.end.hiddenSeconds : elapsedSeconds;
+      return { ...facts, end, usage, usageIsFinal, deliveredTokens, hiddenSeconds };
+    }
+    case 'client_gone':
+      return { ...facts, end: 'client_gone', hiddenSeconds: elapsedSeconds };
+    case 'refused':
+      return { ...facts, end: 'undelivered' };
+  }
+}

@@ -1,0 +1,91 @@
+import type { ServerResponse } from 'node:http';
+import type { ApiKey } from '../accounts/api-key.ts';
+import type { FreeTicket } from '../admission/free-shares.ts';
+import type { RateLimitTicket } from '../admission/rate-limit.ts';
+import type { PicoUsd, PicoUsdPerMsat } from '../amount.ts';
+import type { HoldVerdict } from '../ledger/hold.ts';
+import type { Lease } from '../ledger/lease.ts';
+import type { Quote } from '../metering/quote.ts';
+import type { UpstreamAnswer } from '../providers/provider.ts';
+import type { Keeping } from '../records/stored-answer.ts';
+import type { Candidate } from '../routing/candidate.ts';
+import type { Choice } from '../routing/choose.ts';
+import type { InferenceRequest } from '../wires/request.ts';
+import type { StreamReader, Surface } from '../wires/wire.ts';
+import type { Cancellation } from './cancellation.ts';
+import type { ClientStream } from './client-stream.ts';
+import type { Head } from './head.ts';
+import type { JsonAnswer } from './json-answer.ts';
+import type { ProviderFailure } from '../providers/provider-failure.ts';
+import type { RelayedStream, StreamEnd } from './relay.ts';
+import type { StreamCopy } from './stream-copy.ts';
+
+/** A request as it was read from its client. */
+export interface Call {
+  readonly requestId: string;
+  readonly res: ServerResponse;
+  /** What the head of every answer to it says. Nothing is set on `res`. */
+  readonly head: Head;
+  readonly path: string;
+  readonly surface: Surface;
+  readonly request: InferenceRequest;
+  readonly apiKey: ApiKey;
+  /** Fixed here for all that the request will cost. */
+  readonly picoUsdPerMsat: PicoUsdPerMsat;
+  /** On the monotonic clock. */
+  readonly startedAt: number;
+  readonly clientRequestId: string | undefined;
+  /** The client's end of a streamed answer; null where it wants JSON. */
+  readonly client: ClientStream | null;
+}
+
+/** Who may serve a request, and what it can cost at most. */
+export interface Plan extends Choice {
+  readonly quote: Quote;
+  /** The request's own cap; null where it has none. */
+  readonly maxCostPicoUsd: PicoUsd | null;
+}
+
+/** Leave to send a request: its hold is committed. */
+export interface Grant {
+  readonly hold: HoldVerdict;
+  readonly ticket: RateLimitTicket;
+  /** Where the request is free: what of the day it takes from its sender's share. */
+  readonly free: FreeTicket | null;
+  readonly lease: Lease;
+  readonly cancellation: Cancellation;
+  /** Where a repeat may ask for the answer. */
+  readonly keeping: Keeping | null;
+  /** What of a stream was sent, as far as it can be kept. */
+  readonly copy: StreamCopy | null;
+}
+
+/** A request under way: what it is, what it may cost, and its leave. */
+export interface UnderWay {
+  readonly call: Call;
+  readonly plan: Plan;
+  readonly grant: Grant;
+}
+
+/** A candidate that was asked. */
+export interface Asked {
+  readonly candidate: Candidate;
+  /** On the monotonic clock. */
+  readonly dispatchedAt: number;
+}
+
+/** A candidate's failure. */
+export interface Attempt extends ProviderFailure {
+  readonly providerId: string;
+}
+
+/** What a request came to at the providers: an answer, or its beginning, or none. */
+export type Leg =
+  | (Asked & JsonAnswer & { readonly kind: 'json'; readonly answer: UpstreamAnswer })
+  | (Asked & { readonly kind: 'stream'; readonly answer: UpstreamAnswer; readonly stream: RelayedStream; readonly reader: StreamReader })
+  | (Asked & { readonly kind: 'refused'; readonly answer: UpstreamAnswer; readonly text: string })
+  | (Asked & { readonly kind: 'client_gone' })
+  | { readonly kind: 'failed'; readonly attempts: readonly Attempt[] };
+
+/** How a request's answer ended, and what is needed to bill and to finish it. */
+export type Ending = Exclude<Leg, { kind: 'stream' }> | (Extract<Leg, { kind: 'stream' }> & { readonly end: StreamEnd });

@@ -1,0 +1,191 @@
+import type { ServerResponse } from 'node:http';
+import type { RateLimit } from '../admission/rate-limit.ts';
+import type { Config } from '../config/config.ts';
+import { GatewayError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { NOTHING_BILLED, type Bill } from '../metering/bill.ts';
+import type { Replay } from '../records/stored-answer.ts';
+import { promptTokensOf } from '../wires/usage.ts';
+import type { Outcome, Recorder } from '../records/usage-record.ts';
+import type { Ending, UnderWay } from './call.ts';
+import type { Timing } from './figures.ts';
+import { accountHead, costHead, headersOf, headOf, providerHead, type Head } from './head.ts';
+import { pendingComment, settledComment } from './last-words.ts';
+import type { Reply } from './reply.ts';
+import type { Settled } from './settle.ts';
+
+export interface FinishDeps {
+  config: Pick<Config, 'markupBasisPoints'>;
+  log: Logger;
+  rateLimit: RateLimit;
+  recorder: Recorder;
+}
+
+/** How a request ended, all told. */
+export interface Finished {
+  readonly ending: Ending;
+  readonly bill: Bill;
+  readonly reply: Reply;
+  readonly settled: Settled;
+  readonly timing: Timing;
+}
+
+/** The last words to the client, the record, and the limits corrected. Rejects with what the client is to be told where nothing was sent. */
+export function finish(deps: FinishDeps, underWay: UnderWay, finished: Finished): void {
+  const { grant } = underWay;
+  const { bill } = finished;
+  const { outcome, status } = outcomeOf(underWay, finished);
+  if (finished.ending.kind === 'refused' || finished.ending.kind === 'failed') deps.rateLimit.refundTokens(grant.ticket);
+  else if (outcome !== 'unsettled') deps.rateLimit.correct(grant.ticket, promptTokensOf(bill.usage) + bill.usage.output);
+  record(deps, underWay, finished, outcome, status);
+  tell(underWay, finished);
+}
+
+/** Gives the answer of an earlier request with the same Idempotency-Key and body, under that request's id. */
+export function replay(res: ServerResponse, head: Head, { answer, requestId, ...figures }: Replay): void {
+  const { status, headers, stream, body, lastBytes } = answer;
+  const lastAt = body.length - lastBytes;
+  const comment = stream ? settledComment({ ...figures, requestId }) : '';
+  const whole = Buffer.concat([body.subarray(0, lastAt), Buffer.from(comment), body.subarray(lastAt)]);
+  // A stream that waited long for its hold, and found the key taken in the end, has its head already.
+  if (!res.headersSent) {
+    res.writeHead(status, {
+      ...headersOf(head),
+      ...headers,
+      'X-Pura-Request-Id': requestId,
+      'Idempotency-Replayed': 'true',
+      'Content-Length': whole.length,
+    });
+  }
+  res.end(whole);
+}
+
+function outcomeOf({ grant }: UnderWay, { ending, settled }: Finished): { outcome: Outcome; status: number } {
+  const { reason } = grant.cancellation;
+  switch (ending.kind) {
+    case 'failed':
+      return reason === 'client_gone' ? { outcome: 'client_gone', status: 499 } : { outcome: 'upstream_error', status: 503 };
+    case 'refused':
+      return { outcome: 'refused', status: ending.answer.status };
+    case 'client_gone':
+      return { outcome: settled.state === 'lost' ? 'lease_lost' : 'client_gone', status: 499 };
+    case 'json':
+      return settled.state === 'settled' ? { outcome: 'ok', status: 200 } : { outcome: 'unsettled', status: 503 };
+    case 'stream': {
+      const how = ending.end.reason;
+      const status = how === 'complete' ? 200 : how === 'client_gone' ? 499 : 502;
+      return { outcome: settled.state === 'lost' ? 'lease_lost' : how === 'complete' ? 'ok' : how, status };
+    }
+  }
+}
+
+function tell(underWay: UnderWay, { ending, bill, reply, settled }: Finished): void {
+  const { call } = underWay;
+  const { client, surface, requestId } = call;
+  switch (reply.kind) {
+    case 'json':
+      return tellJson(underWay, reply, settled);
+    case 'nothing':
+      if (ending.kind === 'stream' && ending.end.reason === 'lease_lost') call.res.destroy();
+      return;
+    case 'error':
+      if (!client?.opened) throw reply.error;
+      client.end(closingComment(underWay, ending, settled, bill) + surface.errorEvents(reply.error.toJSON(), requestId));
+      return;
+    case 'refusal':
+      if (client?.opened) client.end(closingComment(underWay, ending, settled, bill) + surface.errorEvents(reply.error, requestId));
+      else tellRefusal(underWay, ending, reply, settled);
+      return;
+    case 'broken_stream':
+      if (settled.state === 'lost') call.res.destroy();
+      else client?.end(closingComment(underWay, ending, settled, bill) + surface.errorEvents(reply.error, requestId));
+      return;
+    case 'last_events': {
+      const { usage, last } = reply.ending;
+      if (settled.state === 'lost') call.res.destroy();
+      else client?.end(Buffer.concat([usage, Buffer.from(closingComment(underWay, ending, settled, bill)), last]));
+    }
+  }
+}
+
+/** An answer whose charge is not in the ledger is not delivered, and costs nothing. */
+function tellJson({ call, grant }: UnderWay, { head, body }: Extract<Reply, { kind: 'json' }>, settled: Settled): void {
+  if (settled.state !== 'settled') throw new GatewayError('database_unavailable', { retryAfter: 1, cause: `settlement ${settled.state}` });
+  const { res } = call;
+  const rest = [...headOf(grant.ticket.headers), ...accountHead(settled.verdict), 'Content-Length', String(body.length)];
+  res.writeHead(200, [...call.head, ...head, ...rest]).end(body);
+  settled.delivery?.done();
+}
+
+function tellRefusal(underWay: UnderWay, ending: Ending, { body }: Extract<Reply, { kind: 'refusal' }>, settled: Settled): void {
+  if (ending.kind !== 'refused') return;
+  const { call, grant } = underWay;
+  const verdict = settled.state === 'settled' ? settled.verdict : grant.hold;
+  const head = [
+    ...call.head,
+    ...providerHead(underWay, ending.candidate, ending.answer),
+    ...headOf(grant.ticket.headers),
+    ...accountHead(verdict),
+    ...costHead(NOTHING_BILLED.costPicoUsd, NOTHING_BILLED.costMsat, 'settled'),
+    'Content-Type',
+    'application/json',
+    'Content-Length',
+    String(body.length),
+  ];
+  call.res.writeHead(ending.answer.status, head).end(body);
+}
+
+/** Who answered, if anybody did, is told again where the head had to go out before that was known. */
+function closingComment({ call, grant }: UnderWay, ending: Ending, settled: Settled, bill: Bill): string {
+  const { requestId, client } = call;
+  if (settled.state !== 'settled') return pendingComment(requestId);
+  const { chargedMsat, availableMsat } = settled.verdict;
+  const deployment = ending.kind === 'stream' ? ending.candidate.deployment : undefined;
+  const served =
+    deployment && client?.namedModel !== deployment.model ? { provider: deployment.provider.id, model: deployment.model } : undefined;
+  return settledComment({ ...bill, chargedMsat, availableMsat, funding: grant.hold.funding ?? 'wallet', requestId, served });
+}
+
+function record(
+  { recorder, log, config }: FinishDeps,
+  { call, plan, grant }: UnderWay,
+  { ending, bill: billed, timing }: Finished,
+  outcome: Outcome,
+  status: number,
+): void {
+  const { requestId, apiKey, path, request, clientRequestId } = call;
+  const bill = outcome === 'unsettled' ? NOTHING_BILLED : billed;
+  if (bill.overrunPicoUsd > 0n) log.warn({ requestId, overrunPicoUsd: String(bill.overrunPicoUsd) }, 'an answer cost more than its hold');
+  // Every ending comes by here: what the request took of its network's free share becomes what it cost.
+  grant.free?.correct(bill.costPicoUsd);
+  const deployment = ending.kind === 'failed' ? null : ending.candidate.deployment;
+  const upstreamId = 'answer' in ending ? ending.answer.headers['x-request-id'] : undefined;
+  recorder.add({
+    id: requestId,
+    accountId: apiKey.accountId,
+    keyId: apiKey.id,
+    path,
+    requestedModel: request.model,
+    model: deployment?.model ?? null,
+    provider: deployment?.provider.id ?? null,
+    tier: deployment?.tier ?? plan.tier,
+    stream: request.stream,
+    outcome,
+    status,
+    errorCode: outcome === 'upstream_error' ? 'upstream_error' : null,
+    funding: grant.hold.funding,
+    usage: bill.usage,
+    costPicoUsd: bill.costPicoUsd,
+    costMsat: bill.costMsat,
+    chargedMsat: bill.chargeMsat,
+    picoUsdPerMsat: call.picoUsdPerMsat,
+    priceVersion: deployment?.rateCard.priceVersion ?? null,
+    pricedAs: deployment?.pricedAs ?? null,
+    markupBasisPoints: config.markupBasisPoints,
+    latencyMs: timing.latencyMs,
+    ttftMs: timing.ttftMs,
+    explored: plan.explored,
+    upstreamRequestId: typeof upstreamId === 'string' ? upstreamId : null,
+    clientRequestId: clientRequestId ?? null,
+  });
+}

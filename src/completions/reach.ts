@@ -1,0 +1,184 @@
+import type { Config } from '../config/config.ts';
+import type { Holds } from '../ledger/holds.ts';
+import type { Logger } from '../log.ts';
+import { Abort } from '../providers/abort.ts';
+import { collectBody } from '../providers/collect-body.ts';
+import { decodedAnswer } from '../providers/decoded-answer.ts';
+import { ProviderError } from '../providers/provider-error.ts';
+import { providerFailure, toldFailure, type ProviderFailure } from '../providers/provider-failure.ts';
+import type { UpstreamAnswer } from '../providers/provider.ts';
+import type { Candidate } from '../routing/candidate.ts';
+import type { Observation, ProviderHealth } from '../routing/health.ts';
+import { countOutputTokens } from '../wires/tokens.ts';
+import { streamReader } from '../wires/translate.ts';
+import type { Asked, Attempt, Call, Grant, Leg, Plan, UnderWay } from './call.ts';
+import { answerContext } from './answer-context.ts';
+import { checkpointer } from './checkpoint.ts';
+import type { ClientStream } from './client-stream.ts';
+import { readJsonAnswer } from './json-answer.ts';
+import { relayStream } from './relay.ts';
+import { streamHead } from './head.ts';
+
+export interface ReachDeps {
+  config: Pick<Config, 'UPSTREAM_TIMEOUT_SECONDS' | 'markupBasisPoints'>;
+  health: ProviderHealth;
+  holds: Holds;
+  log: Logger;
+  accountHashOf: (call: Call) => string;
+}
+
+type Answered = Exclude<Leg, { kind: 'failed' }>;
+interface Failed {
+  readonly kind: 'failed';
+  readonly failure: ProviderFailure;
+}
+
+/** The statuses by which a provider says that the request itself is at fault: no other candidate would take it either. */
+const REQUEST_AT_FAULT = new Set([400, 413, 422, 451]);
+const SSE_TYPE = /^text\/event-stream\b/i;
+/** Types that say nothing: the body itself decides. */
+const ANY_TYPE = /^(?:$|(?:application|binary)\/octet-stream\b|text\/plain\b)/i;
+
+/**
+ * Sends the request to one candidate after the other until one answers. The next one is tried only while nothing has been delivered, and
+ * never when the provider found the request itself at fault. Never rejects for a provider's failure.
+ */
+export async function reach(deps: ReachDeps, call: Call, plan: Plan, grant: Grant): Promise<Leg> {
+  const attempts: Attempt[] = [];
+  const { cancellation, lease } = grant;
+  for (const candidate of plan.candidates) {
+    if (cancellation.reason || !lease.held()) break;
+    const asked: Asked = { candidate, dispatchedAt: performance.now() };
+    call.client?.setHead(streamHead({ call, plan, grant }, candidate, null));
+    const result = await attempt(deps, { call, plan, grant }, asked);
+    if (result.kind !== 'stream') observe(deps.health, cancellation, asked, { ok: result.kind !== 'failed', at: firstByteOf(result) });
+    if (result.kind !== 'failed') return result;
+    if (cancellation.reason === 'client_gone') return { ...asked, kind: 'client_gone' };
+    attempts.push({ providerId: candidate.deployment.provider.id, ...result.failure });
+  }
+  return { kind: 'failed', attempts };
+}
+
+/** Notes how a provider did. What we ended ourselves says nothing about the provider. */
+export function observe(
+  health: ProviderHealth,
+  cancellation: Grant['cancellation'],
+  { candidate, dispatchedAt }: Asked,
+  { ok, at }: { ok: boolean; at: number | null },
+): void {
+  const observation: Observation = { ok, latencyMs: (at ?? performance.now()) - dispatchedAt };
+  if (!cancellation.reason) health.observe(candidate.deployment.provider.id, observation);
+}
+
+function firstByteOf(result: Answered | Failed): number | null {
+  return result.kind === 'json' ? result.firstByteAt : null;
+}
+
+async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked): Promise<Answered | Failed> {
+  const { call, grant } = underWay;
+  const { deployment, upstream, rendering } = asked.candidate;
+  const abort = new Abort();
+  grant.cancellation.onAbort = () => abort.abort();
+  let silent = false;
+  const silence = setTimeout(() => {
+    silent = true;
+    abort.abort();
+  }, deps.config.UPSTREAM_TIMEOUT_SECONDS * 1000);
+  let streams = false;
+  try {
+    const received = await deployment.provider.send(
+      {
+        wire: upstream.wire,
+        path: rendering.path,
+        headers: rendering.headers,
+        body: rendering.body(grant.hold.tokens, deps.accountHashOf(call)),
+        stream: call.request.stream,
+        clientRequestId: call.clientRequestId,
+      },
+      abort,
+    );
+    if (received.status < 200 || received.status > 299) return await refusalOf(asked, received, abort);
+    const answer = decodedAnswer(received, abort);
+    if (!call.client) {
+      const result = await readJsonAnswer(asked.candidate, answer);
+      return 'failure' in result ? told('error answer', asked.candidate, result.failure) : { ...asked, kind: 'json', answer, ...result };
+    }
+    if (!isEventStream(answer)) throw new ProviderError('protocol', 'the answer is not an event stream');
+    const leg = await beginStream(deps, underWay, asked, { answer, client: call.client, abort });
+    streams = leg.kind === 'stream';
+    return silent && leg.kind === 'failed' ? failed('timeout') : leg;
+  } catch (error) {
+    if (!(error instanceof ProviderError)) throw error;
+    // What was not read of its answer is not wanted.
+    abort.abort();
+    return failed(silent ? 'timeout' : error.kind);
+  } finally {
+    clearTimeout(silence);
+    // A stream that has begun is given up by its cancellation until it ends.
+    if (!streams) grant.cancellation.onAbort = undefined;
+  }
+}
+
+/** Resolves once something of the stream was delivered, or it is known that nothing will be. */
+async function beginStream(
+  deps: ReachDeps,
+  { call, plan, grant }: UnderWay,
+  asked: Asked,
+  { answer, client, abort }: { answer: UpstreamAnswer; client: ClientStream; abort: Abort },
+): Promise<Answered | Failed> {
+  const { candidate, dispatchedAt } = asked;
+  const { deployment, upstream } = candidate;
+  client.setHead(streamHead({ call, plan, grant }, candidate, answer));
+  const reader = streamReader(call.surface, upstream, call.request, answerContext(call, plan, deployment));
+  const stream = relayStream({
+    answer,
+    reader,
+    events: call.surface.events,
+    client,
+    dispatchedAt,
+    abort: () => abort.abort(),
+    lease: grant.lease,
+    countTokens: (text) => countOutputTokens(text, deployment.tokenizer),
+    checkpoint: checkpointer(deps, { call, grant }, candidate),
+    copy: grant.copy,
+  });
+  await stream.begun;
+  if (client.delivered) return { ...asked, kind: 'stream', answer, stream, reader };
+  const end = await stream.ended;
+  if (end.reason === 'client_gone' || end.reason === 'lease_lost') return { ...asked, kind: 'stream', answer, stream, reader };
+  if (end.reason === 'provider_error') return told('error event', candidate, end.failure);
+  return failed(end.error instanceof ProviderError ? end.error.kind : 'empty answer');
+}
+
+/** A 4xx about the request goes to the client; anything else is the provider's failure. */
+async function refusalOf(asked: Asked, answer: UpstreamAnswer, abort: Abort): Promise<Answered | Failed> {
+  const text = await errorText(asked.candidate, answer, abort);
+  if (REQUEST_AT_FAULT.has(answer.status)) return { ...asked, kind: 'refused', answer, text };
+  return { kind: 'failed', failure: providerFailure(answer, text) };
+}
+
+/** The body of an error. The status counts also where the body breaks off or cannot be decoded. */
+async function errorText({ deployment: { provider } }: Candidate, answer: UpstreamAnswer, abort: Abort): Promise<string> {
+  try {
+    const text = (await collectBody(decodedAnswer(answer, abort))).toString('utf8');
+    return provider.censor?.(text) ?? text;
+  } catch (error) {
+    if (!(error instanceof ProviderError) || error.kind === 'aborted') throw error;
+    abort.abort();
+    return '';
+  }
+}
+
+function failed(reason: string): Failed {
+  return { kind: 'failed', failure: { reason, words: null, operatorsFault: false, retryAfterSeconds: null } };
+}
+
+/** The provider told of a failure where its answer should begin. */
+function told(reason: string, { deployment: { provider } }: Candidate, failure: unknown): Failed {
+  return { kind: 'failed', failure: toldFailure(reason, failure, (text) => provider.censor?.(text) ?? text) };
+}
+
+function isEventStream({ headers }: UpstreamAnswer): boolean {
+  const type = String(headers['content-type'] ?? '').trim();
+  return SSE_TYPE.test(type) || ANY_TYPE.test(type);
+}

@@ -1,0 +1,111 @@
+import { refusalError, streamFailure } from '../providers/provider-reason.ts';
+import { GatewayError } from '../errors.ts';
+import type { Bill } from '../metering/bill.ts';
+import type { StoredAnswer } from '../records/stored-answer.ts';
+import type { Ending as StreamEnding, ErrorObject, JsonObject } from '../wires/wire.ts';
+import { answerContext } from './answer-context.ts';
+import type { Attempt, Ending, UnderWay } from './call.ts';
+import { figuresOf, type Timing } from './figures.ts';
+import { costHead, headersOf, lastingStreamHead, providerHead, type Head } from './head.ts';
+
+type Of<Kind extends Ending['kind']> = Extract<Ending, { kind: Kind }>;
+
+/** What is left to tell the client once its request is settled. All of it is made before, so that the settlement can store it. */
+export type Reply =
+  | { readonly kind: 'json'; readonly head: Head; readonly body: Buffer }
+  /** The last events of a whole stream. */
+  | { readonly kind: 'last_events'; readonly ending: StreamEnding }
+  /** A provider's word for what is wrong with the request. */
+  | { readonly kind: 'refusal'; readonly error: ErrorObject; readonly body: Buffer }
+  /** A stream that broke off. */
+  | { readonly kind: 'broken_stream'; readonly error: ErrorObject }
+  | { readonly kind: 'error'; readonly error: GatewayError }
+  | { readonly kind: 'nothing' };
+
+/** What the client is to be told of an ending. */
+export function replyTo(underWay: UnderWay, ending: Ending, bill: Bill, timing: Timing): Reply {
+  switch (ending.kind) {
+    case 'json':
+      return jsonReply(underWay, ending, bill, timing);
+    case 'stream':
+      return streamReply(underWay, ending, bill, timing);
+    case 'refused':
+      return refusalReply(underWay, ending);
+    case 'client_gone':
+      return { kind: 'nothing' };
+    case 'failed':
+      return failureReply(underWay, ending.attempts);
+  }
+}
+
+function jsonReply(underWay: UnderWay, { candidate, answer, read, verbatim }: Of<'json'>, bill: Bill, timing: Timing): Reply {
+  const { call, plan } = underWay;
+  const { surface, request } = call;
+  const context = answerContext(call, plan, candidate.deployment);
+  const own: JsonObject = candidate.upstream.wire === surface.wire ? verbatim : surface.body(read.answer(), request, context);
+  const head = [
+    'Content-Type',
+    'application/json; charset=utf-8',
+    ...providerHead(underWay, candidate, answer),
+    ...costHead(bill.costPicoUsd, bill.costMsat, 'settled'),
+    'X-Pura-Charged-Msat',
+    bill.chargeMsat.toString(),
+  ];
+  return { kind: 'json', head, body: Buffer.from(JSON.stringify(surface.withFigures(own, figuresOf(bill, timing), context))) };
+}
+
+function streamReply({ call }: UnderWay, { candidate, end, reader }: Of<'stream'>, bill: Bill, timing: Timing): Reply {
+  if (end.reason === 'complete') {
+    const { usage, last } = reader.ending(call.request.includeUsage ? figuresOf(bill, timing) : null);
+    return { kind: 'last_events', ending: { usage: call.request.includeUsage ? usage : Buffer.alloc(0), last } };
+  }
+  if (end.reason === 'client_gone' || end.reason === 'lease_lost') return { kind: 'nothing' };
+  const { provider } = candidate.deployment;
+  return { kind: 'broken_stream', error: streamFailure(end.failure, (text) => provider.censor?.(text) ?? text) };
+}
+
+function refusalReply({ call }: UnderWay, { candidate, answer, text }: Of<'refused'>): Reply {
+  const { surface, requestId } = call;
+  const { error, isWhole } = refusalError(answer.status, text);
+  // An error object of the client's own wire goes out as the provider wrote it.
+  const asWritten = isWhole && candidate.upstream.wire === surface.wire;
+  return { kind: 'refusal', error, body: Buffer.from(asWritten ? text : JSON.stringify(surface.errorBody(error, requestId))) };
+}
+
+function failureReply({ grant }: UnderWay, attempts: readonly Attempt[]): Reply {
+  const { reason } = grant.cancellation;
+  if (reason === 'client_gone') return { kind: 'nothing' };
+  if (reason === undefined) return { kind: 'error', error: allFailed(attempts, grant.ticket.headers) };
+  return { kind: 'error', error: new GatewayError('overloaded', { retryAfter: 1, cause: `given up: ${reason}` }) };
+}
+
+/** Names each attempt, to the client with the provider's own words. The wait is the shortest that a provider asks for. */
+function allFailed(attempts: readonly Attempt[], headers: Readonly<Record<string, string>>): GatewayError {
+  const waits = attempts.map(({ retryAfterSeconds }) => retryAfterSeconds).filter((wait) => wait !== null);
+  const isOperators = attempts.length > 0 && attempts.every(({ operatorsFault }) => operatorsFault);
+  const retryAfter = waits.length > 0 ? Math.min(...waits) : 1;
+  const told = attempts.map(({ providerId, reason, words }) => `${providerId}: ${reason}${words === null ? '' : `: ${words}`}`);
+  return new GatewayError('upstream_error', {
+    message: `No provider could answer this request (${told.join('; ')}).`,
+    ...(waits.length > 0 || !isOperators ? { retryAfter } : {}),
+    headers: { ...headers, ...(isOperators && { 'x-should-retry': 'false' }) },
+    cause: attempts.map(({ providerId, reason }) => `${providerId}: ${reason}`).join('; '),
+  });
+}
+
+/** What of a reply, and of what was sent before it, a repeat with the same Idempotency-Key gets; null where nothing can be kept. */
+export function storedAnswer(underWay: UnderWay, ending: Ending, reply: Reply): StoredAnswer | null {
+  const paidBy = ['X-Pura-Funding', underWay.grant.hold.funding ?? 'wallet'];
+  if (reply.kind === 'json')
+    return { status: 200, headers: headersOf([...reply.head, ...paidBy]), stream: false, body: reply.body, lastBytes: 0 };
+  const sent = underWay.grant.copy?.bytes();
+  if (reply.kind !== 'last_events' || ending.kind !== 'stream' || !sent) return null;
+  const { usage, last } = reply.ending;
+  return {
+    status: 200,
+    headers: headersOf([...lastingStreamHead(underWay, ending.candidate, ending.answer), ...paidBy]),
+    stream: true,
+    body: Buffer.concat([sent, usage, last]),
+    lastBytes: last.length,
+  };
+}
