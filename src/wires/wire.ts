@@ -47,8 +47,8 @@ export interface Upstream {
   obstacle(request: InferenceRequest, target: Target): GatewayError | null;
   /** The request as the provider will hear it. Never fails where there is no obstacle. */
   render(request: InferenceRequest, target: Target): Rendering;
-  /** Reads the JSON body of an answer with a status of success. */
-  read(body: unknown): AnswerRead;
+  /** Reads the JSON body of an answer with a status of success. Some wires only know with the request whether it is whole. */
+  read(body: unknown, request?: InferenceRequest): AnswerRead;
   /** Watches a stream that goes to a client of the same wire, its bytes untouched. */
   reader(context: AnswerContext): StreamReader;
   /** Takes a stream apart for a client of another wire. */
