@@ -1,9 +1,13 @@
 import { anthropicMessagesUpstream } from './anthropic-messages/upstream.ts';
 import { openAiChatUpstream } from './openai-chat/upstream.ts';
+import { geminiEmbedUpstream } from './gemini-embed/upstream.ts';
+import { geminiGenerateUpstream } from './gemini-generate/upstream.ts';
 import type { Upstream, WireName } from './wire.ts';
 
 /** Every wire that a provider can be spoken to in. */
 export const UPSTREAMS: Readonly<Partial<Record<WireName, Upstream>>> = {
   'openai-chat': openAiChatUpstream,
   'anthropic-messages': anthropicMessagesUpstream,
+  'gemini-generate': geminiGenerateUpstream,
+  'gemini-embed': geminiEmbedUpstream,
 };
