@@ -1,12 +1,12 @@
-import express, { type Express, type RequestHandler } from 'express';
+import express, { type Express } from 'express';
 import type { ApiKeys } from './accounts/api-keys.ts';
 import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Funding } from './funding.ts';
 import type { Gateway } from './gateway.ts';
-import type { InferenceRoute } from './http/payment/incoming.ts';
-import { openAiChat } from './wires/openai-chat/surface.ts';
+import { INFERENCE_ROUTES, surfaceOf } from './routes.ts';
+import { refuseUpgrades } from './http/server/refuse-upgrades.ts';
 import { Assets } from './http/pages/assets.ts';
 import { requireKey, type Authenticate } from './http/payment/authenticate.ts';
 import { crossOrigin } from './http/server/cross-origin.ts';
@@ -59,10 +59,6 @@ export interface AppDeps {
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
 export function createApp(deps: AppDeps): Express {
   const { config, log, authenticate, gateway } = deps;
-  const infer =
-    (route: InferenceRoute): RequestHandler =>
-    (req, res) =>
-      gateway.answer(req, res, route);
   const key = requireKey(authenticate);
   const keys = keyHandlers(deps);
   const reports = reportHandlers({ ...deps, pool: deps.reportPool });
@@ -79,17 +75,21 @@ export function createApp(deps: AppDeps): Express {
   const cors = crossOrigin(config.CORS_ORIGINS);
 
   // First, so that nothing else is gone through for them; the gateway gives their requests an id by itself.
-  app.post('/v1/chat/completions', cors, infer({ path: '/v1/chat/completions', surface: openAiChat, streamDefault: false }));
-  app.post(
-    '/l402/v1/chat/completions',
-    cors,
-    infer({ path: '/l402/v1/chat/completions', surface: openAiChat, streamDefault: false, keyless: true }),
-  );
-  app.post('/api/chat', cors, infer({ path: '/api/chat', surface: openAiChat, streamDefault: true }));
+  for (const route of INFERENCE_ROUTES) {
+    app.post(route.path, cors, (req, res) => {
+      res.locals['surface'] = route.surface;
+      return gateway.answer(req, res, route);
+    });
+  }
 
   app.use(requestId);
+  app.use((req, res, next) => {
+    res.locals['surface'] = surfaceOf(req.path);
+    next();
+  });
   app.use(['/v1', '/api', '/l402'], cors);
 
+  app.use('/v1/responses', refuseUpgrades);
   app.get('/v1/models', key, models.list);
   app.get('/v1/models/*id', key, models.show);
 

@@ -45,6 +45,7 @@ export const ERRORS = {
   request_too_large: bad(413, 'The request body is too large.'),
   too_many_values: bad(413, 'The request body holds too many JSON values.'),
   unsupported_media_type: bad(415, 'Send JSON, with Content-Type: application/json.'),
+  upgrade_required: bad(426, 'This path speaks no WebSocket: send a POST.'),
   rate_limit_exceeded: limited('Rate limit exceeded.'),
   too_many_invoices: limited('Too many open invoices. Pay one, or wait until one expires.'),
   internal_error: broken(500, 'Something went wrong on our side.'),

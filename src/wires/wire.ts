@@ -23,6 +23,8 @@ export type JsonObject = Record<string, unknown>;
 export interface Surface {
   readonly wire: WireName;
   readonly operation: Operation;
+  /** The header in which this wire's clients look for the request's id, besides `X-Pura-Request-Id`. */
+  readonly requestIdHeader?: string;
   /** Reads a request. Throws GatewayError `invalid_request` or `unknown_parameter`, with the field's dotted path in `param`. */
   parse(body: ReadBody, options: ParseOptions): InferenceRequest;
   /** An answer that came in another wire, as this wire's JSON body. */

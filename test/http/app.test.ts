@@ -258,3 +258,19 @@ describe('createApp', () => {
     ]);
   });
 });
+
+describe('a WebSocket', () => {
+  it('is refused at once where clients ask for one first', async () => {
+    const headers =
+      'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
+    const answer = await exchange(`GET /v1/responses HTTP/1.1\r\nHost: a\r\n${headers}\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 426 /);
+    expect(answer).toContain('upgrade_required');
+  });
+
+  it('leaves the path as it is for any other GET', async () => {
+    const answer = await exchange('GET /v1/responses HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    expect(answer).toMatch(/^HTTP\/1\.1 405 /);
+    expect(answer).toMatch(/allow: POST\r\n/i);
+  });
+});

@@ -2,6 +2,7 @@ import type { ErrorRequestHandler, Response } from 'express';
 import { isConnectionLost, isPassing } from '../../db/postgres.ts';
 import { GatewayError, type ErrorCode } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
+import type { Surface } from '../../wires/wire.ts';
 import { RefusalLog } from './refusal-log.ts';
 
 const LOCK_NOT_AVAILABLE = '55P03';
@@ -17,7 +18,7 @@ export function errorResponse(log: Logger): ErrorRequestHandler {
   };
 }
 
-/** Answers with an error. Where the answer has already begun, or nobody is left to read it, the connection is ended instead. */
+/** Answers with an error, in the words of the path's wire. Where the answer has already begun, or nobody is left to read it, the connection is ended instead. */
 function sendError(res: Response, error: GatewayError): void {
   if (res.headersSent || res.destroyed || res.socket?.destroyed) {
     res.destroy();
@@ -25,7 +26,9 @@ function sendError(res: Response, error: GatewayError): void {
   }
   // It is for what was delivered.
   res.removeHeader('Payment-Receipt');
-  res.status(error.status).set(errorHeaders(error)).json(error.toJSON());
+  const surface = res.locals['surface'] as Surface | undefined;
+  const body = surface ? surface.errorBody(error.toJSON(), (res.locals['requestId'] as string | undefined) ?? '') : error.toJSON();
+  res.status(error.status).set(errorHeaders(error)).json(body);
 }
 
 /** The error as the table of errors knows it. Nothing of anything else that was thrown reaches the client. */
