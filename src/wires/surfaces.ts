@@ -1,9 +1,11 @@
 import { openAiChat } from './openai-chat/surface.ts';
 import { openAiResponses } from './openai-responses/surface.ts';
+import { anthropicMessages } from './anthropic-messages/surface.ts';
 import type { Surface, WireName } from './wire.ts';
 
 /** Every wire that clients can speak. */
 export const SURFACES: Readonly<Partial<Record<WireName, Surface>>> = {
   'openai-chat': openAiChat,
   'openai-responses': openAiResponses,
+  'anthropic-messages': anthropicMessages,
 };

@@ -85,7 +85,7 @@ function documentSource(source: DocumentPart['source']): JsonObject {
 }
 
 /** Arguments have to be an object: those that were cut off, or are free text, become a member of one. */
-function inputOf({ input }: ToolCallPart): unknown {
+export function inputOf({ input }: ToolCallPart): unknown {
   if (input.trim() === '') return {};
   try {
     const { value, verbatim } = parseExactJson(input);

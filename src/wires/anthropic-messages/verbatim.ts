@@ -3,6 +3,7 @@ import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import type { JsonObject } from '../wire.ts';
 import { isHarmlessBeta } from './betas.ts';
+import { withoutForeignThoughts } from './marks.ts';
 import { messagesWithoutMedia } from './media.ts';
 import type { MessagesRequest } from './render.ts';
 import { asMarkedText, inOrder, type Turn } from './turns.ts';
@@ -24,6 +25,7 @@ export function renderVerbatim({ fields, own }: InferenceRequest, { traits, dial
     for (const name of ['temperature', 'top_p', 'top_k']) if (fields[name] !== undefined) dropped.add(name);
   if (traits.sampling === 'one' && fields['temperature'] !== undefined && fields['top_p'] !== undefined) dropped.add('top_p');
   const kept = Object.fromEntries(Object.entries(fields).filter(([name]) => !dropped.has(name)));
+  kept['messages'] = withoutForeignThoughts(kept['messages']);
   if (!traits.takesInlineSystem && hasInlineSystem(kept['messages'])) kept['messages'] = withMarkedSystem(kept['messages']);
   return {
     fields: kept,
