@@ -16,8 +16,9 @@ const TICK_MS = 1_000;
 const BATCH = 50;
 
 /**
- * Brings what is open with a node of before to its end, by lookups alone: its invoices are credited by its word, its withdrawals posted or
- * released. In one of the gateways that share a database, and beside the current node's, which does not wait for it.
+ * Brings what is open with an earlier node to its end, by lookups alone: invoices are credited by that node's
+ * word, withdrawals posted or released. This runs in one of the gateways that share a database, beside the
+ * work for the current node, which does not wait for it.
  */
 export function followOldNode({ funding, withdrawing, nodeId, connectionString, log }: OldNodesOptions): { stop(): Promise<void> } {
   const stopped = new AbortController();

@@ -10,7 +10,10 @@ export interface OpenElsewhereOptions {
   log: Logger;
 }
 
-/** Tells again and again of invoices and withdrawals that nobody follows: what customers pay to such an invoice is credited by no one. */
+/**
+ * Reports, again and again, invoices and withdrawals that no gateway follows. What customers pay to such an
+ * invoice is not credited.
+ */
 export class OpenElsewhereWatch {
   readonly #options: OpenElsewhereOptions;
   #open: readonly OpenElsewhere[] = [];

@@ -15,7 +15,10 @@ const TICK_MS = 1_000;
 const BATCH = 20;
 const TELL_MS = 600_000;
 
-/** Brings withdrawals to their end, whoever began them: sends what was held for and not sent, and asks the node about what was. */
+/**
+ * Brings withdrawals to their end, whichever gateway began them: sends those that were not sent, and asks the
+ * node about the others.
+ */
 export function reconcileWithdrawals(options: WithdrawalReconcilerOptions): { stop(): Promise<void> } {
   const { withdrawing, connectionString, log, tellMs = TELL_MS } = options;
   const stopped = new AbortController();

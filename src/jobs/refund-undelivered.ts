@@ -3,8 +3,9 @@ import { refundCharge } from '../ledger/refund.ts';
 import type { Logger } from '../log.ts';
 
 /**
- * A gateway that was not heard of for so long is taken for dead, and a charge is left alone for so long: no gateway hands an answer out
- * later than 5 seconds after it began to settle it, so that one which was only stopped delivers nothing that was given back.
+ * After this time without a beat a gateway is taken for dead. A charge is left alone for as long. No gateway
+ * hands out an answer later than 5 seconds after the settlement began, so a gateway that was only stopped for
+ * a while delivers nothing that was given back.
  */
 const SILENT_SECONDS = 6;
 /** By then no statement of a dead gateway is still under way in the database. */
@@ -17,8 +18,9 @@ const SILENT = `
   where beat_at < clock_timestamp() - make_interval(secs => $1) and pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => $1)`;
 
 /**
- * What a dead gateway charged for and perhaps never sent: a usage record is written behind an answer, and tells where its client was told
- * of a failure instead. Streams are charged for what had left already.
+ * Answers that a dead gateway charged for and perhaps never sent. A usage record is written after the answer,
+ * and says if the client was told of a failure instead. Streams are not among them: they are charged for what
+ * had left already.
  */
 const CHARGED = `
   holds h

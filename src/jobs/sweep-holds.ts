@@ -3,7 +3,7 @@ import { msat, picoUsd } from '../amount.ts';
 import type { Holds } from '../ledger/holds.ts';
 import type { Logger } from '../log.ts';
 
-/** Fits the ledger's queue beside the requests of the living. */
+/** Few enough to fit into the ledger's queue beside the requests of living gateways. */
 const BATCH = 1000;
 
 interface Orphan {
@@ -15,8 +15,8 @@ interface Orphan {
 }
 
 /**
- * Holds whose lease has run out: their owner is dead, or has given them up. For a full lease after the database's own
- * start nothing counts as run out, because no owner could renew while it was away.
+ * Holds whose lease has run out: their owner is dead, or has given them up. For a full lease after the
+ * database's own start no lease counts as run out, because no owner could renew while the database was away.
  */
 const ORPHANS = `
   select request_id, account_id, checkpoint_msat, checkpoint_pico_usd, case when funding = 'free' then budget_day end as free_day

@@ -12,8 +12,9 @@ export interface NetworkWatch {
 }
 
 /**
- * Serves nothing while the balances are of another network than this gateway's wallet: its providers would be paid with play money that
- * another gateway on the same database took. At the start they may still have been nobody's.
+ * Serves nothing while the balances are of another network than this gateway's wallet. Otherwise real
+ * providers would be paid for with play money that another gateway on the same database took. This is watched
+ * because at the start there may have been no balances yet.
  */
 export async function watchNetwork({ pool, wallet, gateway, log }: NetworkWatch): Promise<void> {
   const network = await depositNetwork(pool);

@@ -11,7 +11,7 @@ export interface AuditedPlaces {
 
 type Place = 'invoice_index' | 'payment_index' | 'transfer_id';
 
-/** The places of a node; from its beginning where it is new. */
+/** The places of a node. A new node is compared from its beginning. */
 export async function auditedPlaces(pool: Pool, nodeId: string): Promise<AuditedPlaces> {
   const { rows } = await pool.query<{ met_at: Date } & Record<Place, bigint>>(
     `with met as (insert into node_audits (node_id) values ($1) on conflict do nothing returning *)
@@ -24,7 +24,10 @@ export async function auditedPlaces(pool: Pool, nodeId: string): Promise<Audited
   return { metAt: row.met_at, invoiceIndex: row.invoice_index, paymentIndex: row.payment_index, transferId: row.transfer_id };
 }
 
-/** Moves a place of a node, forward only, and not where the node was found to have been met before `metAt`, on which the walk relied. */
+/**
+ * Moves a place of a node, forward only. Does nothing if the node turns out to have been met before `metAt`,
+ * on which the walk relied.
+ */
 export async function auditedUpTo(pool: Pool, nodeId: string, place: Place, index: bigint, metAt = new Date(0)): Promise<void> {
   await pool.query(`update node_audits set ${place} = $2 where node_id = $1 and ${place} < $2 and met_at >= $3`, [nodeId, index, metAt]);
 }
@@ -34,7 +37,10 @@ export async function metBefore(pool: Pool, nodeId: string, when: Date): Promise
   await pool.query(`update node_audits set met_at = $2, payment_index = 0 where node_id = $1 and met_at > $2`, [nodeId, when]);
 }
 
-/** Follows a list entry by entry: the place moves over those that need not be looked at again, up to the first that does. */
+/**
+ * Follows a list entry by entry. The place moves over entries that need no second look, up to the first that
+ * does.
+ */
 export class Progress {
   #reached: bigint;
   #stopped = false;

@@ -1,9 +1,12 @@
-/** A call that took longer than it may. What it does in the end is unknown. */
+/** A call took longer than it may. Its outcome is unknown. */
 export class DeadlineError extends Error {
   override name = 'DeadlineError';
 }
 
-/** The outcome of `call`, or a rejection with DeadlineError after `limitMs`; the call itself goes on and its outcome is ignored then. */
+/**
+ * The outcome of `call`. Rejects with DeadlineError after `limitMs`; the call then goes on and its outcome is
+ * ignored.
+ */
 export async function withDeadline<T>(call: Promise<T>, limitMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {

@@ -10,7 +10,10 @@ export interface NodeIdentity {
   readonly network: Network;
 }
 
-/** The nodes that the database has met: which one a macaroon or the like is good for, and how far each one's settlements have been dealt with. */
+/**
+ * The nodes that the database has met: which node a credential leads to, and how far each node's settlements
+ * have been dealt with.
+ */
 export class KnownNodes {
   readonly #pool: Pool;
 
@@ -26,11 +29,11 @@ export class KnownNodes {
       [nodeId, network, sha256(credentials)],
     );
     await this.#pool.query(`delete from gone_nodes where node_id = $1`, [nodeId]);
-    // From here on, what it pays is a withdrawal of ours or to be told of.
+    // From here on, every payment of the node is either a withdrawal of ours or to be reported.
     await auditedPlaces(this.#pool, nodeId);
   }
 
-  /** The node that answered to these credentials last, or undefined where none ever did. */
+  /** The node that answered to these credentials last. Undefined if none ever did. */
   async recall(credentials: Buffer): Promise<NodeIdentity | undefined> {
     const { rows } = await this.#pool.query<{ node_id: string; network: Network }>(
       `select node_id, network from lightning_nodes where credentials_sha256 = $1 order by seen_at desc limit 1`,
@@ -39,7 +42,7 @@ export class KnownNodes {
     return rows[0] && { nodeId: rows[0].node_id, network: rows[0].network };
   }
 
-  /** The index up to which a node's settlements have been dealt with; 0 where none was seen yet. */
+  /** The index up to which a node's settlements have been dealt with; 0 if none was seen yet. */
   async settleIndex(nodeId: string): Promise<number> {
     const { rows } = await this.#pool.query<{ settle_index: bigint }>(`select settle_index from lightning_nodes where node_id = $1`, [
       nodeId,

@@ -1,22 +1,28 @@
 import type { Msat } from '../amount.ts';
 import type { InvoiceState } from './wallet.ts';
 
-/** A node's own list of what it was asked to receive and to pay, in the order of its own count, as far as it lets the gateway read that. */
+/**
+ * A node's own lists of its invoices and payments, in the order of its own count, as far as the gateway may
+ * read them.
+ */
 export interface NodeBooks {
-  /** Its invoices after a place in its count, the oldest first. Not there where the gateway is not permitted to read them. */
+  /** The invoices after a place in the count, the oldest first. Absent if the gateway may not read them. */
   readonly invoices?: (after: bigint) => Promise<BookPage<BookedInvoice>>;
-  /** Its payments likewise. */
+  /** The same for payments. */
   readonly payments?: (after: bigint) => Promise<BookPage<BookedPayment>>;
-  /** Where the list of invoices may lack some: those that count as unpaid are asked about one by one besides. */
+  /**
+   * True if the list of invoices may be incomplete. The node is then also asked about each unpaid invoice by
+   * itself.
+   */
   readonly mayLack?: boolean;
 }
 
-/** A node that was to list its books does not. */
+/** The node was expected to list its books, and does not. */
 export class UnlistedError extends Error {
   override name = 'UnlistedError';
 }
 
-/** Some entries of a node's list, each with its place. `more` where the list may go on after the last one. */
+/** Some entries of a node's list, each with its place. `more`: the list may go on after the last entry. */
 export interface BookPage<Entry> {
   readonly entries: readonly (Entry & { readonly index: bigint })[];
   readonly more: boolean;

@@ -3,8 +3,9 @@ import { readPaymentRequest } from './payment-request.ts';
 import type { Network } from './wallet.ts';
 
 /**
- * How many seconds a node's clock is behind the database's, by the last invoices that it made for an account: each carries the node's
- * time, and its row is stored just before. 0 where the clock is not behind, or no invoice tells.
+ * How many seconds a node's clock is behind the database's. The last invoices that the node made for an
+ * account tell: each carries the node's time, and its row is stored just before. 0 if the clock is not
+ * behind, or no invoice tells.
  */
 export async function secondsBehind(pool: Pool, node: { accountId: string; nodeId: string; network: Network }): Promise<number> {
   const { rows } = await pool.query<{ bolt11: string; created_at: Date }>(

@@ -1,7 +1,10 @@
 import { GatewayError } from '../errors.ts';
 
 export interface NodeCallOptions {
-  /** Made for nobody in particular: takes at most four fifths of the places and waits behind all others. */
+  /**
+   * A call that no account made. Such calls take at most four fifths of the places and wait behind all
+   * others.
+   */
   yielding?: boolean;
 }
 
@@ -13,7 +16,10 @@ interface Lane {
 
 const YIELDING_SHARE = 0.8;
 
-/** Bounds what the node is asked at once, so that neither a burst of refusals nor a slow node piles calls up. */
+/**
+ * Bounds how much the node is asked at once, so that calls do not pile up in a burst of refusals or at a slow
+ * node.
+ */
 export class NodeQueue {
   readonly #first: Lane;
   readonly #yielding: Lane;
@@ -29,7 +35,7 @@ export class NodeQueue {
     };
   }
 
-  /** Runs `call` when its turn has come. Rejects with GatewayError `overloaded` where too many wait already. */
+  /** Runs `call` when its turn has come. Rejects with GatewayError `overloaded` if too many wait already. */
   async run<T>(call: () => Promise<T>, { yielding = false }: NodeCallOptions = {}): Promise<T> {
     const lane = yielding ? this.#yielding : this.#first;
     if (!this.#hasRoom(yielding)) {
@@ -50,7 +56,7 @@ export class NodeQueue {
     return this.#running < this.#first.atOnce && (!yielding || this.#runningYielding < this.#yielding.atOnce);
   }
 
-  /** The place is taken for whoever waits before anybody else can ask. */
+  /** A free place goes to a call that waits, before a new call can take it. */
   #enter(yielding: boolean): void {
     this.#running++;
     if (yielding) this.#runningYielding++;

@@ -18,9 +18,9 @@ export interface OpenWalletDeps {
 }
 
 /**
- * The wallet that LIGHTNING_BACKEND names. A node that is away is no reason to fail once the database knows it;
- * else throws ConfigError that tells what is wrong. The libraries of the others are not loaded: LND's alone takes a
- * fifth of a start.
+ * The wallet that LIGHTNING_BACKEND names. A node that is away is no failure if the database knows the node;
+ * otherwise throws a ConfigError that says what is wrong. The other backends' libraries are not loaded: LND's
+ * alone takes a fifth of the start.
  */
 export async function openWallet(config: Config, deps: OpenWalletDeps): Promise<Wallet> {
   switch (config.LIGHTNING_BACKEND) {
@@ -34,8 +34,9 @@ export async function openWallet(config: Config, deps: OpenWalletDeps): Promise<
 }
 
 /**
- * The wallets of before that the configuration still names: asked about the invoices and withdrawals that are theirs until those have
- * ended, and about nothing else. One that is away and was never met with these credentials is told of and left out.
+ * The earlier wallets that the configuration still names. They are asked about their own invoices and
+ * withdrawals until those have ended, and about nothing else. A wallet that is away and was never met with
+ * these credentials is reported and left out.
  */
 export async function openOldWallets(config: Config, { pool, log }: OpenWalletDeps, current: Wallet): Promise<Wallet[]> {
   const { LND_OLD_SOCKET: socket, LND_OLD_MACAROON: macaroon, LND_OLD_CERT: cert, NWC_OLD_URL: url } = config;

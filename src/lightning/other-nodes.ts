@@ -3,13 +3,16 @@ import type { Pool } from '../db/postgres.ts';
 /** What is open with a node that this gateway cannot ask. */
 export interface OpenElsewhere {
   readonly nodeId: string;
-  /** Its invoices that it has not had its last word on. */
+  /** Invoices about which the node has not said its last word. */
   readonly invoices: number;
-  /** Its withdrawals that are not final: the money stays held. */
+  /** Withdrawals that are not final: the money stays held. */
   readonly withdrawals: number;
 }
 
-/** What is open with nodes other than those of `nodeIds`, which the gateway asks. Invoices of a node that is gone for good are not. */
+/**
+ * What is open with nodes other than `nodeIds`, which the gateway asks. Invoices of a node that is gone for
+ * good do not count.
+ */
 export async function openElsewhere(pool: Pool, nodeIds: readonly string[]): Promise<OpenElsewhere[]> {
   const { rows } = await pool.query<{ node_id: string; invoices: number; withdrawals: number }>(
     `select node_id, sum(invoices)::integer as invoices, sum(withdrawals)::integer as withdrawals from (
@@ -23,7 +26,7 @@ export async function openElsewhere(pool: Pool, nodeIds: readonly string[]): Pro
   return rows.map(({ node_id: nodeId, invoices, withdrawals }) => ({ nodeId, invoices, withdrawals }));
 }
 
-/** Notes, by the operator's word, that a node is gone for good. Gives whether that was not known before. */
+/** Notes, by the operator's word, that a node is gone for good. Returns true if that is new. */
 export async function giveUpNode(pool: Pool, nodeId: string): Promise<boolean> {
   const { rowCount } = await pool.query(`insert into gone_nodes (node_id) values ($1) on conflict do nothing`, [nodeId]);
   return rowCount === 1;

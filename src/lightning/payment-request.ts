@@ -3,7 +3,7 @@ import { GatewayError } from '../errors.ts';
 import { msat, type Msat } from '../amount.ts';
 import type { Network } from './wallet.ts';
 
-/** Somebody's invoice, as far as who pays it must know it (BOLT 11). */
+/** Somebody's invoice: the parts of it that a payer must know (BOLT 11). */
 export interface PaymentRequest {
   bolt11: string;
   paymentHash: Buffer;
@@ -24,8 +24,8 @@ const DEFAULT_EXPIRY_SECONDS = 3600;
 const LONGEST = 4_096;
 
 /**
- * Reads an invoice that is to be paid on `network`, checked down to its signature. Throws GatewayError `invalid_request` for what is no
- * BOLT11 invoice, is of another network, or names no amount.
+ * Reads an invoice that is to be paid on `network` and checks it, signature included. Throws GatewayError
+ * `invalid_request` if the text is no BOLT11 invoice, is of another network, or names no amount.
  */
 export function readPaymentRequest(text: string, network: Network): PaymentRequest {
   const request = text
@@ -55,7 +55,7 @@ function decode(request: string, prefix: string): ReturnType<typeof bolt11.decod
   try {
     return bolt11.decode(request, prefix === 'bc' ? undefined : { bech32: prefix, ...ADDRESSES });
   } catch {
-    // The library's message is about its own parser: the client gets ours.
+    // The library's message is about its parser. The client gets a message of ours.
     throw refusedRequest('This is not a BOLT11 invoice.');
   }
 }

@@ -6,10 +6,11 @@ interface Delivery {
 }
 
 /**
- * One subscription's way through a node's settlements. They are dealt with side by side and end in any order; the stored index moves
- * only over those before which nothing is left, and only after each is credited or on the schedule. It is stored after the
- * credit has been committed, not with it: behind by some, it makes the node deliver those again, which credits nothing
- * twice; and credits that run side by side need not queue for one row.
+ * One subscription's way through a node's settlements. The settlements are handled side by side and finish in
+ * any order. The stored index moves over a settlement only once that one and all before it are credited or on
+ * the schedule. The index is stored after the credit's commit and not with it, so that parallel credits need
+ * not queue for one row. If the index is a little behind, the node delivers some settlements again, which
+ * credits nothing twice.
  */
 export class SettlementCursor {
   readonly #nodes: KnownNodes;
@@ -25,8 +26,9 @@ export class SettlementCursor {
   }
 
   /**
-   * Follows a settlement of the given index, in the order that the node sends them. Rejects where it was not dealt with, or the index not
-   * stored: the subscription is then of no use any more, for what comes after must not move the index past this.
+   * Follows a settlement of the given index, in the order that the node sends them. Rejects if the settlement
+   * was not dealt with or the index was not stored. The subscription is then of no more use, because a later
+   * settlement must not move the index past this one.
    */
   async follow(index: number, handling: Promise<boolean> | void): Promise<void> {
     const delivery: Delivery = { index, handled: false };
@@ -37,7 +39,7 @@ export class SettlementCursor {
     await this.#store();
   }
 
-  /** One write at a time, by whoever comes first; what is reached meanwhile goes with its next. */
+  /** One write at a time. What is reached during a write goes with the next one. */
   async #store(): Promise<void> {
     if (this.#storing) return;
     this.#storing = true;

@@ -11,7 +11,7 @@ export interface InvoiceState {
   /** What the node really received; present and above 0 exactly when settled. */
   receivedMsat?: Msat;
   settledAt?: Date;
-  /** Of a settled one: what its maker wrote into it, and its text, where the node tells. */
+  /** For a settled invoice: its description and its text, if the node tells them. */
   description?: string;
   bolt11?: string;
 }
@@ -27,7 +27,10 @@ export interface OutgoingPayment {
   maxFeeMsat: Msat;
   /** How long the node looks for a route. */
   tryMs: number;
-  /** Past this moment of `performance.now()` the node is not asked any more: somebody may have concluded that it never was. */
+  /**
+   * After this moment of `performance.now()` the node must not be asked any more: others may have concluded
+   * that it never was.
+   */
   startBy: number;
 }
 
@@ -35,36 +38,42 @@ export interface OutgoingPayment {
 export type PaymentFailure = 'no_route' | 'no_liquidity' | 'rejected' | 'timed_out' | 'other';
 
 /**
- * The node's own word on one payment. `feeMsat` is there exactly when paid, `failure` when failed. A pending one is `known` where the node
- * said that it has the payment, and not where it was only not heard to deny that.
+ * The node's own word on one payment. `feeMsat` is there exactly when paid, `failure` exactly when failed. A
+ * pending payment is `known` if the node said that it has the payment; it is not enough that the node did not
+ * deny that.
  */
 export type PaymentState =
   { status: 'pending'; known: boolean } | { status: 'paid'; feeMsat: Msat } | { status: 'failed'; failure: PaymentFailure };
 
-/** The node was not asked to pay, for certain: no byte of that has left this process, and none will. */
+/** The node was certainly not asked to pay: no byte of the call has left this process, and none will. */
 export class NotAskedError extends Error {
   override name = 'NotAskedError';
 }
 
-/** What a wallet that can pay offers besides. A payment hash is paid once at most, however often it is asked for. */
+/**
+ * What a wallet that can pay offers in addition. A payment hash is paid at most once, however often `pay` is
+ * called.
+ */
 export interface Payments {
   /**
-   * Asks the node to pay an invoice, which refuses one that has expired by its own clock; resolves once that has ended or has taken some
-   * seconds. Rejects with NotAskedError where the node was not asked and will not be. Otherwise, whether it resolves or rejects tells nothing
-   * of the outcome, which may have been lost on its way: `lookupPayment` does.
+   * Asks the node to pay an invoice. The node refuses an invoice that has expired by the node's own clock.
+   * Resolves once the payment has ended, or after some seconds. Rejects with NotAskedError if the node was
+   * not asked and will not be. Apart from that, neither resolving nor rejecting says anything about the
+   * outcome: use `lookupPayment`.
    */
   pay(payment: OutgoingPayment): Promise<void>;
   /**
-   * The node's state of a payment, or null where this node knows none by that hash. Rejects with GatewayError `lightning_unavailable`
-   * where it cannot be had, and where another node answers.
+   * The node's state of a payment, or null if this node has no payment with that hash. Rejects with
+   * GatewayError `lightning_unavailable` if the node cannot be asked, or if another node answers.
    */
   lookupPayment(paymentHash: Buffer): Promise<PaymentState | null>;
 }
 
 /**
- * A hint that something settled: the receiver looks it up or credits it, idempotently. A promise never rejects; it resolves to true
- * once the settlement is credited or on record to be looked up, so that a wallet which keeps its place in the node's settlements
- * may move on, and to false where neither could be done and it is to be delivered again.
+ * A hint that an invoice was settled. The receiver looks the invoice up or credits it, idempotently. A
+ * returned promise never rejects. It resolves to true once the settlement is credited or noted for a lookup;
+ * a wallet that keeps its place in the node's settlements may then move on. It resolves to false if neither
+ * could be done, and the hint must come again.
  */
 export type SettlementListener = (state: InvoiceState) => Promise<boolean> | void;
 
@@ -77,23 +86,27 @@ export interface Wallet {
   /** The node's identity (public key): settlement cursors and invoices belong to one node. */
   readonly nodeId: string;
   readonly network: Network;
-  /** True where the caller chooses the preimage (so the hash is known before the node is asked), false where the wallet does. */
+  /**
+   * True if the caller chooses the preimage, so that the hash is known before the node is asked; false if the
+   * wallet does.
+   */
   readonly takesPreimage: boolean;
-  /** Absent where it can only receive. */
+  /** Absent if the wallet can only receive. */
   readonly payments?: Payments;
-  /** The node's own lists, as far as it lets the gateway read them. */
+  /** The node's own lists, as far as the gateway may read them. */
   readonly books?: NodeBooks;
   /**
    * Creates an invoice. With `preimage` given, asking again for the same preimage never makes a second invoice:
    * the first one is returned.
    */
   createInvoice(request: { amountMsat: Msat; description: string; expirySeconds: number; preimage: Buffer }): Promise<NewInvoice>;
-  /** The node's state of an invoice, or null where this node knows none by that hash. */
+  /** The node's state of an invoice, or null if this node has none with that hash. */
   lookupInvoice(paymentHash: Buffer): Promise<InvoiceState | null>;
   /**
-   * Calls `onSettled` for settlements as they happen, at least once each and in any order, until `signal` aborts;
-   * resolves then. Rejects when the subscription is lost: the caller backs off and subscribes afresh.
-   * `onSubscribed` is called whenever the subscription has come into effect: what settled before is the caller's to look up.
+   * Calls `onSettled` for settlements as they happen, at least once each and in any order, until `signal`
+   * aborts; resolves then. Rejects when the subscription is lost: the caller backs off and subscribes afresh.
+   * `onSubscribed` is called whenever the subscription has come into effect. The caller looks up what settled
+   * before that.
    */
   watchSettlements(onSettled: SettlementListener, signal: AbortSignal, onSubscribed?: () => void): Promise<void>;
   /** Whether the node can be used now, for `/ready` and `/api/status`. Never rejects. */
