@@ -1,22 +1,19 @@
 import type { Request, Response } from 'express';
 import { requireLive } from './accounts/acting-key.ts';
 import type { ApiKey } from './accounts/api-key.ts';
-import { admit, FundsNeededError, KeyChangedError, priceUnpaid, RepeatedError } from './admission/admit.ts';
-import { FreeShares } from './admission/free-shares.ts';
+import { KeyChangedError, RepeatedError } from './admission/admit.ts';
 import { OpenStreams } from './admission/open-streams.ts';
-import type { RateLimit } from './admission/rate-limit.ts';
-import { picoUsd } from './amount.ts';
 import { billFor } from './completions/billing.ts';
-import type { Call, Grant, Plan, UnderWay } from './completions/call.ts';
+import type { Call, UnderWay } from './completions/call.ts';
 import { ClientStream } from './completions/client-stream.ts';
 import { deliver } from './completions/deliver.ts';
 import { EndUsers } from './completions/end-users.ts';
 import { timingOf } from './completions/figures.ts';
-import { finish, replay } from './completions/finish.ts';
+import { finish, replay, type FinishDeps } from './completions/finish.ts';
 import { openGrant } from './completions/grant.ts';
 import { bareStreamHead } from './completions/head.ts';
 import { OpenRequests } from './completions/open-requests.ts';
-import { plan } from './completions/plan.ts';
+import { plan, type PlanDeps } from './completions/plan.ts';
 import { reach } from './completions/reach.ts';
 import { replyTo, storedAnswer } from './completions/reply.ts';
 import { heldBy, settle } from './completions/settle.ts';
@@ -24,44 +21,30 @@ import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Authenticate } from './http/payment/authenticate.ts';
-import { Entrance, networksOf } from './http/payment/entrance.ts';
-import { readIncoming, type Incoming, type InferenceRoute } from './http/payment/incoming.ts';
-import type { PaymentOffers } from './http/payment/payment-offers.ts';
-import type { Payers, Unpaid } from './http/payment/payers.ts';
+import { Cashier, type CashierDeps } from './http/payment/cashier.ts';
+import { Entrance } from './http/payment/entrance.ts';
+import { readIncoming, type Incoming, type IncomingDeps, type InferenceRoute } from './http/payment/incoming.ts';
+import type { Unpaid } from './http/payment/payers.ts';
 import type { Turns } from './http/payment/turns.ts';
 import { identify, setHeaders } from './http/server/request-id.ts';
 import type { Deliveries } from './ledger/deliveries.ts';
-import type { Holds } from './ledger/holds.ts';
 import type { Leases } from './ledger/lease.ts';
-import type { Logger } from './log.ts';
 import { NOTHING_BILLED } from './metering/bill.ts';
-import { costBound } from './metering/quote.ts';
 import type { Models } from './models/models.ts';
-import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import { lookUpAnswer, type EarlierAnswer, type Repeatable } from './records/stored-answer.ts';
-import type { Recorder } from './records/usage-record.ts';
-import type { ProviderHealth } from './routing/health.ts';
 
-export interface GatewayDeps {
+export interface GatewayDeps extends CashierDeps, IncomingDeps, PlanDeps, FinishDeps {
   config: Config;
   pool: Pool;
   /** For stored answers, which are large, and the accounts' turns at it. */
   reportPool: Pool;
   turns: Turns;
-  log: Logger;
-  payers: Payers;
   authenticate: Authenticate;
-  offers: PaymentOffers;
   /** Forgets a cached key, so that it is read again. */
   forgetKey: (keyId: string) => void;
   models: Models;
-  health: ProviderHealth;
-  exchangeRate: ExchangeRate;
-  rateLimit: RateLimit;
-  holds: Holds;
   deliveries: Deliveries;
   leases: Leases;
-  recorder: Recorder;
   /** After how much silence a stream shows that it is alive; as `ClientStream` has it where left out. */
   pingAfterMs?: number | undefined;
 }
@@ -77,7 +60,8 @@ export class Gateway {
   readonly requests = new OpenRequests();
   readonly #deps: GatewayDeps;
   readonly #endUsers: EndUsers;
-  readonly #freeShares: FreeShares;
+  readonly #cashier: Cashier;
+  readonly #timeLimitMs: number;
   readonly #openStreams: OpenStreams;
   readonly #entrance: Entrance;
 
@@ -86,8 +70,8 @@ export class Gateway {
     this.#openStreams = new OpenStreams(deps.config.OPEN_STREAMS_PER_ACCOUNT);
     this.#entrance = new Entrance(deps);
     this.#endUsers = new EndUsers(deps.config.secretKeys);
-    const { FREE_TIER_GLOBAL_DAILY_USD: dayPicoUsd, FREE_TIER_MAX_COST_USD: requestPicoUsd } = deps.config;
-    this.#freeShares = new FreeShares({ dayPicoUsd, requestPicoUsd });
+    this.#cashier = new Cashier(deps);
+    this.#timeLimitMs = deps.config.STREAM_MAX_SECONDS * 1000;
   }
 
   /** Answers one inference request. Rejects with what the client is to be told, as long as nothing was sent. */
@@ -161,7 +145,8 @@ export class Gateway {
     const client = request.stream ? new ClientStream(res, bareStreamHead(head), this.#deps.pingAfterMs) : null;
     const call: Call = { ...incoming, apiKey, client };
     try {
-      const grant = await this.#admit(req, incoming, call, planned, repeatable);
+      const admitted = await this.#cashier.admit(req, incoming, apiKey, planned, repeatable);
+      const grant = openGrant({ leases: this.#deps.leases, timeLimitMs: this.#timeLimitMs }, call, admitted, repeatable);
       await this.#carryOut({ call, plan: planned, grant });
     } catch (error) {
       if (!client?.opened || !(error instanceof GatewayError)) throw error;
@@ -200,45 +185,9 @@ export class Gateway {
     }
   }
 
-  async #admit(
-    req: Request,
-    { options }: Incoming,
-    call: Call,
-    { candidates, quote, maxCostPicoUsd }: Plan,
-    repeatable: Repeatable | null,
-  ): Promise<Grant> {
-    const { rateLimit, holds, leases, config, offers } = this.#deps;
-    const { requestId, apiKey, picoUsdPerMsat, request } = call;
-    const priceVersion = candidates[0]?.deployment.rateCard.priceVersion ?? 0;
-    const free = this.#freeShares.reserve(networksOf(req, config), costBound(quote, quote.mostTokens));
-    try {
-      const admitted = await admit(
-        { rateLimit, holds, freeMaxPicoUsd: free.maxPicoUsd, aboveFreeMax: free.isShort ? 'daily_ceiling' : 'too_costly' },
-        {
-          ...{ requestId, apiKey, quote, priceVersion, picoUsdPerMsat, maxCostPicoUsd },
-          ...{ completions: request.completions, stream: request.stream, idempotency: repeatable?.idempotency },
-        },
-      );
-      const isFree = admitted.hold.funding === 'free';
-      free.correct(isFree ? admitted.hold.costPicoUsd : picoUsd(0n));
-      const timeLimitMs = config.STREAM_MAX_SECONDS * 1000;
-      return openGrant({ leases, timeLimitMs }, call, { ...admitted, free: isFree ? free : null }, repeatable);
-    } catch (error) {
-      free.correct(picoUsd(0n));
-      if (!(error instanceof FundsNeededError)) throw error;
-      const { code, reason, shortfallMsat, ticket } = error;
-      const terms = { code, reason, shortfallMsat, topupSats: options.topupSats, headers: ticket.headers };
-      throw await offers.refuse(req, { key: apiKey }, terms);
-    }
-  }
-
-  /** The 402 of a request that nobody has paid for yet: priced like any other, so that what is paid for it covers it. */
-  async #askToPay(req: Request, { request, options, picoUsdPerMsat }: Incoming, payer: Unpaid | null): Promise<GatewayError> {
+  async #askToPay(req: Request, incoming: Incoming, payer: Unpaid | null): Promise<GatewayError> {
     const key = payer?.key ?? { allowedModels: null };
-    const { quote, maxCostPicoUsd } = await plan(this.#deps, request, options.maxCostPicoUsd, key);
-    const limited = payer && (payer.key ?? { id: payer.grant.keyId, accountId: payer.grant.keyId, rateLimitRpm: null, rateLimitTpm: null });
-    const { completions } = request;
-    const terms = priceUnpaid(this.#deps.rateLimit, { apiKey: limited, quote, completions, picoUsdPerMsat, maxCostPicoUsd });
-    return this.#deps.offers.refuse(req, payer, { ...terms, topupSats: options.topupSats });
+    const planned = await plan(this.#deps, incoming.request, incoming.options.maxCostPicoUsd, key);
+    return this.#cashier.askToPay(req, incoming, payer, planned);
   }
 }

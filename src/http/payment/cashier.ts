@@ -1,0 +1,80 @@
+import type { Request } from 'express';
+import type { ApiKey } from '../../accounts/api-key.ts';
+import { admit, FundsNeededError, priceUnpaid, type Admitted } from '../../admission/admit.ts';
+import { FreeShares, type FreeTicket } from '../../admission/free-shares.ts';
+import type { RateLimit } from '../../admission/rate-limit.ts';
+import { picoUsd } from '../../amount.ts';
+import type { Plan } from '../../completions/call.ts';
+import type { Config } from '../../config/config.ts';
+import type { GatewayError } from '../../errors.ts';
+import type { Holds } from '../../ledger/holds.ts';
+import { costBound } from '../../metering/quote.ts';
+import type { Repeatable } from '../../records/stored-answer.ts';
+import { networksOf } from './entrance.ts';
+import type { Incoming } from './incoming.ts';
+import type { Unpaid } from './payers.ts';
+import type { PaymentOffers } from './payment-offers.ts';
+
+export interface CashierDeps {
+  config: Pick<Config, 'FREE_TIER_GLOBAL_DAILY_USD' | 'FREE_TIER_MAX_COST_USD' | 'TRUSTED_PROXIES'>;
+  rateLimit: RateLimit;
+  holds: Holds;
+  offers: PaymentOffers;
+}
+
+/** Takes what a planned request needs before it may be carried out, or asks for the money. */
+export class Cashier {
+  readonly #deps: CashierDeps;
+  readonly #freeShares: FreeShares;
+
+  constructor(deps: CashierDeps) {
+    this.#deps = deps;
+    const { FREE_TIER_GLOBAL_DAILY_USD: dayPicoUsd, FREE_TIER_MAX_COST_USD: requestPicoUsd } = deps.config;
+    this.#freeShares = new FreeShares({ dayPicoUsd, requestPicoUsd });
+  }
+
+  /** Resolves once the request's hold is committed. Rejects as `admit` does, and with a 402 where money is missing. */
+  async admit(
+    req: Request,
+    { requestId, request, options, picoUsdPerMsat }: Incoming,
+    apiKey: ApiKey,
+    { candidates, quote, maxCostPicoUsd }: Plan,
+    repeatable: Repeatable | null,
+  ): Promise<Admitted & { free: FreeTicket | null }> {
+    const { rateLimit, holds, config, offers } = this.#deps;
+    const priceVersion = candidates[0]?.deployment.rateCard.priceVersion ?? 0;
+    const free = this.#freeShares.reserve(networksOf(req, config), costBound(quote, quote.mostTokens));
+    try {
+      const admitted = await admit(
+        { rateLimit, holds, freeMaxPicoUsd: free.maxPicoUsd, aboveFreeMax: free.isShort ? 'daily_ceiling' : 'too_costly' },
+        {
+          ...{ requestId, apiKey, quote, priceVersion, picoUsdPerMsat, maxCostPicoUsd },
+          ...{ completions: request.completions, stream: request.stream, idempotency: repeatable?.idempotency },
+        },
+      );
+      const isFree = admitted.hold.funding === 'free';
+      free.correct(isFree ? admitted.hold.costPicoUsd : picoUsd(0n));
+      return { ...admitted, free: isFree ? free : null };
+    } catch (error) {
+      free.correct(picoUsd(0n));
+      if (!(error instanceof FundsNeededError)) throw error;
+      const { code, reason, shortfallMsat, ticket } = error;
+      const terms = { code, reason, shortfallMsat, topupSats: options.topupSats, headers: ticket.headers };
+      throw await offers.refuse(req, { key: apiKey }, terms);
+    }
+  }
+
+  /** The 402 of a request that nobody has paid for yet: priced like any other, so that what is paid for it covers it. */
+  async askToPay(
+    req: Request,
+    { request, options, picoUsdPerMsat }: Incoming,
+    payer: Unpaid | null,
+    { quote, maxCostPicoUsd }: Plan,
+  ): Promise<GatewayError> {
+    const { rateLimit, offers } = this.#deps;
+    const limited = payer && (payer.key ?? { id: payer.grant.keyId, accountId: payer.grant.keyId, rateLimitRpm: null, rateLimitTpm: null });
+    const { completions } = request;
+    const terms = priceUnpaid(rateLimit, { apiKey: limited, quote, completions, picoUsdPerMsat, maxCostPicoUsd });
+    return offers.refuse(req, payer, { ...terms, topupSats: options.topupSats });
+  }
+}
