@@ -12,6 +12,8 @@ const PDF = 'application/pdf';
 export function generationObstacle(request: InferenceRequest, target: Target): GatewayError | null {
   const generation = request.generation();
   const { traits, dialect } = target;
+  const unruled = request.unruled[0];
+  if (unruled !== undefined) return cannot('this model cannot take it', unruled);
   const { format, toolChoice, tools, logprobs, messages } = generation;
   const named = (message: string, field: ClientField): GatewayError => cannot(message, clientField(request.wire, field));
   const forces = toolChoice?.mode === 'named' || toolChoice?.mode === 'required';

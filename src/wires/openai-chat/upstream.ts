@@ -6,6 +6,8 @@ import type { AnswerRead, JsonObject, Rendering, Upstream } from '../wire.ts';
 import { collectWritten, isWorthDelivering, type Written } from '../written.ts';
 import { chatAnswer } from './chat-answer.ts';
 import { ChatParts } from './chat-parts.ts';
+import { renderGeneration } from './from-generation.ts';
+import { generationObstacle } from './generation-obstacle.ts';
 import { withoutImageData, type ChatMessage } from './messages.ts';
 import { ChatStreamReader } from './reader.ts';
 import { reportedUsageOf } from './usage.ts';
@@ -16,8 +18,8 @@ export const openAiChatUpstream: Upstream = {
   wire: 'openai-chat',
   operation: 'generate',
   obstacle: (request, target) =>
-    request.wire === 'openai-chat' ? obstacleOnSameWire(request, target) : notTaken(`${target.model} speaks chat alone.`, 'model'),
-  render: renderSameWire,
+    request.wire === 'openai-chat' ? obstacleOnSameWire(request, target) : generationObstacle(request, target),
+  render: (request, target) => (request.wire === 'openai-chat' ? renderSameWire(request, target) : renderGeneration(request, target)),
   read: readChatAnswer,
   reader: (context) => new ChatStreamReader(context),
   parts: () => new ChatParts(),
