@@ -7,6 +7,7 @@ import { ownSecretKeys, parseSecretKeys, type RootSecret } from './secret-keys.t
 export type Config = Readonly<Omit<Environment, 'GATEWAY_CONFIG' | 'SECRET_KEY' | 'LIGHTNING_BACKEND'>> & {
   readonly LIGHTNING_BACKEND: LightningBackend;
   readonly deployments: readonly DeploymentConfig[];
+  readonly aliases: Readonly<Record<string, string>>;
   readonly prices: Readonly<Record<string, PricesConfig>>;
   /** Newest first: the first one signs, all of them verify. Empty until `withSecretKey` where the operator gave none. */
   readonly secretKeys: readonly RootSecret[];

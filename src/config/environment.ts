@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { exchangeRateFromBtcUsd, picoUsdFromUsd } from '../amount.ts';
 import { ConfigError } from './config-error.ts';
 import { readNamedFile } from './named-file.ts';
+import { API_KEY_VARIABLES, providerVariables } from './public-providers.ts';
 import { addressRange, bytes, decimal, describeProblems, flag, httpUrl, integer, list, text, usd } from './value.ts';
 
 /** Every variable the gateway reads. */
@@ -49,8 +50,7 @@ const variables = z.object({
   STREAM_MAX_SECONDS: decimal(1, 86_400).default(3600),
   SHUTDOWN_GRACE_SECONDS: decimal(0, 3600).default(30),
   HOLD_LEASE_SECONDS: decimal(1, 3600).default(30),
-  OPENAI_API_KEY: text.optional(),
-  OPENAI_BASE_URL: httpUrl.default('https://api.openai.com/v1'),
+  ...providerVariables,
   DEMO_PROVIDER: flag.default(false),
   GATEWAY_CONFIG: text.optional(),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
@@ -62,9 +62,9 @@ export const VARIABLE_NAMES = Object.keys(variables.shape);
 
 export type Environment = z.infer<typeof variables>;
 
-const SECRETS = [
+const SECRETS: readonly (keyof Environment)[] = [
   'DATABASE_URL',
-  'OPENAI_API_KEY',
+  ...API_KEY_VARIABLES,
   'SECRET_KEY',
   'LND_MACAROON',
   'LND_CERT',
@@ -72,7 +72,7 @@ const SECRETS = [
   'LND_OLD_MACAROON',
   'LND_OLD_CERT',
   'NWC_OLD_URL',
-] as const;
+];
 /** Not text: given as hex or base64, their files as LND writes them or as either. */
 const BINARY: ReadonlySet<string> = new Set(['LND_MACAROON', 'LND_CERT', 'LND_OLD_MACAROON', 'LND_OLD_CERT']);
 

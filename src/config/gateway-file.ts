@@ -1,8 +1,9 @@
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { ConfigError } from './config-error.ts';
+import { deploymentMembers } from './deployment-config.ts';
 import { readNamedFile } from './named-file.ts';
-import { describeProblems, httpUrl, text, tokens } from './value.ts';
+import { describeProblems, text } from './value.ts';
 
 /** USD per million tokens: a dollar a token at most. */
 const price = z.number().min(0).max(1_000_000);
@@ -22,25 +23,9 @@ const prices = z.strictObject({
 
 /** The operator's YAML file, `GATEWAY_CONFIG`. */
 const gatewayFile = z.strictObject({
-  deployments: z
-    .array(
-      z.strictObject({
-        id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'may hold letters, digits and . _ : / -'),
-        baseUrl: httpUrl,
-        apiKey: text.optional(),
-        apiKeyFile: text.optional(),
-        model: text.optional(),
-        prices,
-        tier: z.enum(['cheap', 'mid', 'premium']).default('cheap'),
-        contextWindow: tokens.default(8192),
-        maxOutputTokens: tokens.default(4096),
-        capField: z.enum(['max_tokens', 'max_completion_tokens']).default('max_tokens'),
-        imageTokens: tokens.optional(),
-        remoteImages: z.boolean().default(false),
-        allowParameters: z.array(text).default([]),
-      }),
-    )
-    .default([]),
+  deployments: z.array(z.strictObject({ ...deploymentMembers, prices })).default([]),
+  /** Other names of models: the id that clients may ask for, and the one that then answers. */
+  aliases: z.record(text, text).default({}),
   /** Replaces the catalogue's prices of a model, or prices one that it does not know. */
   prices: z.record(z.string(), prices).default({}),
 });

@@ -1,6 +1,7 @@
 import { ConfigError } from './config-error.ts';
 import type { Environment } from './environment.ts';
-import type { GatewayFile } from './gateway-file.ts';
+import type { DeploymentConfig, GatewayFile } from './gateway-file.ts';
+import { API_KEY_VARIABLES, type ApiKeyVariable } from './public-providers.ts';
 
 export type LightningBackend = NonNullable<Environment['LIGHTNING_BACKEND']>;
 
@@ -19,7 +20,7 @@ export function lightningBackend(config: WalletVariables): LightningBackend {
   return backend;
 }
 
-type SimulationConfig = Pick<Environment, 'ALLOW_SIMULATED' | 'NODE_ENV' | 'HOST' | 'OPENAI_API_KEY'> &
+type SimulationConfig = Pick<Environment, 'ALLOW_SIMULATED' | 'NODE_ENV' | 'HOST' | ApiKeyVariable> &
   Pick<GatewayFile, 'deployments'> & { readonly LIGHTNING_BACKEND: LightningBackend };
 
 /** Refuses to give away for play money what costs the operator real money, or what others could reach. */
@@ -30,7 +31,12 @@ export function refuseUnsafeSimulation(config: SimulationConfig): void {
     throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet does not run with NODE_ENV=production; ${advice}`);
   if (!/^(localhost|127(\.\d+){3}|::1|\[::1\])$/.test(config.HOST))
     throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet listens on loopback only, not on HOST; ${advice}`);
-  const paid = config.deployments.find(({ apiKey, apiKeyFile }) => apiKey !== undefined || apiKeyFile !== undefined);
-  const costly = config.OPENAI_API_KEY === undefined ? paid && `deployments.${paid.id}` : 'OPENAI_API_KEY';
+  const paid = config.deployments.find(hasCredential);
+  const costly = API_KEY_VARIABLES.find((name) => config[name] !== undefined) ?? (paid && `deployments.${paid.id}`);
   if (costly) throw new ConfigError(`LIGHTNING_BACKEND: the simulated wallet's play money would buy what ${costly} pays for; ${advice}`);
+}
+
+/** Whether a server may know by whom it is asked, and send a bill. Any header of its own can be a credential, and so can its URL's query. */
+function hasCredential({ apiKey, apiKeyFile, headers, baseUrl }: DeploymentConfig): boolean {
+  return apiKey !== undefined || apiKeyFile !== undefined || Object.keys(headers ?? {}).length > 0 || new URL(baseUrl).search !== '';
 }

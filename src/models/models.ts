@@ -4,7 +4,8 @@ import { deploymentApiKey, type DeploymentConfig } from '../config/gateway-file.
 import { catalogueEntry, type Prices, type Rates } from '../pricing/catalogue.ts';
 import type { PriceSet, PriceSource } from '../pricing/price-schedule.ts';
 import { createDemo } from '../providers/demo.ts';
-import { createOpenAiWire, type OpenAiWireOptions } from '../providers/http-provider.ts';
+import { createHttpProvider, type HttpProviderOptions } from '../providers/http-provider.ts';
+import { baseUrlOf, KNOWN_PROVIDERS } from '../providers/known-providers.ts';
 import type { Provider, Tier } from '../providers/provider.ts';
 import { PLAIN_DIALECT, PLAIN_TRAITS, type Target } from '../wires/target.ts';
 import type { Operation } from '../wires/wire.ts';
@@ -62,14 +63,19 @@ export function createModels(config: ModelsConfig, { prices, providers: standIns
     providers.push(provider);
     return provider;
   };
-  const wire = (options: Pick<OpenAiWireOptions, 'id' | 'baseUrl' | 'apiKey' | 'passesHeaders'>) =>
-    createOpenAiWire({ headersTimeoutMs, ...options });
+  const wire = (options: Pick<HttpProviderOptions, 'id' | 'baseUrl' | 'apiKey' | 'passesHeaders'>) =>
+    createHttpProvider({ headersTimeoutMs, ...options });
 
   const openAi =
     config.OPENAI_API_KEY === undefined
       ? undefined
       : provide('openai', () =>
-          wire({ id: 'openai', baseUrl: config.OPENAI_BASE_URL, apiKey: config.OPENAI_API_KEY, passesHeaders: true }),
+          wire({
+            id: 'openai',
+            baseUrl: baseUrlOf(KNOWN_PROVIDERS.openai, config.OPENAI_BASE_URL),
+            apiKey: config.OPENAI_API_KEY,
+            passesHeaders: true,
+          }),
         );
   const custom = config.deployments.map((entry) => {
     refuseAmbiguous(entry, providers);

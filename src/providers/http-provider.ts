@@ -1,15 +1,23 @@
 import type { Dispatcher } from 'undici';
 import type { Abort } from './abort.ts';
 import { ConnectionPool, type Connection, type ExchangeHandler, type Trip } from './connection-pool.ts';
+import type { CredentialHeader } from './known-providers.ts';
 import type { BodyReader, Provider, UpstreamAnswer, UpstreamRequest } from './provider.ts';
 import { ProviderError, type ProviderErrorKind } from './provider-error.ts';
 
-export interface OpenAiWireOptions {
+export interface HttpProviderOptions {
   /** As in `X-Pura-Provider`. */
   id: string;
-  /** With the API's path, e.g. `https://api.openai.com/v1`. */
+  /** Where its wires are served, with the API's path and any query: `https://api.openai.com/v1`. */
   baseUrl: string;
+  auth?: CredentialHeader | undefined;
   apiKey?: string | undefined;
+  /** Whether a request without any key is none: it would be refused, or be answered at somebody else's cost. */
+  needsKey?: boolean;
+  /** Names and values in turn: more headers for every request. */
+  headers?: readonly string[] | undefined;
+  /** Values among `headers` that nobody may see, as in a credential. */
+  secrets?: readonly string[] | undefined;
   /** Whether the answer's own headers (request id, rate limits) are handed on to clients. */
   passesHeaders: boolean;
   /** To the first byte of the answer. */
@@ -32,14 +40,13 @@ const SHORTEST_SECRET = 8;
 const KEEP_ALIVE_MS = 4_000;
 
 /**
- * A provider that speaks the OpenAI HTTP API (https://platform.openai.com/docs/api-reference), over connections that
- * are kept open. Redirects are not followed, and no compression is asked for: what arrives is what the client gets.
+ * A provider behind HTTP, whatever wires it speaks, over connections that are kept open. Redirects are not followed, and no compression is
+ * asked for: what arrives is what the client gets.
  */
-export function createOpenAiWire(options: OpenAiWireOptions): Provider {
-  const { id, passesHeaders, headersTimeoutMs, connectTimeoutMs = CONNECT_TIMEOUT_MS, bodyTimeoutMs = BODY_TIMEOUT_MS } = options;
-  const { origin, pathname } = new URL(options.baseUrl);
-  const basePath = pathname.replace(/\/+$/, '');
-  const pool = new ConnectionPool(origin, {
+export function createHttpProvider(options: HttpProviderOptions): Provider {
+  const { id, apiKey, passesHeaders, headersTimeoutMs, connectTimeoutMs = CONNECT_TIMEOUT_MS, bodyTimeoutMs = BODY_TIMEOUT_MS } = options;
+  const base = new URL(options.baseUrl);
+  const pool = new ConnectionPool(base.origin, {
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectTimeout: Math.min(connectTimeoutMs, headersTimeoutMs),
@@ -48,43 +55,58 @@ export function createOpenAiWire(options: OpenAiWireOptions): Provider {
     maxResponseSize: -1,
     allowH2: false,
   });
-  const { apiKey = '' } = options;
+  const secrets = [...(apiKey === undefined ? [] : [apiKey]), ...(options.secrets ?? [])];
 
   return {
     id,
     demo: false,
     passesHeaders,
-    send({ path, headers: more, body, stream, clientRequestId, credential }: UpstreamRequest, abort: Abort): Promise<UpstreamAnswer> {
-      const headers = [
-        'content-type',
-        'application/json',
-        'accept',
-        stream ? 'text/event-stream' : 'application/json',
-        'accept-encoding',
-        'identity',
-        ...more,
-        ...authorization(credential ?? options.apiKey),
-        ...(clientRequestId === undefined ? [] : ['x-client-request-id', clientRequestId]),
-      ];
+    send(upstream: UpstreamRequest, abort: Abort): Promise<UpstreamAnswer> {
+      const key = upstream.credential ?? apiKey;
       return new Promise((resolve, reject) => {
         if (abort.aborted) return reject(aborted());
-        const request = { method: 'POST', path: basePath + path, headers, body } as const;
+        if (key === undefined && options.needsKey) return reject(new ProviderError('connect', `there is no key for ${id}`));
+        const headers = [...headersOf(upstream, options.headers ?? []), ...credentialHeader(options.auth, key)];
+        const request = { method: 'POST', path: below(base, upstream.path), headers, body: upstream.body } as const;
         const exchange = new Exchange(resolve, reject, abort, options.maxBodyBytes ?? MAX_BODY_BYTES, () =>
           pool.dispatchFresh(request, exchange),
         );
         pool.dispatch(request, exchange);
       });
     },
-    censor: (text, credential = '') => without(credential, without(apiKey, text)),
+    censor: (text, credential = '') => [...secrets, credential].reduce(without, text),
     close: () => pool.destroy(),
   };
 }
 
-function authorization(apiKey: string | undefined): string[] {
-  return apiKey === undefined ? [] : ['authorization', `Bearer ${apiKey}`];
+/** The path and query of a request: both the base URL and the wire may bring a query. */
+function below({ pathname, search }: URL, path: string): string {
+  const query = search === '' || !path.includes('?') ? search : `&${search.slice(1)}`;
+  return pathname.replace(/\/+$/, '') + path + query;
 }
 
-function without(secret: string, text: string): string {
+/** What a wire asks for goes before what the provider has of the same name. */
+function headersOf({ stream, headers, clientRequestId }: UpstreamRequest, own: readonly string[]): string[] {
+  const asked = new Set(headers.filter((_text, index) => index % 2 === 0).map((name) => name.toLowerCase()));
+  return [
+    'content-type',
+    'application/json',
+    'accept',
+    stream ? 'text/event-stream' : 'application/json',
+    'accept-encoding',
+    'identity',
+    ...own.filter((_text, index) => !asked.has((own[index - (index % 2)] as string).toLowerCase())),
+    ...headers,
+    ...(clientRequestId === undefined ? [] : ['x-client-request-id', clientRequestId]),
+  ];
+}
+
+function credentialHeader(auth: CredentialHeader = 'bearer', key: string | undefined): string[] {
+  if (key === undefined) return [];
+  return auth === 'bearer' ? ['authorization', `Bearer ${key}`] : [auth, key];
+}
+
+function without(text: string, secret: string): string {
   return secret.length < SHORTEST_SECRET ? text : text.replaceAll(secret, '…');
 }
 

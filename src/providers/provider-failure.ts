@@ -1,3 +1,4 @@
+import { faultOf } from './fault.ts';
 import type { UpstreamAnswer } from './provider.ts';
 import { member } from '../wires/openai-chat/wire-chunk.ts';
 import { failureReason, providerReason, type ProviderReason } from './provider-reason.ts';
@@ -14,9 +15,6 @@ export interface ProviderFailure {
   readonly retryAfterSeconds: number | null;
 }
 
-const OPERATORS_FAULT = new Set([401, 402, 403, 404]);
-/** A quota that is used up is the operator's to raise, whatever its status. */
-const OUT_OF_QUOTA = /insufficient_quota|exceeded_current_quota|credit_balance|spend_limit|billing/i;
 const MOST_CHARACTERS = 200;
 const MOST_SECONDS = 86_400;
 
@@ -30,18 +28,25 @@ const SECRETS = [
 
 /** Reads an answer that is no completion. What concerns the operator's account is not told to clients, nor any address or credential. */
 export function providerFailure({ status, headers }: UpstreamAnswer, text: string): ProviderFailure {
-  return { reason: `HTTP ${status}`, ...tellable(status, providerReason(text)), retryAfterSeconds: retryAfterOf(headers, text) };
+  return { reason: `HTTP ${status}`, ...tellable(status, providerReason(text), text), retryAfterSeconds: retryAfterOf(headers, text) };
 }
 
 /** Reads the failure that a provider tells of where an answer should begin, under a status that promised one. */
 export function toldFailure(reason: string, failure: unknown, censor: (text: string) => string): ProviderFailure {
   const said = failureReason(failure);
-  const told = tellable(Number(member(failure, 'code') ?? 500), said && { ...said, message: censor(said.message) });
+  const told = tellable(statusIn(failure), said && { ...said, message: censor(said.message) });
   return { reason, ...told, retryAfterSeconds: null };
 }
 
-function tellable(status: number, reason: ProviderReason | null): Pick<ProviderFailure, 'words' | 'operatorsFault'> {
-  const operatorsFault = OPERATORS_FAULT.has(status) || OUT_OF_QUOTA.test(`${reason?.type} ${reason?.code}`);
+/** The status that a failure names which came with another; 500 where it names none. */
+function statusIn(failure: unknown): number {
+  const inner = member(failure, 'error') ?? failure;
+  const named = [failure, inner].flatMap((holder) => [member(holder, 'status_code'), member(holder, 'code')]).map(Number);
+  return named.find((status) => status >= 400 && status <= 599) ?? 500;
+}
+
+function tellable(status: number, reason: ProviderReason | null, text = ''): Pick<ProviderFailure, 'words' | 'operatorsFault'> {
+  const operatorsFault = faultOf({ status, reason, text }) === 'operator';
   const isTold = !operatorsFault && reason !== null && !(status < 400);
   return { operatorsFault, words: isTold ? withoutSecrets(reason.message).slice(0, MOST_CHARACTERS).toWellFormed() : null };
 }

@@ -5,7 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { loadConfig, withSecretKey } from '../../src/config/config.ts';
 import { ConfigError } from '../../src/config/config-error.ts';
 import { VARIABLE_NAMES } from '../../src/config/environment.ts';
+import { operationOf, wiresOf } from '../../src/config/deployment-config.ts';
 import { deploymentApiKey } from '../../src/config/gateway-file.ts';
+import { API_KEY_VARIABLES, apiKeyVariable, baseUrlVariable, PUBLIC_PROVIDERS } from '../../src/config/public-providers.ts';
 import { exchangeRateFromBtcUsd, picoUsdFromUsd } from '../../src/amount.ts';
 
 let directory: string;
@@ -31,12 +33,12 @@ function expectRefused(env: NodeJS.ProcessEnv, named: string): void {
   expect(load).not.toThrow(/canary/);
 }
 
-const deployment = (lines: string) =>
-  file('gateway.yaml', `deployments:\n  - { id: own, baseUrl: "http://127.0.0.1:1/v1", prices: { input: 1, output: 1 }${lines} }\n`);
+const deployment = (lines: string, baseUrl = 'http://127.0.0.1:1/v1') =>
+  file('gateway.yaml', `deployments:\n  - { id: own, baseUrl: "${baseUrl}", prices: { input: 1, output: 1 }${lines} }\n`);
 
 describe('play money', () => {
   it.each<[string, NodeJS.ProcessEnv]>([
-    ['OPENAI_API_KEY', { OPENAI_API_KEY: 'sk-canary' }],
+    ...API_KEY_VARIABLES.map((name): [string, NodeJS.ProcessEnv] => [name, { [name]: 'sk-canary' }]),
     ['HOST', { HOST: '0.0.0.0' }],
     ['HOST', { HOST: '127.0.0.1.example.org' }],
     ['HOST', { HOST: 'localhost.example.org' }],
@@ -49,10 +51,17 @@ describe('play money', () => {
     expect(loadConfig({ ...env, NWC_URL: 'nostr+walletconnect://x' }).LIGHTNING_BACKEND).toBe('nwc');
   });
 
-  it.each([', apiKey: canary', ', apiKeyFile: /canary'])('does not start beside a model server that takes a credential%s', (credential) => {
-    const GATEWAY_CONFIG = deployment(credential);
-    expectRefused({ GATEWAY_CONFIG }, 'deployments.own');
-    expect(loadConfig({ GATEWAY_CONFIG, ALLOW_SIMULATED: '1' }).deployments).toHaveLength(1);
+  it.each([', apiKey: canary', ', apiKeyFile: /canary', ', headers: { api-key: canary }'])(
+    'does not start beside a model server that takes a credential%s',
+    (credential) => {
+      const GATEWAY_CONFIG = deployment(credential);
+      expectRefused({ GATEWAY_CONFIG }, 'deployments.own');
+      expect(loadConfig({ GATEWAY_CONFIG, ALLOW_SIMULATED: '1' }).deployments).toHaveLength(1);
+    },
+  );
+
+  it('does not start beside a model server whose URL may hold a credential', () => {
+    expectRefused({ GATEWAY_CONFIG: deployment('', 'http://127.0.0.1:1/v1?key=canary') }, 'deployments.own');
   });
 
   it.each(['127.0.0.1', '127.1.2.3', 'localhost', '::1', '[::1]'])('starts on %s, beside a model server that costs nothing', (HOST) => {
@@ -100,8 +109,10 @@ describe('a variable that there is not', () => {
 
 const usd = picoUsdFromUsd;
 
+type VariableRow = [name: string, byDefault: unknown, taken: [string, unknown][], refused: string[]];
+
 /** What each variable is by default, some of what it may be, and what is refused by its name. Numbers have a table of their own. */
-const VARIABLES: [name: string, byDefault: unknown, taken: [string, unknown][], refused: string[]][] = [
+const VARIABLES: VariableRow[] = [
   [
     'PORT',
     8402,
@@ -227,8 +238,18 @@ const VARIABLES: [name: string, byDefault: unknown, taken: [string, unknown][], 
     [],
   ],
   ['BTC_USD_SOURCES', [], [['kraken, coinbase', ['kraken', 'coinbase']]], []],
-  ['OPENAI_API_KEY', undefined, [[' sk-x\n', 'sk-x']], [' ']],
-  ['OPENAI_BASE_URL', 'https://api.openai.com/v1', [['http://127.0.0.1:1/v1/', 'http://127.0.0.1:1/v1']], ['canary', 'file:///canary']],
+  ...PUBLIC_PROVIDERS.flatMap((provider): VariableRow[] => [
+    [apiKeyVariable(provider), undefined, [[' sk-x\n', 'sk-x']], [' ']],
+    [
+      baseUrlVariable(provider),
+      undefined,
+      [
+        ['http://127.0.0.1:1/v1/', 'http://127.0.0.1:1/v1'],
+        ['https://h/v1?version=2', 'https://h/v1?version=2'],
+      ],
+      ['canary', 'file:///canary', 'https://u:canary@h/v1'],
+    ],
+  ]),
   [
     'LOG_LEVEL',
     'info',
@@ -273,7 +294,7 @@ const BY_THEMSELVES = ['LND_MACAROON', 'LND_CERT', 'LND_OLD_MACAROON', 'LND_OLD_
 const COMPANY: Record<string, NodeJS.ProcessEnv> = {
   LND_SOCKET: { LND_MACAROON: '00' },
   LND_OLD_SOCKET: { LND_OLD_MACAROON: '00' },
-  OPENAI_API_KEY: { ALLOW_SIMULATED: 'true' },
+  ...Object.fromEntries(API_KEY_VARIABLES.map((name) => [name, { ALLOW_SIMULATED: 'true' }])),
 };
 const valueOf = (name: string, value?: string): unknown =>
   (loadConfig({ ...COMPANY[name], ...(value !== undefined && { [name]: value }) }) as unknown as Record<string, unknown>)[name];
@@ -319,9 +340,10 @@ describe('a variable', () => {
 });
 
 describe('a secret in a file', () => {
-  const SECRETS: [name: string, value: string, company: NodeJS.ProcessEnv][] = [
+  type SecretRow = [name: string, value: string, company: NodeJS.ProcessEnv];
+  const SECRETS: SecretRow[] = [
     ['DATABASE_URL', 'postgres://u:p@h/d', {}],
-    ['OPENAI_API_KEY', 'sk-x', { ALLOW_SIMULATED: 'true' }],
+    ...API_KEY_VARIABLES.map((name): SecretRow => [name, 'sk-x', { ALLOW_SIMULATED: 'true' }]),
     ['SECRET_KEY', 'ab'.repeat(32), {}],
     ['NWC_URL', 'nostr+walletconnect://x', {}],
     ['LND_MACAROON', 'abcd', { LND_SOCKET: 'h:1' }],
@@ -346,6 +368,36 @@ describe('a secret in a file', () => {
     if (!own) throw new Error('no deployment');
     expect(deploymentApiKey(own)).toBe('sk-own');
     expect(() => deploymentApiKey({ ...own, apiKeyFile: '/nowhere' })).toThrow('deployments.own.apiKeyFile: cannot read the file: ENOENT');
+  });
+});
+
+describe('a deployment', () => {
+  const read = (lines: string, baseUrl?: string) =>
+    loadConfig({ GATEWAY_CONFIG: deployment(lines, baseUrl), ALLOW_SIMULATED: 'true' }).deployments[0];
+
+  it('speaks one wire or several of one operation, and departs from them as it says', () => {
+    expect(wiresOf(read('') ?? {})).toEqual(['openai-chat']);
+    expect(wiresOf(read(', wire: anthropic-messages') ?? {})).toEqual(['anthropic-messages']);
+    const both = read(', wire: [openai-responses, openai-chat], dialect: { drops: [seed] }, traits: { sampling: one }') ?? {};
+    expect(wiresOf(both)).toEqual(['openai-responses', 'openai-chat']);
+    expect(operationOf(both)).toBe('generate');
+    expect(operationOf(read(', wire: gemini-embed') ?? {})).toBe('embed');
+    expect(both).toMatchObject({ dialect: { drops: ['seed'] }, traits: { sampling: 'one' } });
+    expect(read('', 'https://h/openai/d?api-version=1')?.baseUrl).toBe('https://h/openai/d?api-version=1');
+  });
+
+  it.each([
+    ['a wire that is none', ', wire: canary', 'deployments.0.wire'],
+    ['no wire', ', wire: []', 'deployments.0.wire'],
+    ['wires of two operations', ', wire: [openai-chat, openai-embeddings]', 'deployments.0.wire'],
+    ['a trait that is none', ', traits: { clever: true }', 'deployments.0.traits'],
+    ['a header of the connection', ', headers: { Host: canary }', 'deployments.0.headers'],
+    ['a header that ends another', ', headers: { "x-a": "1\\r\\ncanary: 1" }', 'deployments.0.headers'],
+    ['a field of the dialect that is none', ', dialect: { clever: true }', 'deployments.0.dialect'],
+  ])('is refused with %s', (_what, lines, named) => expectRefused({ GATEWAY_CONFIG: deployment(lines), ALLOW_SIMULATED: 'true' }, named));
+
+  it('is refused where its URL names a user, whose word would go nowhere', () => {
+    expectRefused({ GATEWAY_CONFIG: deployment('', 'https://u:p@h/v1'), ALLOW_SIMULATED: 'true' }, 'deployments.0.baseUrl');
   });
 });
 

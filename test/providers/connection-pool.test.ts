@@ -3,7 +3,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from 'node:n
 import { createServer as createTlsServer } from 'node:tls';
 import { Abort } from '../../src/providers/abort.ts';
 import { ConnectionPool, type ExchangeHandler, type Trip } from '../../src/providers/connection-pool.ts';
-import { createOpenAiWire } from '../../src/providers/http-provider.ts';
+import { createHttpProvider } from '../../src/providers/http-provider.ts';
 import type { Provider, UpstreamAnswer } from '../../src/providers/provider.ts';
 import { TEST_TLS } from '../support/tls.ts';
 import { until } from '../support/until.ts';
@@ -55,7 +55,7 @@ async function start(headersTimeoutMs = 5_000): Promise<void> {
   server = listening;
   await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
   const baseUrl = `http://127.0.0.1:${(listening.address() as AddressInfo).port}/v1`;
-  provider = createOpenAiWire({ id: 'fake', baseUrl, passesHeaders: false, headersTimeoutMs });
+  provider = createHttpProvider({ id: 'fake', baseUrl, passesHeaders: false, headersTimeoutMs });
 }
 
 /** `ok`, or the kind of the failure. */

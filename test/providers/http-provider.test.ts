@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { Abort } from '../../src/providers/abort.ts';
-import { createOpenAiWire, type OpenAiWireOptions } from '../../src/providers/http-provider.ts';
+import { createHttpProvider, type HttpProviderOptions } from '../../src/providers/http-provider.ts';
 import type { BodyReader, Provider, UpstreamAnswer } from '../../src/providers/provider.ts';
 import { ProviderError } from '../../src/providers/provider-error.ts';
 import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
@@ -70,8 +70,14 @@ describe('the OpenAI wire', () => {
   const servers: Server[] = [];
   const sockets: Socket[] = [];
 
-  const connect = (options: Partial<OpenAiWireOptions> = {}): Provider => {
-    const provider = createOpenAiWire({ id: 'fake', baseUrl: upstream.baseUrl, passesHeaders: false, headersTimeoutMs: 5_000, ...options });
+  const connect = (options: Partial<HttpProviderOptions> = {}): Provider => {
+    const provider = createHttpProvider({
+      id: 'fake',
+      baseUrl: upstream.baseUrl,
+      passesHeaders: false,
+      headersTimeoutMs: 5_000,
+      ...options,
+    });
     providers.push(provider);
     return provider;
   };
