@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ConfigError } from './config-error.ts';
 import { deploymentMembers } from './deployment-config.ts';
 import { readNamedFile } from './named-file.ts';
-import { describeProblems, text } from './value.ts';
+import { describeProblems, text, tokens } from './value.ts';
 
 /** USD per million tokens: a dollar a token at most. */
 const price = z.number().min(0).max(1_000_000);
