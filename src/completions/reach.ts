@@ -4,6 +4,7 @@ import type { Logger } from '../log.ts';
 import { Abort } from '../providers/abort.ts';
 import { collectBody } from '../providers/collect-body.ts';
 import { decodedAnswer } from '../providers/decoded-answer.ts';
+import { faultOfAnswer } from '../providers/fault.ts';
 import { ProviderError } from '../providers/provider-error.ts';
 import { providerFailure, toldFailure, type ProviderFailure } from '../providers/provider-failure.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
@@ -33,8 +34,6 @@ interface Failed {
   readonly failure: ProviderFailure;
 }
 
-/** The statuses by which a provider says that the request itself is at fault: no other candidate would take it either. */
-const REQUEST_AT_FAULT = new Set([400, 413, 422, 451]);
 const SSE_TYPE = /^text\/event-stream\b/i;
 /** Types that say nothing: the body itself decides. */
 const ANY_TYPE = /^(?:$|(?:application|binary)\/octet-stream\b|text\/plain\b)/i;
@@ -153,7 +152,7 @@ async function beginStream(
 /** A 4xx about the request goes to the client; anything else is the provider's failure. */
 async function refusalOf(asked: Asked, answer: UpstreamAnswer, abort: Abort): Promise<Answered | Failed> {
   const text = await errorText(asked.candidate, answer, abort);
-  if (REQUEST_AT_FAULT.has(answer.status)) return { ...asked, kind: 'refused', answer, text };
+  if (faultOfAnswer(answer.status, text) === 'request') return { ...asked, kind: 'refused', answer, text };
   return { kind: 'failed', failure: providerFailure(answer, text) };
 }
 
