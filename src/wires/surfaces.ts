@@ -1,4 +1,5 @@
 import { openAiChat } from './openai-chat/surface.ts';
+import { openAiEmbeddings } from './openai-embeddings/surface.ts';
 import { openAiResponses } from './openai-responses/surface.ts';
 import { anthropicMessages } from './anthropic-messages/surface.ts';
 import type { Surface, WireName } from './wire.ts';
@@ -7,5 +8,6 @@ import type { Surface, WireName } from './wire.ts';
 export const SURFACES: Readonly<Partial<Record<WireName, Surface>>> = {
   'openai-chat': openAiChat,
   'openai-responses': openAiResponses,
+  'openai-embeddings': openAiEmbeddings,
   'anthropic-messages': anthropicMessages,
 };
