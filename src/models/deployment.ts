@@ -4,12 +4,13 @@ import type { Target } from '../wires/target.ts';
 import type { Tokenizer } from '../wires/tokens.ts';
 import type { Operation, WireName } from '../wires/wire.ts';
 
+/** 2025-01-01: the day that models claim to be of. */
+export const CREATED = 1_735_689_600;
+
 /** One model at one provider, with all that is needed to route, quote and call it. */
 export interface Deployment {
   /** The id clients use, e.g. `gpt-4o-mini`, `pureai/gemma-3-4b-it`, `demo-cheap`. */
   readonly model: string;
-  /** The id the provider knows it by. */
-  readonly upstreamModel: string;
   readonly provider: Provider;
   readonly operation: Operation;
   /** Those that it can be called in, preferred first: a client's own wire is better still, where it is among them. */
@@ -22,11 +23,9 @@ export interface Deployment {
   readonly tier: Tier;
   readonly contextWindow: number;
   readonly maxOutputTokens: number;
-  /** The one field in which this model takes its output cap. */
-  readonly capField: 'max_tokens' | 'max_completion_tokens';
   /** Whether the hold counts the prompt with OpenAI's tokenizer or by bytes. */
   readonly tokenizer: Tokenizer;
-  /** Multiplies what `tokenizer` counts, for families whose own tokenizer counts more. For bounds and our own counts, never for figures of the provider. */
+  /** Multiplies what `tokenizer` counts, for families whose own tokenizer counts more. For bounds alone. */
   readonly tokenFactor: number;
   /** Images, files and audio are refused where the most they can cost is unknown. */
   readonly imageTokens: number | null;
@@ -35,12 +34,8 @@ export interface Deployment {
    * pages, so only the window bounds them. Null where none are taken.
    */
   readonly documentTokens: number | null;
-  /** Whether image URLs other than `data:` may go upstream. */
-  readonly remoteImages: boolean;
   /** Usual output speed, for billing hidden reasoning of a request whose client left. */
   readonly tokensPerSecond: number;
   /** Unix seconds, as in `/v1/models`. */
   readonly created: number;
-  /** Top-level request fields that the operator lets through to this deployment without a rule. */
-  readonly allowParameters: readonly string[];
 }

@@ -1,21 +1,19 @@
 import type { Config } from '../config/config.ts';
 import { ConfigError } from '../config/config-error.ts';
 import { deploymentApiKey, type DeploymentConfig } from '../config/gateway-file.ts';
-import { catalogueEntry, type Prices, type Rates } from '../pricing/catalogue.ts';
-import type { PriceSet, PriceSource } from '../pricing/price-schedule.ts';
+import { apiKeyVariable, baseUrlVariable, isPublicProvider, PUBLIC_PROVIDERS, type PublicProvider } from '../config/public-providers.ts';
+import type { PriceSource } from '../pricing/price-schedule.ts';
 import { createDemo } from '../providers/demo.ts';
-import { createHttpProvider, type HttpProviderOptions } from '../providers/http-provider.ts';
+import { createHttpProvider } from '../providers/http-provider.ts';
 import { baseUrlOf, KNOWN_PROVIDERS } from '../providers/known-providers.ts';
-import type { Provider, Tier } from '../providers/provider.ts';
-import { PLAIN_DIALECT, PLAIN_TRAITS, type Target } from '../wires/target.ts';
+import type { Provider } from '../providers/provider.ts';
 import type { Operation } from '../wires/wire.ts';
+import { customAuth } from './custom-deployment.ts';
 import type { Deployment } from './deployment.ts';
-import { isOpenAiChatModel, OPENAI_LISTED, openAiModel } from './openai-models.ts';
+import { createOffer, type Offer, type Sources } from './offer.ts';
 
-/** The models that can be called now, at the prices of now: those of a deployment never change, another one takes its place. */
-export interface Models {
-  /** Undefined where the prices of the last look are still in force; else resolves once those of now are. */
-  keepUp(): Promise<void> | undefined;
+/** Models at the prices of now: those of a deployment never change, another one takes its place. */
+export interface ModelIndex {
   /** Those that are listed and that `auto` chooses from: of one operation, `generate` where none is named. */
   list(operation?: Operation): readonly Deployment[];
   /**
@@ -23,6 +21,14 @@ export interface Models {
    * another operation than asked for (`generate` where none is named).
    */
   find(model: string, operation?: Operation): Deployment | undefined;
+}
+
+/** The models that can be called now. */
+export interface Models extends ModelIndex {
+  /** Undefined where the prices of the last look are still in force; else resolves once those of now are. */
+  keepUp(): Promise<void> | undefined;
+  /** Those of the public providers, for a caller who brings a key there: whether the operator has one or not. */
+  readonly withOwnKey: ModelIndex;
   /** The configured providers. */
   readonly providers: readonly Provider[];
   /** All fields that the operator lets through to some deployment without a rule. */
@@ -37,232 +43,84 @@ export interface ModelsOptions {
   providers?: readonly Provider[];
 }
 
-type ModelsConfig = Pick<Config, 'OPENAI_API_KEY' | 'OPENAI_BASE_URL' | 'DEMO_PROVIDER' | 'UPSTREAM_TIMEOUT_SECONDS' | 'deployments'>;
-
-const RESERVED_PROVIDER_IDS = new Set(['openai', 'anthropic', 'groq', 'gemini', 'deepseek', 'moonshot', 'demo']);
-const CUSTOM_PREFIX = 'pureai/';
-/** Ids asked for beyond the list that are remembered; more only cost the search again. */
-const MAX_ON_DEMAND = 512;
-
-/** Up to these prices of a million output tokens, in USD, a model is of the cheap and of the middle tier. */
-const CHEAP_UP_TO_USD = 2;
-const MID_UP_TO_USD = 10;
-
-/** 2025-01-01: the day that the demo's and the operator's own models claim to be of. */
-const CREATED = 1_735_689_600;
+type Variables = Partial<Pick<Config, `${Uppercase<PublicProvider>}_API_KEY` | `${Uppercase<PublicProvider>}_BASE_URL`>>;
+type ModelsConfig = Pick<Config, 'DEMO_PROVIDER' | 'UPSTREAM_TIMEOUT_SECONDS' | 'deployments'> &
+  Partial<Pick<Config, 'aliases'>> &
+  Variables;
 
 /**
- * The deployments of a configuration: OpenAI's with a key, the operator's own, and the demo where there is nothing else
- * or the operator wants it. Throws ConfigError for deployments that cannot be told apart.
+ * The deployments of a configuration: those of each public provider with a key, the operator's own, and the demo where there is nothing
+ * else or the operator wants it. Throws ConfigError for deployments that cannot be told apart, and for an alias of nothing.
  */
 export function createModels(config: ModelsConfig, { prices, providers: standIns = [] }: ModelsOptions): Models {
   const headersTimeoutMs = config.UPSTREAM_TIMEOUT_SECONDS * 1000;
-  const providers: Provider[] = [];
-  const provide = (id: string, create: () => Provider): Provider => {
-    const provider = standIns.find((standIn) => standIn.id === id) ?? create();
-    providers.push(provider);
-    return provider;
-  };
-  const wire = (options: Pick<HttpProviderOptions, 'id' | 'baseUrl' | 'apiKey' | 'passesHeaders'>) =>
-    createHttpProvider({ headersTimeoutMs, ...options });
+  const provide = (id: string, create: () => Provider): Provider => standIns.find((standIn) => standIn.id === id) ?? create();
+  const isConfigured = (id: PublicProvider) => config[apiKeyVariable(id)] !== undefined;
 
-  const openAi =
-    config.OPENAI_API_KEY === undefined
-      ? undefined
-      : provide('openai', () =>
-          wire({
-            id: 'openai',
-            baseUrl: baseUrlOf(KNOWN_PROVIDERS.openai, config.OPENAI_BASE_URL),
-            apiKey: config.OPENAI_API_KEY,
-            passesHeaders: true,
-          }),
-        );
-  const custom = config.deployments.map((entry) => {
-    refuseAmbiguous(entry, providers);
-    return {
-      entry,
-      provider: provide(entry.id, () =>
-        wire({ id: entry.id, baseUrl: entry.baseUrl, apiKey: deploymentApiKey(entry), passesHeaders: false }),
-      ),
-    };
+  const known = new Map(PUBLIC_PROVIDERS.map((id) => [id, provide(id, () => createPublicProvider(id, config, headersTimeoutMs))] as const));
+  const custom = config.deployments.map((entry, index) => {
+    refuseAmbiguous(entry, config.deployments.slice(0, index));
+    return { entry, provider: provide(entry.id, () => createCustomProvider(entry, headersTimeoutMs)) };
   });
+  const configured = [...known].flatMap(([id, provider]) => (isConfigured(id) ? [provider] : []));
+  const providers = [...configured, ...custom.map(({ provider }) => provider)];
   const demo = config.DEMO_PROVIDER || providers.length === 0 ? provide('demo', createDemo) : undefined;
+  if (demo) providers.push(demo);
 
-  let offer = createOffer(prices.current, { openAi, custom, demo });
-  const offerNow = (): Offer => (offer.set === prices.current ? offer : (offer = createOffer(prices.current, { openAi, custom, demo })));
+  const aliases = new Map(Object.entries(config.aliases ?? {}));
+  const own: Sources = { known: new Map([...known].filter(([id]) => isConfigured(id))), custom, demo, aliases };
+  const index = indexOf(prices, own);
+  for (const [alias, model] of aliases)
+    if (!index.find(model) && !index.find(model, 'embed'))
+      throw new ConfigError(`GATEWAY_CONFIG: aliases: ${alias} stands for no model that is served`);
   return {
+    ...index,
+    withOwnKey: indexOf(prices, { known, custom: [], demo: undefined, aliases }),
     keepUp: () => prices.keepUp(),
+    providers,
+    allowParameters: new Set(config.deployments.flatMap((entry) => entry.allowParameters)),
+    close: async () => void (await Promise.all([...new Set([...providers, ...known.values()])].map((provider) => provider.close()))),
+  };
+}
+
+/** What is on offer, made anew when the prices turn. */
+function indexOf(prices: PriceSource, sources: Sources): ModelIndex {
+  let offer: Offer | undefined;
+  const offerNow = (): Offer => (offer?.set === prices.current ? offer : (offer = createOffer(prices.current, sources)));
+  // What cannot be offered stops the start, not a request.
+  if (sources.custom.length > 0) offerNow();
+  return {
     list: (operation = 'generate') => offerNow().listed[operation],
     find(model, operation = 'generate') {
       const found = offerNow().find(model);
       return found?.operation === operation ? found : undefined;
     },
-    providers,
-    allowParameters: new Set(config.deployments.flatMap((entry) => entry.allowParameters)),
-    close: async () => void (await Promise.all(providers.map((provider) => provider.close()))),
   };
 }
 
-interface Sources {
-  openAi: Provider | undefined;
-  custom: readonly { entry: DeploymentConfig; provider: Provider }[];
-  demo: Provider | undefined;
+function createPublicProvider(id: PublicProvider, config: Variables, headersTimeoutMs: number): Provider {
+  const { auth, headers, passesHeaders } = KNOWN_PROVIDERS[id];
+  const baseUrl = baseUrlOf(KNOWN_PROVIDERS[id], config[baseUrlVariable(id)]);
+  const apiKey = config[apiKeyVariable(id)];
+  return createHttpProvider({ id, baseUrl, auth, apiKey, needsKey: true, headers, passesHeaders, headersTimeoutMs });
 }
 
-/** All that is on offer at one set of prices. */
-interface Offer {
-  readonly set: PriceSet;
-  readonly listed: Readonly<Record<Operation, readonly Deployment[]>>;
-  find(model: string): Deployment | undefined;
-}
-
-function createOffer(set: PriceSet, { openAi, custom, demo }: Sources): Offer {
-  const { prices, priceVersion } = set;
-  const openAiDeployment = (model: string): Deployment | undefined =>
-    openAi && isOpenAiChatModel(model) ? createOpenAiDeployment(model, openAi, prices, priceVersion) : undefined;
-  const listed: Deployment[] = openAi ? OPENAI_LISTED.map(openAiDeployment).filter((deployment) => deployment !== undefined) : [];
-  for (const { entry, provider } of custom) {
-    const rates = prices.get(`${CUSTOM_PREFIX}${entry.id}`);
-    if (!rates) throw new ConfigError(`deployments: ${entry.id} has no price`);
-    listed.push(createCustomDeployment(entry, provider, { priceVersion, ...rates }));
-  }
-  if (demo) listed.push(...createDemoDeployments(demo, prices, priceVersion));
-
-  const byModel = new Map(listed.map((deployment) => [deployment.model, deployment]));
-  const onDemand = new Map<string, Deployment>();
-  return {
-    set,
-    listed: {
-      generate: listed.filter(({ operation }) => operation === 'generate'),
-      embed: listed.filter(({ operation }) => operation === 'embed'),
-    },
-    find(model) {
-      const known = byModel.get(model) ?? onDemand.get(model);
-      if (known) return known;
-      const found = openAiDeployment(model);
-      if (found && onDemand.size < MAX_ON_DEMAND) onDemand.set(model, found);
-      return found;
-    },
-  };
-}
-
-function createOpenAiDeployment(model: string, provider: Provider, prices: Prices, priceVersion: number): Deployment | undefined {
-  const entry = catalogueEntry('openai', model);
-  const pricedAs = [model, entry?.id].map((id) => `openai/${id}`).find((name) => prices.has(name));
-  const rates = pricedAs && prices.get(pricedAs);
-  if (!rates) return undefined;
-  const facts = openAiModel(model);
-  return {
-    ...facts,
-    model,
-    upstreamModel: model,
-    provider,
-    operation: 'generate',
-    wires: ['openai-chat'],
-    target: targetOf(provider, {
-      model,
-      maxOutputTokens: facts.maxOutputTokens,
-      takesImages: facts.imageTokens !== null,
-      takesRemoteMedia: true,
-      dialect: { ...PLAIN_DIALECT, capField: 'max_completion_tokens', stores: true },
-    }),
-    tokenFactor: 1,
-    documentTokens: null,
-    rateCard: { priceVersion, ...rates },
-    pricedAs,
-    tier: tierOf(rates),
-    contextWindow: entry?.contextWindow ?? 128_000,
-    capField: 'max_completion_tokens',
-    remoteImages: true,
-    created: CREATED,
-    allowParameters: [],
-  };
-}
-
-function createCustomDeployment(entry: DeploymentConfig, provider: Provider, rateCard: Deployment['rateCard']): Deployment {
-  return {
-    model: `${CUSTOM_PREFIX}${entry.id}`,
-    upstreamModel: entry.model ?? entry.id,
-    provider,
-    operation: 'generate',
-    wires: ['openai-chat'],
-    target: targetOf(provider, {
-      model: entry.model ?? entry.id,
-      maxOutputTokens: entry.maxOutputTokens,
-      takesImages: entry.imageTokens !== undefined,
-      takesRemoteMedia: entry.remoteImages,
-      dialect: { ...PLAIN_DIALECT, capField: entry.capField },
-      allowParameters: entry.allowParameters,
-    }),
-    tokenFactor: 1,
-    documentTokens: null,
-    rateCard,
-    pricedAs: `${CUSTOM_PREFIX}${entry.id}`,
-    tier: entry.tier,
-    contextWindow: entry.contextWindow,
-    maxOutputTokens: entry.maxOutputTokens,
-    capField: entry.capField,
-    tokenizer: 'bytes',
-    imageTokens: entry.imageTokens ?? null,
-    remoteImages: entry.remoteImages,
-    tokensPerSecond: 50,
-    created: CREATED,
-    allowParameters: entry.allowParameters,
-  };
-}
-
-function createDemoDeployments(provider: Provider, prices: Prices, priceVersion: number): Deployment[] {
-  return (['cheap', 'mid', 'premium'] as const).flatMap((tier) => {
-    const model = `demo-${tier}`;
-    const rates = prices.get(`demo/${model}`);
-    if (!rates) return [];
-    return [
-      {
-        model,
-        upstreamModel: model,
-        provider,
-        operation: 'generate' as const,
-        wires: ['openai-chat'] as const,
-        target: targetOf(provider, { model, maxOutputTokens: 16_384, takesImages: true, takesRemoteMedia: true }),
-        tokenFactor: 1,
-        documentTokens: null,
-        rateCard: { priceVersion, ...rates },
-        pricedAs: `demo/${model}`,
-        tier,
-        contextWindow: 128_000,
-        maxOutputTokens: 16_384,
-        capField: 'max_tokens' as const,
-        tokenizer: 'bytes' as const,
-        imageTokens: 1_024,
-        remoteImages: true,
-        tokensPerSecond: 100,
-        created: CREATED,
-        allowParameters: [],
-      },
-    ];
+function createCustomProvider(entry: DeploymentConfig, headersTimeoutMs: number): Provider {
+  const own = { ...(customAuth(entry) === 'x-api-key' && { 'anthropic-version': '2023-06-01' }), ...entry.headers };
+  return createHttpProvider({
+    id: entry.id,
+    baseUrl: entry.baseUrl,
+    auth: customAuth(entry),
+    apiKey: deploymentApiKey(entry),
+    headers: Object.entries(own).flat(),
+    secrets: Object.values(entry.headers ?? {}),
+    passesHeaders: false,
+    headersTimeoutMs,
   });
 }
 
-function targetOf({ id }: Provider, facts: Partial<Target> & Pick<Target, 'model' | 'maxOutputTokens'>): Target {
-  return {
-    providerId: id,
-    takesImages: false,
-    takesDocuments: false,
-    takesRemoteMedia: false,
-    traits: PLAIN_TRAITS,
-    dialect: PLAIN_DIALECT,
-    allowParameters: [],
-    ...facts,
-  };
-}
-
-function tierOf({ output }: Rates): Tier {
-  const usdPerMillion = Number(output) / 1_000_000;
-  return usdPerMillion <= CHEAP_UP_TO_USD ? 'cheap' : usdPerMillion <= MID_UP_TO_USD ? 'mid' : 'premium';
-}
-
 /** A deployment's id is its provider's, in headers, reports and `routing.excludeProviders`. */
-function refuseAmbiguous({ id }: DeploymentConfig, providers: readonly Provider[]): void {
-  if (RESERVED_PROVIDER_IDS.has(id)) throw new ConfigError(`deployments: ${id} is the name of a public provider`);
-  if (providers.some((provider) => provider.id === id)) throw new ConfigError(`deployments: ${id} is there twice`);
+function refuseAmbiguous({ id }: DeploymentConfig, before: readonly DeploymentConfig[]): void {
+  if (isPublicProvider(id) || id === 'demo') throw new ConfigError(`deployments: ${id} is the name of a public provider`);
+  if (before.some((other) => other.id === id)) throw new ConfigError(`deployments: ${id} is there twice`);
 }

@@ -1,9 +1,9 @@
-import type { Deployment } from './deployment.ts';
+import type { Tokenizer } from '../wires/tokens.ts';
+import { ANSWERING, embedding, type ModelFacts, type ModelTable } from './model-facts.ts';
 
-/** What the price catalogue does not tell of an OpenAI model. */
-export interface OpenAiModel {
+interface OpenAiModel {
   readonly maxOutputTokens: number;
-  readonly tokenizer: Deployment['tokenizer'];
+  readonly tokenizer: Tokenizer;
   /** The most prompt tokens that one image can be; null where the model takes none. */
   readonly imageTokens: number | null;
   readonly tokensPerSecond: number;
@@ -13,7 +13,7 @@ export interface OpenAiModel {
  * The models that are listed and that `auto` chooses from, cheapest generation last. Any other chat model of the
  * catalogue answers to its exact id.
  */
-export const OPENAI_LISTED = [
+const LISTED = [
   'gpt-6-sol',
   'gpt-6-luna',
   'gpt-6-astra',
@@ -37,18 +37,17 @@ export const OPENAI_LISTED = [
   'o3',
   'o3-mini',
   'o4-mini',
+  'text-embedding-3-large',
+  'text-embedding-3-small',
 ] as const;
 
-/** Ids that `find` makes a deployment of on demand, where the catalogue prices them. */
-const CHAT_ID = /^(gpt-|chatgpt-|o[134](-|$))[a-z0-9.-]*$/;
+const CHAT_ID = /^(gpt-|chatgpt-|codex-|o[134](-|$))[a-z0-9.-]*$/;
 /** Not chat completions, priced by more than tokens, or not served by OpenAI itself. */
-const OTHER_KIND =
-  /audio|realtime|transcribe|tts|image|instruct|search|deep-research|codex|oss|-pro(-|$)|computer-use|embedding|moderation/;
-
-/** Whether an id is that of an OpenAI chat model which is billed by its tokens alone. */
-export function isOpenAiChatModel(model: string): boolean {
-  return CHAT_ID.test(model) && !OTHER_KIND.test(model);
-}
+const OTHER_KIND = /audio|realtime|transcribe|tts|image|search|deep-research|oss|computer-use|moderation/;
+const EMBEDDING_ID = /^text-embedding-[a-z0-9.-]+$/;
+const LEGACY_ID = /^(gpt-3\.5-turbo-instruct|davinci|babbage)[a-z0-9.-]*$/;
+/** Models that the chat wire does not reach. */
+const RESPONSES_ONLY = /-pro(-|$)|codex/;
 
 const LARGE_IMAGE_DETAIL = 10_000;
 
@@ -83,9 +82,53 @@ const FAMILIES: readonly (readonly [prefix: RegExp, model: OpenAiModel])[] = [
   [/^o[134]/, chat(100_000, 1_275, 80)],
 ];
 
-/** What is known of an OpenAI chat model besides its price; cautious where the id is of no known family. */
-export function openAiModel(model: string): OpenAiModel {
-  return FAMILIES.find(([prefix]) => prefix.test(model))?.[1] ?? chat(128_000, null, 80);
+/** Efforts by family, and whether its models reason unless told not to: then they refuse to have their sampling set. */
+const REASONING: readonly (readonly [prefix: RegExp, traits: ModelFacts['traits']])[] = [
+  [/^gpt-5(\.\d)?-chat|^o1-(mini|preview)/, {}],
+  [
+    /^gpt-6(\.\d)?-astra|^gpt-6\.1-sol/,
+    reasoning(['low', 'medium', 'high', 'xhigh', 'max'], { thinksAlways: true, toolsNeedResponses: true }),
+  ],
+  [/^gpt-(6|5\.[6-9])/, reasoning(['none', 'low', 'medium', 'high', 'xhigh', 'max'], { toolsNeedResponses: true })],
+  [/^gpt-5\.[45]/, reasoning(['none', 'low', 'medium', 'high', 'xhigh'], { sampling: 'free', toolsNeedResponses: true })],
+  [/^gpt-5\.[1-3]/, reasoning(['none', 'low', 'medium', 'high', 'xhigh'], { sampling: 'free' })],
+  [/^gpt-5/, reasoning(['minimal', 'low', 'medium', 'high'], { thinksAlways: true })],
+  [/^(o[134]|codex)/, reasoning(['low', 'medium', 'high'], { thinksAlways: true })],
+  [/^gpt-(3|4(-|$))/, { takesSchema: false }],
+];
+
+function reasoning(efforts: readonly string[], more: ModelFacts['traits']): ModelFacts['traits'] {
+  return { sampling: 'refused', reasoning: 'effort', efforts, ...more };
+}
+
+const COMMON = { ...ANSWERING, tokenFactor: 1, dialect: { capField: 'max_completion_tokens', stores: true } } as const;
+
+/** OpenAI's models: chat models, those that only Responses reaches, the legacy ones, and those that embed. */
+export const OPENAI_MODELS: ModelTable = {
+  listed: LISTED,
+  factsOf(model) {
+    if (OTHER_KIND.test(model)) return null;
+    if (EMBEDDING_ID.test(model)) return { ...COMMON, tokenizer: 'cl100k_base', ...embedding('openai-embeddings', 8_192) };
+    if (LEGACY_ID.test(model))
+      return { ...COMMON, ...older(4_096, null), wires: ['openai-completions'], contextWindow: 4_096, dialect: {} };
+    return CHAT_ID.test(model) ? chatFacts(model) : null;
+  },
+};
+
+function chatFacts(model: string): ModelFacts {
+  const known = FAMILIES.find(([prefix]) => prefix.test(model))?.[1] ?? chat(128_000, null, 80);
+  const traits = REASONING.find(([prefix]) => prefix.test(model))?.[1] ?? {};
+  // o1-mini knows neither role; o3 and o4-mini cannot be stopped by a word.
+  const dialect = { developerRole: !/^o1-(mini|preview)/.test(model), ...(/^(o3|o4-mini)/.test(model) && { refuses: ['stop'] }) };
+  return {
+    ...COMMON,
+    ...known,
+    wires: RESPONSES_ONLY.test(model) ? ['openai-responses'] : ['openai-chat', 'openai-responses'],
+    takesDocuments: known.imageTokens !== null && known.tokenizer === 'o200k_base',
+    takesRemoteMedia: known.imageTokens !== null,
+    traits,
+    dialect: { ...COMMON.dialect, ...dialect },
+  };
 }
 
 function chat(maxOutputTokens: number, imageTokens: number | null, tokensPerSecond: number): OpenAiModel {

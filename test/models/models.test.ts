@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { ConfigError } from '../../src/config/config-error.ts';
+import { API_KEY_VARIABLES, type ApiKeyVariable } from '../../src/config/public-providers.ts';
+import { publicProviderOf } from '../../src/providers/known-providers.ts';
 import { compilePrices } from '../../src/pricing/catalogue.ts';
 import { createDemo } from '../../src/providers/demo.ts';
 import { createModels, type Models } from '../../src/models/models.ts';
@@ -20,7 +22,9 @@ const bare = {
 const made: Models[] = [];
 function make(
   config: Partial<Omit<typeof bare, 'deployments' | 'OPENAI_API_KEY'>> & {
-    OPENAI_API_KEY?: string;
+    [name in ApiKeyVariable]?: string;
+  } & {
+    aliases?: Record<string, string>;
     deployments?: ReturnType<typeof upstream.deployment>[];
   },
   providers = [createDemo()],
@@ -62,11 +66,11 @@ describe('the models', () => {
     const listed = make({ OPENAI_API_KEY: 'sk-x' }).list();
     expect(listed.length).toBeGreaterThan(15);
     expect(new Set(listed.map(({ tier }) => tier)).size).toBe(3);
-    for (const { provider, rateCard, capField, maxOutputTokens } of listed) {
+    for (const { provider, rateCard, target, maxOutputTokens } of listed) {
       expect(provider.id).toBe('openai');
       expect(rateCard.input).toBeGreaterThan(0n);
       expect(rateCard.output).toBeGreaterThan(0n);
-      expect(capField).toBe('max_completion_tokens');
+      expect(target.dialect.capField).toBe('max_completion_tokens');
       expect(maxOutputTokens).toBeGreaterThanOrEqual(4_096);
     }
   });
@@ -76,7 +80,7 @@ describe('the models', () => {
     const dated = models.find('gpt-4o-2024-05-13');
     expect(dated).toMatchObject({
       model: 'gpt-4o-2024-05-13',
-      upstreamModel: 'gpt-4o-2024-05-13',
+      target: { model: 'gpt-4o-2024-05-13', takesDocuments: true },
       rateCard: { input: 5_000_000n },
       maxOutputTokens: 4_096,
     });
@@ -88,8 +92,7 @@ describe('the models', () => {
     ['no such model', 'gpt-99'],
     ['priced by more than tokens', 'gpt-4o-audio-preview'],
     ['a search on every call', 'gpt-4o-mini-search-preview'],
-    ['no chat completions', 'gpt-5-pro'],
-    ['no chat model', 'text-embedding-3-small'],
+    ['a model that embeds', 'text-embedding-3-small'],
     ['an operator’s own fine-tune', 'ft:gpt-4o-2024-08-06:acme::x'],
     ['another spelling', 'GPT-4o'],
     ['another provider', 'claude-sonnet-4-5'],
@@ -118,13 +121,12 @@ describe('the models', () => {
     });
     const models = make({ deployments: [entry] });
     expect(models.find('pureai/gemma')).toMatchObject({
-      upstreamModel: 'google/gemma-3',
       provider: { id: 'gemma', demo: false, passesHeaders: false },
       tier: 'premium',
       maxOutputTokens: 777,
       imageTokens: 99,
       tokenizer: 'bytes',
-      remoteImages: false,
+      target: { model: 'google/gemma-3', takesRemoteMedia: false, allowParameters: ['top_k'] },
     });
     expect(models.find('gemma')).toBeUndefined();
     expect(models.allowParameters).toEqual(new Set(['top_k']));
@@ -136,5 +138,67 @@ describe('the models', () => {
     ['one with the demo’s', ['demo']],
   ])('refuse to start with %s', (_what, names) => {
     expect(() => make({ deployments: names.map((id) => upstream.deployment({ id })) })).toThrow(ConfigError);
+  });
+});
+
+describe('the models of public providers', () => {
+  const keys = Object.fromEntries(API_KEY_VARIABLES.map((name) => [name, 'sk-x']));
+  const all = make(keys);
+
+  it.each([
+    ['claude-sonnet-4-5', 'anthropic', ['anthropic-messages'], 'max_tokens'],
+    ['claude-haiku-5-5', 'anthropic', ['anthropic-messages'], 'max_tokens'],
+    ['gemini-2.5-flash', 'gemini', ['gemini-generate'], 'max_tokens'],
+    ['llama-3.3-70b-versatile', 'groq', ['openai-chat'], 'max_completion_tokens'],
+    ['openai/gpt-oss-120b', 'groq', ['openai-chat'], 'max_completion_tokens'],
+    ['deepseek-v4-pro', 'deepseek', ['openai-chat'], 'max_tokens'],
+    ['kimi-k3', 'moonshot', ['openai-chat'], 'max_completion_tokens'],
+    ['gpt-6-sol', 'openai', ['openai-chat', 'openai-responses'], 'max_completion_tokens'],
+    ['gpt-5-pro', 'openai', ['openai-responses'], 'max_completion_tokens'],
+    ['gpt-3.5-turbo-instruct', 'openai', ['openai-completions'], 'max_tokens'],
+  ])('%s is at %s, in its wires', (model, id, wires, capField) => {
+    expect(all.find(model)).toMatchObject({
+      model,
+      provider: { id },
+      operation: 'generate',
+      wires,
+      target: { providerId: id, model, dialect: { capField } },
+    });
+    expect(all.find(model, 'embed')).toBeUndefined();
+  });
+
+  it.each([
+    ['text-embedding-3-small', 'openai', 'openai-embeddings'],
+    ['gemini-embedding-001', 'gemini', 'gemini-embed'],
+  ])('%s embeds, and answers nobody', (model, id, wire) => {
+    expect(all.find(model, 'embed')).toMatchObject({ provider: { id }, operation: 'embed', wires: [wire], maxOutputTokens: 0 });
+    expect(all.find(model)).toBeUndefined();
+    expect(ids(all)).not.toContain(model);
+  });
+
+  it('are only those whose price is known, and each provider lists some', () => {
+    for (const deployment of [...all.list(), ...all.list('embed')]) expect(deployment.rateCard.input).toBeGreaterThan(0n);
+    expect(new Set(all.list().map(({ provider }) => provider.id)).size).toBe(API_KEY_VARIABLES.length);
+    expect(all.find('claude-no-such-model-9')).toBeUndefined();
+  });
+
+  it('have names that lead to their own provider alone', () => {
+    for (const { model, provider } of [...all.list(), ...all.list('embed')]) expect(publicProviderOf(model)).toBe(provider.id);
+  });
+
+  it('are there for a caller’s own key where the operator has none, and are not on offer otherwise', () => {
+    const models = make({});
+    expect(models.find('claude-sonnet-4-5')).toBeUndefined();
+    expect(models.withOwnKey.find('claude-sonnet-4-5')?.provider.id).toBe('anthropic');
+    expect(models.withOwnKey.find('demo-mid')).toBeUndefined();
+    const own = make({ deployments: [upstream.deployment()] });
+    expect(own.withOwnKey.find('pureai/fake')).toBeUndefined();
+    expect(own.providers.map(({ id }) => id)).toEqual(['fake']);
+  });
+
+  it('answer to the operator’s aliases, which must stand for something', () => {
+    const models = make({ ANTHROPIC_API_KEY: 'sk-x', aliases: { 'claude-3-5-sonnet': 'claude-sonnet-4-5' } });
+    expect(models.find('claude-3-5-sonnet')?.model).toBe('claude-sonnet-4-5');
+    expect(() => make({ aliases: { mine: 'claude-sonnet-4-5' } })).toThrow(ConfigError);
   });
 });

@@ -7,7 +7,7 @@ import type { Models } from '../../src/models/models.ts';
 import { deployment, rateCard } from '../support/deployment.ts';
 
 const provider = (id: string) => ({ ...deployment().provider, id });
-const make = (model: string, tier: Deployment['tier'], output: bigint, overrides: Partial<Deployment> = {}) =>
+const make = (model: string, tier: Deployment['tier'], output: bigint, overrides: Parameters<typeof deployment>[0] = {}) =>
   deployment({ model, tier, rateCard: rateCard({ output }), provider: provider('alpha'), ...overrides });
 
 const cheapA = make('cheap-a', 'cheap', 1n);
@@ -22,6 +22,7 @@ function modelsOf(listed: Deployment[]): Models {
     keepUp: () => undefined,
     list: () => listed,
     find: (model) => listed.find((one) => one.model === model),
+    withOwnKey: { list: () => [], find: () => undefined },
     providers: [],
     allowParameters: new Set(['no_such_field']),
     close: async () => {},

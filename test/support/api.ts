@@ -94,6 +94,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
       keepUp: () => undefined,
       list: () => [],
       find: () => undefined,
+      withOwnKey: { list: () => [], find: () => undefined },
       providers: [],
       allowParameters: new Set(),
       close: () => Promise.resolve(),

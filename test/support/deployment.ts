@@ -56,12 +56,14 @@ export function target(overrides: Partial<Target> = {}): Target {
   };
 }
 
+/** A deployment, with what its target says of media and fields by short names. */
+type Described = Partial<Deployment> & { remoteImages?: boolean; allowParameters?: readonly string[] };
+
 /** A deployment to quote, route and serialise for. Its provider is a demo under the id `fake`. */
-export function deployment(overrides: Partial<Deployment> = {}): Deployment {
-  const { maxOutputTokens = 16_384, imageTokens = 1_000, remoteImages: takesRemoteMedia = false, allowParameters = [] } = overrides;
+export function deployment({ remoteImages: takesRemoteMedia = false, allowParameters = [], ...overrides }: Described = {}): Deployment {
+  const { maxOutputTokens = 16_384, imageTokens = 1_000 } = overrides;
   return {
     model: 'pureai/fake',
-    upstreamModel: 'upstream-model',
     provider: { ...createDemo(), id: 'fake' },
     operation: 'generate',
     wires: ['openai-chat'],
@@ -73,13 +75,10 @@ export function deployment(overrides: Partial<Deployment> = {}): Deployment {
     tier: 'cheap',
     contextWindow: 128_000,
     maxOutputTokens: 16_384,
-    capField: 'max_tokens',
     tokenizer: 'bytes',
     imageTokens: 1_000,
-    remoteImages: false,
     tokensPerSecond: 50,
     created: 0,
-    allowParameters: [],
     ...overrides,
   };
 }

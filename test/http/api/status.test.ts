@@ -35,6 +35,7 @@ const models = (...providers: Provider[]) => ({
   keepUp: () => undefined,
   list: () => [],
   find: () => undefined,
+  withOwnKey: { list: () => [], find: () => undefined },
   providers,
   allowParameters: new Set<string>(),
   close: () => Promise.resolve(),
