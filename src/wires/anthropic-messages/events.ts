@@ -1,7 +1,8 @@
-import { isObject } from '../json-object.ts';
+import { isObject, textIn } from '../json-object.ts';
 import { parseEvents } from '../sse.ts';
 import type { EventReading, JsonObject, Progress } from '../wire.ts';
 import { collectWritten, type Written } from '../written.ts';
+import { previousSignature } from './marks.ts';
 
 /** The only completion of a message. */
 const ONLY = 0;
@@ -10,7 +11,11 @@ const OF_THE_SERVER = /_tool_result$|^(?:fallback|container_upload|mcp_tool_list
 
 /** What the model wrote in a block of a message. */
 export function collectBlock(block: unknown, into: Written): void {
-  if (isObject(block) && !OF_THE_SERVER.test(String(block['type']))) collectWritten(block, into);
+  if (!isObject(block) || OF_THE_SERVER.test(textIn(block['type']))) return;
+  if (block['type'] !== 'redacted_thinking') return collectWritten(block, into);
+  const data = textIn(block['data']);
+  // Sealed thoughts were written; a signature was not.
+  if (!previousSignature(data)) into.binaryCharacters += data.length;
 }
 
 /** What the model wrote in an event of a stream. */

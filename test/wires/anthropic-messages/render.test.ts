@@ -89,7 +89,7 @@ describe('a conversation', () => {
         role: 'assistant',
         content: [
           block('b'),
-          { type: 'tool_use', id, name: 'look', input: { n: 12345678901234567890 } },
+          { type: 'tool_use', id, name: 'look', input: { n: Number('12345678901234567890') } },
           { type: 'tool_use', id: 'call_1', name: 'look', input: { input: 'cut {' } },
         ],
       },
@@ -450,19 +450,17 @@ const calling = fc.uniqueArray(fc.tuple(id, fc.dictionary(word, fc.oneof(word, f
   maxLength: 3,
   selector: ([name]) => name,
 });
-const conversation = fc
-  .array(fc.tuple(asking, word, calling, word), { minLength: 1, maxLength: 4 })
-  .map((rounds) =>
-    rounds.flatMap(([asked, answer, calls, seen]): Message[] => [
-      { role: 'user', parts: asked },
-      {
-        role: 'assistant',
-        parts: [text(answer), ...calls.map(([name, input]) => call(name, Object.keys(input).length > 0 ? JSON.stringify(input) : ''))],
-      },
-      ...(calls.length > 0 ? [{ role: 'user' as const, parts: calls.map(([name]) => result(name, seen)) }] : []),
-      ...(calls.length > 0 ? [{ role: 'assistant' as const, parts: [text(seen)] }] : []),
-    ]),
-  );
+const conversation = fc.array(fc.tuple(asking, word, calling, word), { minLength: 1, maxLength: 4 }).map((rounds) =>
+  rounds.flatMap(([asked, answer, calls, seen]): Message[] => [
+    { role: 'user', parts: asked },
+    {
+      role: 'assistant',
+      parts: [text(answer), ...calls.map(([name, input]) => call(name, Object.keys(input).length > 0 ? JSON.stringify(input) : ''))],
+    },
+    ...(calls.length > 0 ? [{ role: 'user' as const, parts: calls.map(([name]) => result(name, seen)) }] : []),
+    ...(calls.length > 0 ? [{ role: 'assistant' as const, parts: [text(seen)] }] : []),
+  ]),
+);
 
 describe('a generated conversation', () => {
   it(`keeps its meaning there and back (seed ${SEED})`, () => {
