@@ -333,3 +333,63 @@ describe('the OpenAI wire', () => {
     });
   });
 });
+
+describe('a caller’s own key', () => {
+  const OPERATORS = 'sk-operators-own-key';
+  const CANARY = 'sk-canary-of-a-caller';
+
+  it.each([
+    ['bearer', 'authorization', 'Bearer '],
+    ['x-api-key', 'x-api-key', ''],
+    ['x-goog-api-key', 'x-goog-api-key', ''],
+    ['api-key', 'api-key', ''],
+  ] as const)('goes in place of the operator’s, as %s, for one exchange alone', async (auth, header, before) => {
+    const upstream = await startFakeProvider();
+    const options = { id: 'fake', passesHeaders: false, headersTimeoutMs: 5_000, auth, apiKey: OPERATORS, headers: ['x-version', '1'] };
+    const provider = createHttpProvider({ ...options, baseUrl: `${upstream.baseUrl}?api-version=1` });
+    try {
+      await readAll(await provider.send({ ...request, credential: CANARY, headers: ['X-Version', '2'] }, NEVER));
+      await readAll(await provider.send(request, NEVER));
+      const [first, second] = upstream.requests;
+      expect(first?.headers).toMatchObject({ [header]: before + CANARY, 'x-version': '2' });
+      expect(JSON.stringify(first?.headers)).not.toContain(OPERATORS);
+      expect(second?.headers).toMatchObject({ [header]: before + OPERATORS, 'x-version': '1' });
+      expect(JSON.stringify(second?.headers)).not.toContain(CANARY);
+      expect(first?.path).toMatch(/\/v1\/chat\/completions\?api-version=1$/);
+    } finally {
+      await provider.close();
+      await upstream.close();
+    }
+  });
+
+  it('is in no text that comes back, and neither is the operator’s', () => {
+    const provider = createHttpProvider({
+      id: 'fake',
+      baseUrl: 'http://127.0.0.1:1/v1',
+      passesHeaders: false,
+      headersTimeoutMs: 1_000,
+      apiKey: OPERATORS,
+      secrets: ['value-of-a-header'],
+    });
+    const text = `no ${CANARY}, no ${OPERATORS}, no value-of-a-header`;
+    expect(provider.censor?.(text, CANARY)).toBe('no …, no …, no …');
+  });
+
+  it('is needed where the operator has none: nothing is sent without', async () => {
+    const upstream = await startFakeProvider();
+    const provider = createHttpProvider({
+      id: 'x',
+      baseUrl: upstream.baseUrl,
+      needsKey: true,
+      passesHeaders: false,
+      headersTimeoutMs: 5_000,
+    });
+    try {
+      await expect(provider.send(request, NEVER)).rejects.toMatchObject({ kind: 'connect' });
+      expect(upstream.requests).toHaveLength(0);
+    } finally {
+      await provider.close();
+      await upstream.close();
+    }
+  });
+});

@@ -22,6 +22,10 @@ export function modelRoutes({ models, markupBasisPoints }: { models: Models; mar
     object: 'model',
     created: deployment.created,
     owned_by: deployment.provider.id,
+    // As Anthropic's clients read it.
+    type: 'model',
+    display_name: deployment.model,
+    created_at: new Date(deployment.created * 1000).toISOString(),
     context_window: deployment.contextWindow,
     pricing: pricingOf(deployment, markupBasisPoints),
   });
@@ -29,14 +33,15 @@ export function modelRoutes({ models, markupBasisPoints }: { models: Models; mar
     async list(_req, res) {
       await models.keepUp();
       const mayUse = allowedTo(res);
-      const data = models.list().filter(({ model }) => mayUse(model));
-      res.json({ object: 'list', data: data.map(describe) });
+      const data = [...models.list(), ...models.list('embed')].filter(({ model }) => mayUse(model)).map(describe);
+      // All at once, whatever `limit` asks for: there is no next page.
+      res.json({ object: 'list', data, has_more: false, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null });
     },
     async show(req, res) {
       await models.keepUp();
       const { id } = req.params;
       const model = Array.isArray(id) ? id.join('/') : (id ?? '');
-      const deployment = allowedTo(res)(model) ? models.find(model) : undefined;
+      const deployment = allowedTo(res)(model) ? (models.find(model) ?? models.find(model, 'embed')) : undefined;
       if (!deployment) throw new GatewayError('model_not_found', { param: 'model' });
       res.json(describe(deployment));
     },

@@ -6,6 +6,7 @@ import type { Wallet } from '../../lightning/wallet.ts';
 import { btcUsdFromExchangeRate } from '../../amount.ts';
 import type { Logger } from '../../log.ts';
 import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
+import { PUBLIC_PROVIDERS } from '../../config/public-providers.ts';
 import type { Provider } from '../../providers/provider.ts';
 import { HEALTH_WINDOWS, type HealthWindow, type ProviderHealth } from '../../routing/health.ts';
 
@@ -42,7 +43,7 @@ export const VERSION = (JSON.parse(readFileSync(new URL('../../../package.json',
 
 /** The handlers that tell how the gateway is: alive, ready, and how its providers and its wallet do. */
 export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready' | 'status', RequestHandler> {
-  const { wallet, models, health, exchangeRate, knownProviders = ['openai'], nodeDeadlineMs = DEADLINE_MS } = deps;
+  const { wallet, models, health, exchangeRate, knownProviders = PUBLIC_PROVIDERS, nodeDeadlineMs = DEADLINE_MS } = deps;
   const asked = shared(() => wallet.status());
   // A node that hangs must not make the gateway look as if it did.
   const lightning = () => within(nodeDeadlineMs, asked(), { ready: false, reason: `${NAMES[wallet.backend]} does not answer` });

@@ -68,6 +68,9 @@ describe('GET /v1/models', () => {
         object: 'model',
         created: expect.any(Number),
         owned_by: 'org/own',
+        type: 'model',
+        display_name: 'pureai/org/own',
+        created_at: '2025-01-01T00:00:00.000Z',
         context_window: 128_000,
         pricing: { input: 0.0165, output: 0.066, cache_read: 0.0165 },
       });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { createPool, transaction } from '../../../src/db/postgres.ts';
+import { PUBLIC_PROVIDERS } from '../../../src/config/public-providers.ts';
 import type { Provider } from '../../../src/providers/provider.ts';
 import { createProviderHealth } from '../../../src/routing/health.ts';
 import { startApi, type TestApi, type TestApiOptions } from '../../support/api.ts';
@@ -164,13 +165,13 @@ describe('/api/status', () => {
           windows: { '1m': seen, '5m': seen, '1h': seen, '24h': seen },
         },
         { id: 'demo', configured: true, demo: true, status: 'idle', windows: { '1m': none, '5m': none, '1h': none, '24h': none } },
-        {
-          id: 'openai',
+        ...PUBLIC_PROVIDERS.map((id) => ({
+          id,
           configured: false,
           demo: false,
           status: 'unconfigured',
           windows: { '1m': none, '5m': none, '1h': none, '24h': none },
-        },
+        })),
       ]);
     });
   });
