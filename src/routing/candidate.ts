@@ -24,11 +24,17 @@ export function wireFor(request: InferenceRequest, deployment: Deployment): Upst
   for (const wire of [...own, ...deployment.wires.filter((name) => name !== request.wire)]) {
     const upstream = UPSTREAMS[wire];
     if (upstream?.operation !== request.operation) continue;
-    const obstacle = upstream.obstacle(request, deployment.target);
+    const obstacle = wire === request.wire ? upstream.obstacle(request, deployment.target) : otherObstacle(request, deployment, upstream);
     if (!obstacle) return upstream;
     first ??= obstacle;
   }
   return first ?? new GatewayError('invalid_request', { message: `${deployment.model} cannot be asked in this way.`, param: 'model' });
+}
+
+function otherObstacle(request: InferenceRequest, { model, target }: Deployment, upstream: Upstream): GatewayError | null {
+  const { ownWireOnly: param } = request;
+  if (param === undefined) return upstream.obstacle(request, target);
+  return new GatewayError('invalid_request', { message: `${param}: ${model} cannot be asked this.`, param });
 }
 
 /** What stands in the way of a request in whatever wire. */

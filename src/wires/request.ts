@@ -40,6 +40,8 @@ export interface InferenceRequest {
   readonly extras: JsonObject;
   /** What the gateway itself decides on, as the client said it (`store`, `user`, `stream_options`), for upstreams of the same wire. */
   readonly own: JsonObject;
+  /** A field, by its dotted path, that no other wire can say: only an upstream of the same wire may be asked. */
+  readonly ownWireOnly?: string | undefined;
   readonly media: Media;
   /** Size of the body as received. */
   readonly bodyBytes: number;

@@ -90,7 +90,8 @@ export class ChatParts implements PartReader {
   #choice(choice: unknown, index: number): StreamPart[] {
     const course = this.#course(index);
     const parts: StreamPart[] = [];
-    readDelta(member(choice, 'delta') ?? member(choice, 'message'), course, parts);
+    // Legacy completions have their text in the choice itself.
+    readDelta(member(choice, 'delta') ?? member(choice, 'message') ?? { content: member(choice, 'text') }, course, parts);
     const native = finishReasonOf(choice);
     if (native !== null) course.finish = { choice, native };
     const logprobs = member(choice, 'logprobs') ?? null;

@@ -1,6 +1,6 @@
 import { parseData, readEvent, splitEvents, Stretches, EventSplitter } from '../sse.ts';
 import type { AnswerContext, Ending, Seen, SettledFigures, StreamReader, UsageSeen } from '../wire.ts';
-import { usageChunk, type SaidUsage } from './usage-chunk.ts';
+import { usageChunk, type ChunkNames, type SaidUsage } from './usage-chunk.ts';
 import { reportedUsageOf } from './usage.ts';
 import { failureOf, isUsageOnly, rawUsageOf, type WireChunk } from './wire-chunk.ts';
 
@@ -27,12 +27,15 @@ export const STREAM_DONE = Buffer.from('data: [DONE]\n\n');
 export class ChatStreamReader implements StreamReader {
   readonly #context: AnswerContext;
   readonly #splitter: EventSplitter;
+  readonly #names: ChunkNames | undefined;
   #usageChunk: SaidUsage | null = null;
   #done = false;
 
-  constructor(context: AnswerContext, maxEventBytes?: number) {
+  /** @param names what chunks are called, where they are not those of a chat. */
+  constructor(context: AnswerContext, maxEventBytes?: number, names?: ChunkNames) {
     this.#context = context;
     this.#splitter = new EventSplitter(maxEventBytes);
+    this.#names = names;
   }
 
   push(chunk: Buffer): Seen {
@@ -44,7 +47,7 @@ export class ChatStreamReader implements StreamReader {
   }
 
   ending(figures: SettledFigures | null): Ending {
-    return { usage: figures ? usageChunk(this.#usageChunk, figures, this.#context) : EMPTY, last: STREAM_DONE };
+    return { usage: figures ? usageChunk(this.#usageChunk, figures, this.#context, this.#names) : EMPTY, last: STREAM_DONE };
   }
 
   #scan(events: Buffer): Seen {

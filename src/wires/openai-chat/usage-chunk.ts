@@ -11,14 +11,27 @@ export interface SaidUsage {
   readonly usage: unknown;
 }
 
+/** What a wire calls its chunks, and how their ids begin. */
+export interface ChunkNames {
+  readonly chunkName: string;
+  readonly idPrefix: string;
+}
+
+const OF_A_CHAT: ChunkNames = { chunkName: 'chat.completion.chunk', idPrefix: 'chatcmpl-' };
+
 /** The event that tells usage and cost at the end of a stream, for clients that asked for it: the provider's own, made whole. */
-export function usageChunk(said: SaidUsage | null, figures: SettledFigures, { requestId, created, model }: AnswerContext): Buffer {
+export function usageChunk(
+  said: SaidUsage | null,
+  figures: SettledFigures,
+  { requestId, created, model }: AnswerContext,
+  { chunkName, idPrefix }: ChunkNames = OF_A_CHAT,
+): Buffer {
   const source = said && !isDeeper(said.chunk, MOST_DEPTH) ? said : null;
   const { x_groq: _said, usage: _replaced, ...own } = source?.chunk ?? {};
   const chunk = {
     ...own,
-    id: textOr(own.id, `chatcmpl-${requestId}`),
-    object: textOr(own.object, 'chat.completion.chunk'),
+    id: textOr(own.id, `${idPrefix}${requestId}`),
+    object: textOr(own.object, chunkName),
     created: typeof own.created === 'number' ? own.created : created,
     model: textOr(own.model, model),
     choices: [],
