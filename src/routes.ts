@@ -24,10 +24,7 @@ export const INFERENCE_ROUTES: readonly InferenceRoute[] = [
   { path: '/api/chat', surface: SURFACES['openai-chat'] as Surface, streamDefault: true },
 ];
 
-const surfaces = new Map<string, Surface | undefined>([
-  ...INFERENCE_ROUTES.map(({ path, surface }) => [path, surface] as const),
-  ['/v1/messages/count_tokens', SURFACES['anthropic-messages']],
-]);
+const surfaces = new Map(INFERENCE_ROUTES.map(({ path, surface }) => [path, surface]));
 
 /** The wire in which a path's errors are told; undefined where they are the gateway's own. */
 export function surfaceOf(path: string): Surface | undefined {

@@ -27,8 +27,7 @@ export function checkpointer(
     const since = performance.now();
     const output = Math.min(deliveredTokens, mostOutputTokens(request, deployment, hold.tokens));
     const usage = { ...ZERO_USAGE, input: await promptTokensOf(request, candidate), output };
-    const terms = { hold, markupBasisPoints: config.markupBasisPoints, picoUsdPerMsat, delivered: true };
-    const { chargeMsat, costPicoUsd } = billOf([{ usage, rateCard: deployment.rateCard }], terms);
+    const { chargeMsat, costPicoUsd } = billOf([{ usage, rateCard: deployment.rateCard }], config.markupBasisPoints, hold, picoUsdPerMsat);
     const { verdict } = await holds.checkpoint({ requestId, accountId: apiKey.accountId, chargeMsat, costPicoUsd });
     if (verdict === 'kept') lease.renewed(since);
     return verdict === 'kept';

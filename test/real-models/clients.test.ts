@@ -7,13 +7,14 @@ import { Refused, type Client, type Said, type Task } from './client.ts';
 import { PYTHON_VARIABLE } from './global-setup.ts';
 import { OPENAI_CLIENTS } from './openai-clients.ts';
 import { newPayer, type Payer, type RequestRow } from './payer.ts';
+import { shownInvoice } from './shown-invoice.ts';
 import { startPythonClients } from './python-clients.ts';
 import { costMsat, countedBy, MODEL, openScene, type Scene } from './scene.ts';
 import type { Tapped } from './tap.ts';
 
 const python = startPythonClients(process.env[PYTHON_VARIABLE] ?? 'python3');
 /** The others are driven once their paths are served. */
-const SERVED = new Set(['/v1/chat/completions']);
+const SERVED = new Set(['/v1/chat/completions', '/v1/responses', '/v1/messages']);
 const CLIENTS = [...OPENAI_CLIENTS, ANTHROPIC_CLIENT, ...AI_SDK_CLIENTS, ...python.clients].filter(({ path }) => SERVED.has(path));
 
 let scene: Scene;
@@ -142,7 +143,7 @@ describe.each(CLIENTS)('$name', (client) => {
     expect(refusal).toBeInstanceOf(Refused);
     expect(refusal).toMatchObject({ status: 402, message: expect.stringContaining(`${scene.gateway.url}/invoice/`) });
     expect(scene.tap.tapped).toHaveLength(seen);
-    await poor.pay(await invoiceAt(/http\S+\/invoice\/[\w-]+/.exec((refusal as Refused).message)?.[0] ?? ''));
+    await poor.pay(await shownInvoice((refusal as Refused).message));
     const { said } = await ask(client, poor, { ...QUESTION, stream });
     expect(said.texts).toEqual([expect.stringMatching(/\w/)]);
   });
@@ -174,10 +175,4 @@ async function expectChargeWithinHold(payer: Payer, row: RequestRow): Promise<vo
   expect(row.chargedMsat).toBe(costMsat(row.promptTokens, row.completionTokens));
   expect(row.chargedMsat).toBeGreaterThan(0);
   expect(row.chargedMsat).toBeLessThanOrEqual(await lastHold(payer));
-}
-
-/** What a wallet reads from the invoice's page. */
-async function invoiceAt(url: string): Promise<string> {
-  const page = await (await fetch(url)).text();
-  return /lightning:(lnbc\w+)/i.exec(page)?.[1]?.toLowerCase() ?? '';
 }

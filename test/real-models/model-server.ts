@@ -28,6 +28,7 @@ export async function startModelServer({ python, model }: PythonInstall): Promis
     n_threads_batch: 1,
     // One request waits for another instead of cutting it short.
     interrupt_requests: false,
+    embedding: true,
     host: '127.0.0.1',
     port: 0,
   };

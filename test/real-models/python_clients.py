@@ -48,8 +48,9 @@ def messages(client, task):
     options = {
         "model": task["model"],
         "max_tokens": task["maxTokens"],
-        "temperature": 0,
         "messages": [{"role": "user", "content": task["prompt"]}],
+        # The package's way to say what newer models do not take.
+        "extra_body": {"temperature": 0},
     }
     if "stop" in task:
         options["stop_sequences"] = [task["stop"]]
