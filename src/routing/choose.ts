@@ -36,23 +36,24 @@ export function chooseCandidates(request: InferenceRequest, models: Models, key:
 }
 
 function chooseExact(request: InferenceRequest, models: Models, { allowedModels }: AllowedModels): Choice {
-  const deployment = models.find(request.model);
-  if (!deployment)
-    throw new GatewayError('model_not_found', { message: `The model ${quoted(request.model)} does not exist.`, param: 'model' });
+  const deployment = models.find(request.model, request.operation);
+  if (!deployment) throw new GatewayError('model_not_found', { message: notFound(request, models), param: 'model' });
   if (allowedModels && !allowedModels.includes(deployment.model)) throw new GatewayError('model_not_allowed', { param: 'model' });
-  if (deployment.operation !== request.operation) {
-    const what = request.operation === 'embed' ? 'makes no embeddings' : 'makes embeddings alone';
-    throw new GatewayError('model_not_found', { message: `The model ${quoted(request.model)} ${what}.`, param: 'model' });
-  }
   const wire = wireFor(request, deployment);
   if (wire instanceof GatewayError) throw wire;
   return { candidates: [candidateOf(request, deployment, wire)], tier: deployment.tier, explored: false };
 }
 
+/** A model that is there and does something else is a mistake that one cannot see from "does not exist". */
+function notFound({ model, operation }: InferenceRequest, models: Models): string {
+  const name = quoted(model);
+  if (operation === 'embed') return models.find(model) ? `The model ${name} makes no embeddings.` : `The model ${name} does not exist.`;
+  return models.find(model, 'embed') ? `The model ${name} makes embeddings alone.` : `The model ${name} does not exist.`;
+}
+
 function chooseAmongAll(request: InferenceRequest, models: Models, { allowedModels }: AllowedModels, latencyOf: LatencyOf): Choice {
   const { prefer, maxLatencyMs } = request.routing;
-  const offered = models.list().filter(({ operation }) => operation === request.operation);
-  const allowed = offered.filter(({ model }) => !allowedModels || allowedModels.includes(model));
+  const allowed = models.list(request.operation).filter(({ model }) => !allowedModels || allowedModels.includes(model));
   if (allowed.length === 0)
     throw new GatewayError('model_not_allowed', { message: 'This key may use none of the models on offer.', param: 'model' });
 
@@ -69,7 +70,9 @@ function chooseAmongAll(request: InferenceRequest, models: Models, { allowedMode
   const order = tiersFrom(tier);
   const rank = ({ provider, tier: own }: Deployment) => order.indexOf(own) * 2 + (provider.id === prefer ? 0 : 1);
   const ranked = fast.toSorted((a, b) => rank(a) - rank(b) || compare(a.rateCard.output, b.rateCard.output));
-  const candidates = withFallbacks(ranked).map((deployment) => candidateOf(request, deployment, wires.get(deployment) as Upstream));
+  // Vectors of two models do not compare: for them nobody stands in.
+  const chosen = request.operation === 'embed' ? ranked.slice(0, 1) : withFallbacks(ranked);
+  const candidates = chosen.map((deployment) => candidateOf(request, deployment, wires.get(deployment) as Upstream));
   return { candidates, tier, explored: false };
 }
 
