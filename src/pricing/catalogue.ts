@@ -26,6 +26,7 @@ const DEMO_PRICES: Readonly<Record<string, PricesConfig>> = {
   'demo-cheap': { input: 0.1, output: 0.4, cacheRead: 0.025 },
   'demo-mid': { input: 1, output: 4, cacheRead: 0.25 },
   'demo-premium': { input: 5, output: 20, cacheRead: 1.25 },
+  'demo-embedding': { input: 0.02, output: 0 },
 };
 
 /** The package's prices and, before them, the project's own. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Abort } from './abort.ts';
 import { demoAnswer, type DemoAnswer, type DemoChoice } from './demo-answer.ts';
+import { demoEmbedding } from './demo-embedding.ts';
 import type { BodyReader, Provider, UpstreamAnswer, UpstreamRequest } from './provider.ts';
 import { ProviderError } from './provider-error.ts';
 
@@ -23,9 +24,10 @@ export function createDemo(): Provider {
     id: 'demo',
     demo: true,
     passesHeaders: false,
-    send: async ({ body, stream }: UpstreamRequest, abort: Abort) => {
+    send: async ({ wire, body, stream }: UpstreamRequest, abort: Abort) => {
       if (abort.aborted) throw new ProviderError('aborted', 'the request was aborted');
       const request = JSON.parse(body.toString()) as Record<string, unknown>;
+      if (wire === 'openai-embeddings') return new LocalAnswer([JSON.stringify(demoEmbedding(request))], 'application/json', abort);
       const answer = demoAnswer(request);
       const head: Head = {
         id: `chatcmpl-demo-${createHash('sha256').update(body).digest('hex').slice(0, 24)}`,

@@ -54,6 +54,8 @@ describe('the models', () => {
       rateCard: { priceVersion: 7, input: 1_000_000n, output: 4_000_000n },
     });
     expect(models.find('gpt-4o')).toBeUndefined();
+    expect(models.find('demo-embedding', 'embed')).toMatchObject({ provider: { id: 'demo' }, wires: ['openai-embeddings'] });
+    expect(models.find('demo-embedding')).toBeUndefined();
   });
 
   it('have no demo among them once there is a real provider, unless asked for', () => {
