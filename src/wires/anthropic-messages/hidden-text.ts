@@ -1,8 +1,8 @@
 import { isObject } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 
-/** About a token, by every tokenizer. */
-const WORD = ' tool';
+/** A token, or a byte more where bytes are counted. */
+const WORD = ' a';
 /** What the API puts in front of a prompt with tools, and of one with a schema: its documentation and recorded answers tell. */
 const USUAL = { tools: 500, schema: 120 };
 const MOST = { tools: 900, schema: 300 };

@@ -7,8 +7,8 @@ import { blocksOf, CallIds, textBlock } from './content.ts';
 import { messagesWithoutMedia } from './media.ts';
 import { closedSchema } from './schema.ts';
 import { planThinking, type ThinkingPlan } from './thinking.ts';
-import { forcesTool, wireTools, wireToolChoice } from './tools.ts';
-import { asMarkedText, inOrder, limitCacheMarks, type Turn } from './turns.ts';
+import { wireTools, wireToolChoice } from './tools.ts';
+import { asMarkedText, inOrder, limitCacheMarks, mayThink, type Turn } from './turns.ts';
 
 /** A request in this wire, but for what is decided when it is sent. */
 export interface MessagesRequest {
@@ -31,7 +31,7 @@ export function renderGeneration(request: InferenceRequest, { traits }: Target):
   const system = systemOf(generation, turns);
   const tools = wireTools(generation, traits.takesSchema);
   limitCacheMarks([...tools, ...system, ...turns.flatMap(({ content }) => content)]);
-  const thinking = planThinking(reasoning, traits, mayThink(generation, turns));
+  const thinking = planThinking(reasoning, traits, mayThink(toolChoice, turns));
   const sampled = samplingOf(sampling, traits.sampling, thinking);
   const output = {
     ...(thinking.effort !== null && { effort: thinking.effort }),
@@ -73,19 +73,6 @@ function systemOf({ system, format }: Generation, turns: Turn[]): JsonObject[] {
   if (turns.length === 0 && blocks.length > 0) turns.push({ role: 'user', content: blocks.splice(0) });
   if (format?.type === 'json') blocks.push({ type: 'text', text: JSON_ONLY });
   return blocks;
-}
-
-/**
- * A forced tool, and the beginning of an answer, do not go together with thinking. Nor does an answer to a tool whose call came without
- * the signed thought before it, which another wire may have lost.
- */
-function mayThink({ toolChoice }: Generation, turns: readonly Turn[]): boolean {
-  if (forcesTool(toolChoice)) return false;
-  const last = turns.findLast(({ role }) => role !== 'system');
-  if (last?.role === 'assistant') return false;
-  if (last?.content[0]?.['type'] !== 'tool_result') return true;
-  const calling = turns.findLast(({ role }) => role === 'assistant')?.content[0]?.['type'];
-  return calling === 'thinking' || calling === 'redacted_thinking';
 }
 
 interface Sampled {

@@ -8,7 +8,7 @@ const DEPTHS: readonly (readonly [word: string, tokens: number])[] = [
   ['low', 2048],
   ['medium', 8192],
   ['high', 16_384],
-  ['xhigh', 24_576],
+  ['xhigh', 22_000],
   ['max', 32_000],
 ];
 const LEAST_BUDGET = 1024;
@@ -67,8 +67,9 @@ function withBudget(wanted: number, show: boolean | null): ThinkingPlan {
   };
 }
 
-function withEffort(effort: string | null, { thinksAlways }: ModelTraits, mayThink: boolean, show: boolean | null): ThinkingPlan {
-  const thinks = mayThink || thinksAlways;
+function withEffort(effort: string | null, traits: ModelTraits, mayThink: boolean, show: boolean | null): ThinkingPlan {
+  // The word `max` came together with thinking that needs no budget.
+  const thinks = (mayThink && traits.efforts.includes('max')) || traits.thinksAlways;
   return { effort, thinks, unsaid: false, settings: () => (thinks ? { type: 'adaptive', ...display(show) } : undefined) };
 }
 

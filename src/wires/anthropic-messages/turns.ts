@@ -1,4 +1,7 @@
+import type { ToolChoice } from '../generation.ts';
+import { isObject, listIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
+import { forcesTool } from './tools.ts';
 
 /** A message on the wire, its content as blocks. */
 export interface Turn {
@@ -61,4 +64,22 @@ function withoutTrailingBlanks(turns: Turn[]): Turn[] {
 export function limitCacheMarks(blocks: readonly JsonObject[]): void {
   const marked = blocks.filter((block) => block['cache_control'] !== undefined);
   for (const block of marked.slice(0, -MOST_CACHE_MARKS)) delete block['cache_control'];
+}
+
+/**
+ * A forced tool, and the beginning of an answer, do not go together with thinking. Nor does an answer to a tool whose call came without
+ * the signed thought before it, which another wire may have lost.
+ */
+export function mayThink(choice: ToolChoice | null, turns: readonly { role: string; content: unknown }[]): boolean {
+  if (forcesTool(choice)) return false;
+  const last = turns.findLast(({ role }) => role !== 'system');
+  if (last?.role === 'assistant') return false;
+  if (typeOfFirst(last) !== 'tool_result') return true;
+  const calling = typeOfFirst(turns.findLast(({ role }) => role === 'assistant'));
+  return calling === 'thinking' || calling === 'redacted_thinking';
+}
+
+function typeOfFirst(turn: { content: unknown } | undefined): unknown {
+  const [first] = listIn(turn?.content);
+  return isObject(first) ? first['type'] : undefined;
 }

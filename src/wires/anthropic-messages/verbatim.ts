@@ -2,6 +2,7 @@ import { isObject, listIn } from '../json-object.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import type { JsonObject } from '../wire.ts';
+import { adaptedThinking, withPlan } from './adapted-thinking.ts';
 import { isHarmlessBeta } from './betas.ts';
 import { withoutForeignThoughts } from './marks.ts';
 import { messagesWithoutMedia } from './media.ts';
@@ -17,21 +18,28 @@ export interface OwnOfMessages {
 }
 
 /** A request of the same wire: its fields as they were sent, but for those that the model would refuse and that change no meaning. */
-export function renderVerbatim({ fields, own }: InferenceRequest, { traits, dialect }: Target): MessagesRequest {
+export function renderVerbatim(request: InferenceRequest, { traits, dialect }: Target): MessagesRequest {
+  const { fields, own } = request;
   const { betas = [], hosted = [] } = own as OwnOfMessages;
   const [sent, left] = [betas.filter(isHarmlessBeta), betas.filter((name) => !isHarmlessBeta(name))];
   const dropped = new Set(dialect.drops.filter((name) => fields[name] !== undefined));
   if (traits.sampling === 'refused')
     for (const name of ['temperature', 'top_p', 'top_k']) if (fields[name] !== undefined) dropped.add(name);
   if (traits.sampling === 'one' && fields['temperature'] !== undefined && fields['top_p'] !== undefined) dropped.add('top_p');
-  const kept = Object.fromEntries(Object.entries(fields).filter(([name]) => !dropped.has(name)));
+  const plan = adaptedThinking(request, traits);
+  const said = Object.entries(fields).filter(([name]) => !dropped.has(name));
+  const kept = plan ? withPlan(Object.fromEntries(said), plan) : Object.fromEntries(said);
+  if (plan?.unsaid) dropped.add('thinking');
   kept['messages'] = withoutForeignThoughts(kept['messages']);
   if (!traits.takesInlineSystem && hasInlineSystem(kept['messages'])) kept['messages'] = withMarkedSystem(kept['messages']);
   return {
     fields: kept,
     headers: sent.length > 0 ? ['anthropic-beta', sent.join(',')] : [],
     ignored: [...dropped, ...hosted, ...left],
-    atCap: (outputTokens) => thinkingAtCap(kept['thinking'], outputTokens),
+    atCap: (outputTokens) => {
+      const settings = plan?.settings(outputTokens);
+      return settings ? { thinking: settings } : thinkingAtCap(kept['thinking'], outputTokens);
+    },
     withoutMedia: () => ({ ...kept, messages: messagesWithoutMedia(kept['messages']) }),
   };
 }

@@ -250,7 +250,7 @@ describe('how deep a model thinks', () => {
     [
       'the nearest word',
       { reasoning: { ...thinking, effort: 'xhigh', show: true } },
-      { reasoning: 'effort', efforts: ['low', 'medium', 'high'] },
+      { reasoning: 'effort', efforts: ['low', 'medium', 'high', 'max'] },
       { output_config: { effort: 'high' }, thinking: { type: 'adaptive', display: 'summarized' } },
     ],
     [
@@ -419,7 +419,7 @@ const recorded = existsSync(FOLDER)
     const { model: _model, service_tier: _tier, max_tokens: _cap, stream, ...wanted } = body;
     const traits = {
       reasoning: file.includes('adaptive') || file.includes('summarized') ? ('effort' as const) : ('budget' as const),
-      efforts: ['high', 'xhigh'],
+      efforts: ['high', 'xhigh', 'max'],
     };
     const rendering = upstream.render(ofAnotherWire(parsed(body)), target(traits));
     const {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { GatewayError } from '../../../src/errors.ts';
 import { parseCountRequest, countInputTokens } from '../../../src/wires/anthropic-messages/count-tokens.ts';
 import { anthropicMessagesUpstream as upstream } from '../../../src/wires/anthropic-messages/upstream.ts';
+import { countOutputTokens, promptTokenBound } from '../../../src/wires/tokens.ts';
 import type { JsonObject } from '../../../src/wires/wire.ts';
 import { parsed, target } from './messages-request.ts';
 
@@ -185,6 +186,37 @@ describe('the same wire', () => {
     expect(bodyOf({ ...HELLO, thinking })['thinking']).toEqual({ ...thinking, budget_tokens: 4_999 });
   });
 
+  it.each<[string, JsonObject, Parameters<typeof target>[0], JsonObject]>([
+    [
+      'an effort as a budget',
+      { thinking: { type: 'adaptive', display: 'omitted' }, output_config: { effort: 'low' } },
+      { reasoning: 'budget' },
+      { thinking: { type: 'enabled', budget_tokens: 2_048, display: 'omitted' } },
+    ],
+    [
+      'thinking that was only turned on',
+      { thinking: { type: 'adaptive' } },
+      { reasoning: 'budget' },
+      { thinking: { type: 'enabled', budget_tokens: 4_000 } },
+    ],
+    [
+      'a budget as an effort',
+      { thinking: { type: 'enabled', budget_tokens: 4_500 }, output_config: { task_budget: { type: 'tokens', total: 5 } } },
+      { reasoning: 'effort', efforts: ['low', 'medium', 'high', 'xhigh', 'max'] },
+      { thinking: { type: 'adaptive' }, output_config: { effort: 'medium', task_budget: { type: 'tokens', total: 5 } } },
+    ],
+    [
+      'off, where it cannot be',
+      { thinking: { type: 'disabled' } },
+      { reasoning: 'effort', efforts: ['low', 'max'], thinksAlways: true },
+      { thinking: { type: 'adaptive' }, output_config: { effort: 'low' } },
+    ],
+  ])('says %s to a model that would refuse the words', (_what, fields, traits, wanted) => {
+    const { thinking, output_config: output } = bodyOf({ ...HELLO, ...fields }, traits);
+    expect({ thinking, ...(output !== undefined && { output_config: output }) }).toEqual(wanted);
+    expect(bodyOf({ ...HELLO, ...fields }, { reasoning: 'none' })).toMatchObject(fields);
+  });
+
   it('leaves sampling out where the model refuses it, and names it', () => {
     const rendering = upstream.render(parsed({ ...HELLO, temperature: 0, top_k: 5 }), target({ sampling: 'refused' }));
     expect(rendering.ignored).toEqual(['temperature', 'top_k']);
@@ -235,13 +267,20 @@ describe('the same wire', () => {
     );
     expect(promptText()).toContain('be brief');
     expect(promptText()).not.toContain('ZZZZ');
-    expect(upstream.render(parsed({ ...HELLO, tools: [tool] }), target()).promptText().length).toBeGreaterThan(4_500);
+    expect(upstream.render(parsed({ ...HELLO, tools: [tool] }), target()).promptText().length).toBeGreaterThan(1_800);
   });
 });
 
 const DIRECTORY = new URL('../../../../shared/clients/', import.meta.url);
 const present = existsSync(DIRECTORY);
 if (!present) console.warn(`skipped: no recorded clients in ${DIRECTORY.pathname}`);
+
+interface Recorded {
+  file: string;
+  provider: string;
+  request?: string;
+  usage: { uncachedInput: number; cachedRead: number; cacheWrite: number } | null;
+}
 
 interface RecordedRequest {
   method: string;
@@ -301,6 +340,24 @@ function recordings(path: string): (RecordedRequest & { file: string })[] {
       const { input_tokens: tokens } = await countInputTokens(request, (text) => text.length / 4);
       expect(Number.isInteger(tokens)).toBe(true);
       expect(tokens).toBeGreaterThan(0);
+    }
+  });
+
+  it('comes to no more tokens than its bound, as recorded answers tell', async () => {
+    const folder = new URL('../transcripts/', DIRECTORY);
+    const index = JSON.parse(readFileSync(new URL('index.json', folder), 'utf8')) as Recorded[];
+    const asked = index.filter(({ provider, request, usage }) => provider === 'anthropic' && request && usage);
+    expect(asked.length).toBeGreaterThan(14);
+    for (const { file, request = '', usage } of asked) {
+      const sent = parsed(readFileSync(new URL(request, folder), 'utf8'));
+      const { promptText } = upstream.render(sent, target());
+      const prompt = (usage?.uncachedInput ?? 0) + (usage?.cachedRead ?? 0) + (usage?.cacheWrite ?? 0);
+      const bound = await promptTokenBound(promptText(), 'o200k_base');
+      expect({ file, isBound: bound >= prompt }).toEqual({ file, isBound: true });
+      const { input_tokens: counted } = await countInputTokens(sent, (text) => countOutputTokens(text, 'o200k_base'));
+      // A picture counts as one of the usual size.
+      const isNear = sent.media.images > 0 || (counted > prompt * 0.7 && counted < prompt * 1.5);
+      expect({ file, isNear }).toEqual({ file, isNear: true });
     }
   });
 
