@@ -147,7 +147,12 @@ export class FakeExchange {
 
   /** Sends the head of a stream. */
   startStream(headers: Record<string, string> = {}, status = 200): void {
-    this.#res.writeHead(status, { 'content-type': 'text/event-stream', ...headers });
+    this.startAnswer(status, { 'content-type': 'text/event-stream', ...headers });
+  }
+
+  /** Sends the head of an answer, with no header but these. */
+  startAnswer(status: number, headers: Record<string, string>): void {
+    this.#res.writeHead(status, headers);
     this.#res.flushHeaders();
   }
 
