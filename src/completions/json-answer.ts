@@ -4,6 +4,7 @@ import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Candidate } from '../routing/candidate.ts';
 import { parseExactJson, type ExactJson } from '../wires/exact-json.ts';
 import { jsonExtent, type JsonExtent } from '../wires/json-extent.ts';
+import type { InferenceRequest } from '../wires/request.ts';
 import type { AnswerRead, JsonObject } from '../wires/wire.ts';
 
 /** Deeper than any answer, and far from what a recursive writer of JSON could choke on. */
@@ -25,12 +26,16 @@ export interface JsonAnswer {
 }
 
 /** Reads a JSON answer, or the failure that it tells of instead. Rejects with ProviderError for anything that is no answer. */
-export async function readJsonAnswer({ upstream }: Candidate, answer: UpstreamAnswer): Promise<JsonAnswer | { failure: unknown }> {
+export async function readJsonAnswer(
+  { upstream }: Candidate,
+  answer: UpstreamAnswer,
+  request: InferenceRequest,
+): Promise<JsonAnswer | { failure: unknown }> {
   const firstByteAt = performance.now();
   const type = String(answer.headers['content-type'] ?? '').trim();
   if (!JSON_TYPE.test(type) && !ANY_TYPE.test(type)) throw new ProviderError('protocol', 'the answer is not JSON');
   const { value, verbatim } = parse(await collectBody(answer));
-  const read = upstream.read(value);
+  const read = upstream.read(value, request);
   if (read.failure !== undefined) return { failure: read.failure };
   if (!read.isAnswer) throw new ProviderError('protocol', 'the answer is not a completion');
   return { read, verbatim: verbatim as JsonObject, firstByteAt };

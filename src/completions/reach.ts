@@ -99,7 +99,7 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked): Promi
     if (received.status < 200 || received.status > 299) return await refusalOf(asked, received, abort);
     const answer = decodedAnswer(received, abort);
     if (!call.client) {
-      const result = await readJsonAnswer(asked.candidate, answer);
+      const result = await readJsonAnswer(asked.candidate, answer, call.request);
       return 'failure' in result ? told('error answer', asked.candidate, result.failure) : { ...asked, kind: 'json', answer, ...result };
     }
     if (!isEventStream(answer)) throw new ProviderError('protocol', 'the answer is not an event stream');
