@@ -9,13 +9,20 @@ import { OPENAI_CLIENTS } from './openai-clients.ts';
 import { newPayer, type Payer, type RequestRow } from './payer.ts';
 import { shownInvoice } from './shown-invoice.ts';
 import { startPythonClients } from './python-clients.ts';
-import { costMsat, countedBy, MODEL, openScene, type Scene } from './scene.ts';
+import { costMsat, countedBy, MODEL, openScene, TEXT_MODEL, type Scene } from './scene.ts';
 import type { Tapped } from './tap.ts';
 
 const python = startPythonClients(process.env[PYTHON_VARIABLE] ?? 'python3');
-/** The others are driven once their paths are served. */
-const SERVED = new Set(['/v1/chat/completions', '/v1/responses', '/v1/messages']);
-const CLIENTS = [...OPENAI_CLIENTS, ANTHROPIC_CLIENT, ...AI_SDK_CLIENTS, ...python.clients].filter(({ path }) => SERVED.has(path));
+const PUBLISHED = [...OPENAI_CLIENTS, ANTHROPIC_CLIENT, ...AI_SDK_CLIENTS, ...python.clients];
+/** What every client asks of a provider that chats, those of the legacy wire ask of one that speaks it too. */
+const CLIENTS = [
+  ...PUBLISHED.map((client) => ({ ...client, model: MODEL })),
+  ...PUBLISHED.filter(({ path }) => path === '/v1/completions').map((client) => ({
+    ...client,
+    name: `${client.name}, untranslated`,
+    model: TEXT_MODEL,
+  })),
+];
 
 let scene: Scene;
 beforeAll(async () => {
@@ -29,9 +36,9 @@ afterAll(async () => {
   expect(code).toBe(0);
 });
 
-const QUESTION = { model: MODEL, prompt: 'Name the colours of the rainbow, one after the other.', maxTokens: 24 };
+const QUESTION = { prompt: 'Name the colours of the rainbow, one after the other.', maxTokens: 24 };
 /** Enough words for somebody to leave in the middle of. */
-const STORY = { model: MODEL, prompt: 'Tell me a long story about a lighthouse and the sea.', maxTokens: 200, stream: true };
+const STORY = { prompt: 'Tell me a long story about a lighthouse and the sea.', maxTokens: 200, stream: true };
 
 /** One request, from all sides: what the client got, what the gateway recorded, what the model server saw. */
 interface Told {
@@ -40,10 +47,10 @@ interface Told {
   tapped: Tapped;
 }
 
-async function ask(client: Client, payer: Payer, task: Task): Promise<Told> {
+async function ask(client: Client & Pick<Task, 'model'>, payer: Payer, task: Omit<Task, 'model'>): Promise<Told> {
   const before = await payer.requests();
   const seen = scene.tap.tapped.length;
-  const said = await client.say({ url: scene.gateway.url, secret: payer.secret }, task);
+  const said = await client.say({ url: scene.gateway.url, secret: payer.secret }, { ...task, model: client.model });
   const row = await payer.requestAfter(before);
   expect(scene.tap.tapped).toHaveLength(seen + 1);
   const tapped = await until(() => scene.tap.tapped.at(-1));
@@ -64,7 +71,7 @@ describe.each(CLIENTS)('$name', (client) => {
     const counted = countedBy(tapped);
     expect(row).toMatchObject({
       path: client.path,
-      model: MODEL,
+      model: client.model,
       stream: false,
       outcome: 'ok',
       status: 200,
@@ -130,7 +137,7 @@ describe.each(CLIENTS)('$name', (client) => {
     const { url } = scene.gateway;
     const seen = scene.tap.tapped.length;
     await expect(client.say({ url, secret: payer.secret }, { ...QUESTION, model: 'pureai/none' })).rejects.toMatchObject({ status: 404 });
-    await expect(client.say({ url, secret: 'pura_none' }, QUESTION)).rejects.toMatchObject({ status: 401 });
+    await expect(client.say({ url, secret: 'pura_none' }, { ...QUESTION, model: client.model })).rejects.toMatchObject({ status: 401 });
     expect(scene.tap.tapped).toHaveLength(seen);
   });
 
@@ -138,7 +145,7 @@ describe.each(CLIENTS)('$name', (client) => {
     const poor = await newPayer(scene.gateway);
     const seen = scene.tap.tapped.length;
     const refusal: unknown = await client
-      .say({ url: scene.gateway.url, secret: poor.secret }, { ...QUESTION, stream })
+      .say({ url: scene.gateway.url, secret: poor.secret }, { ...QUESTION, model: client.model, stream })
       .catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(Refused);
     expect(refusal).toMatchObject({ status: 402, message: expect.stringContaining(`${scene.gateway.url}/invoice/`) });

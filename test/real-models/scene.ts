@@ -7,6 +7,10 @@ import { startTap, type Tap, type Tapped } from './tap.ts';
 
 /** What clients ask for. */
 export const MODEL = 'pureai/gemma';
+/** The same model, behind the wire that continues a text. */
+export const TEXT_MODEL = 'pureai/gemma-text';
+/** The same model, for what it makes of a text. */
+export const EMBEDDING_MODEL = 'pureai/gemma-embed';
 /** In USD a million tokens: at the simulated rate an input token costs one msat, and an output token two. */
 const PRICES = { input: 1, output: 2 };
 export const costMsat = (promptTokens: number, completionTokens: number) => promptTokens + 2 * completionTokens;
@@ -23,20 +27,15 @@ export interface Scene {
 export async function openScene(): Promise<Scene> {
   const tap = await startTap(process.env[MODEL_SERVER_VARIABLE] ?? '');
   const database = await createTestDatabase();
-  const deployment: DeploymentConfig = {
-    id: 'gemma',
-    baseUrl: tap.baseUrl,
-    model: SERVED_MODEL,
-    prices: PRICES,
-    tier: 'cheap',
-    contextWindow: CONTEXT_TOKENS,
-    maxOutputTokens: 256,
-    capField: 'max_tokens',
-    remoteImages: false,
-    allowParameters: [],
-  };
+  const served = { baseUrl: tap.baseUrl, model: SERVED_MODEL, prices: PRICES, tier: 'cheap' as const, contextWindow: CONTEXT_TOKENS };
+  const common = { ...served, capField: 'max_tokens' as const, remoteImages: false, allowParameters: [] };
+  const deployments: DeploymentConfig[] = [
+    { ...common, id: 'gemma', maxOutputTokens: 256 },
+    { ...common, id: 'gemma-text', maxOutputTokens: 256, wire: 'openai-completions' },
+    { ...common, id: 'gemma-embed', maxOutputTokens: 1, wire: 'openai-embeddings' },
+  ];
   const env = { DATABASE_URL: database.connectionString, FREE_TIER_REQUESTS: '0' };
-  const site = createSite({ deployments: [deployment], env });
+  const site = createSite({ deployments, env });
   const gateway = await site.start();
   return {
     gateway,
