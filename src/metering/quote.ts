@@ -31,13 +31,13 @@ const LEAST_TOKENS = 256;
  * sent. A promise only where a long prompt is counted in turns with other work.
  */
 export function quote(request: InferenceRequest, candidates: readonly Candidate[], settings: QuoteSettings): Quote | Promise<Quote> {
-  const counted: { text: string; tokenizer: Deployment['tokenizer']; bound: number | Promise<number> }[] = [];
-  const bounds = candidates.map(({ deployment: { tokenizer }, rendering }) => {
+  const counted: { text: string; tokenizer: Deployment['tokenizer']; tokenFactor: number; bound: number | Promise<number> }[] = [];
+  const bounds = candidates.map(({ deployment: { tokenizer, tokenFactor }, rendering }) => {
     const text = rendering.promptText();
     // Most candidates are sent the same text.
-    const same = counted.find((other) => other.tokenizer === tokenizer && other.text === text);
-    const bound = same?.bound ?? promptTokenBound(text, tokenizer);
-    if (!same) counted.push({ text, tokenizer, bound });
+    const same = counted.find((other) => other.tokenizer === tokenizer && other.tokenFactor === tokenFactor && other.text === text);
+    const bound = same?.bound ?? promptTokenBound(text, tokenizer, tokenFactor);
+    if (!same) counted.push({ text, tokenizer, tokenFactor, bound });
     return bound;
   });
   const finish = (textTokens: readonly number[]) => combine(request, candidates, textTokens, settings);
@@ -60,7 +60,7 @@ function combine(
   let promptTokens = 0;
   let most = 0;
   for (const [index, { deployment, rendering }] of candidates.entries()) {
-    const tokens = Math.ceil((textTokens[index] ?? 0) * deployment.tokenFactor) + mediaTokens(request, deployment);
+    const tokens = (textTokens[index] ?? 0) + mediaTokens(request, deployment);
     const { input, output } = dearestRates(deployment.rateCard, tokens, rendering.cachesLong === true);
     base = max(base, BigInt(tokens) * input);
     promptTokens = Math.max(promptTokens, tokens);

@@ -8,23 +8,29 @@ const SLICE_CHARACTERS = 256;
 /** About 0.3 ms of counting; then other requests get their turn. */
 const TURN_CHARACTERS = 4_096;
 /** Above this the bytes are bound enough: exact counting would cost more time than the whole request. */
-const EXACT_CHARACTERS = 32_768;
+const EXACT_CHARACTERS = 131_072;
 /** What chat templates and tools add that the body does not show. */
 const TEMPLATE_TOKENS = 64;
 /** How many bytes a token of an unknown tokenizer usually has. */
 const USUAL_BYTES = 4;
+/** How many it has where text is nothing like prose. */
+const SHORT_BYTES = 3;
 
 const counters = new Map<Encoding, Count>();
 
 /**
- * The most prompt tokens that `text` (a request as JSON) can be counted as. Exact by OpenAI's tokenizer up to 32 KiB,
+ * The most prompt tokens that `text` (a request as JSON) can be counted as. Exact by OpenAI's tokenizer up to 128 KiB,
  * else its bytes, since no token is shorter than a byte. At once for small texts; a promise where counting takes turns
  * with other work, or the tokenizer is not loaded yet.
+ * @param factor by how much a family without a known tokenizer counts more. Text can be written to look short to OpenAI's alone, so for
+ *   such a family the bytes have a word too.
  */
-export function promptTokenBound(text: string, tokenizer: Tokenizer): number | Promise<number> {
+export function promptTokenBound(text: string, tokenizer: Tokenizer, factor = 1): number | Promise<number> {
   if (tokenizer === 'bytes' || text.length > EXACT_CHARACTERS) return Buffer.byteLength(text) + TEMPLATE_TOKENS;
   const tokens = countExactly(text, tokenizer);
-  return typeof tokens === 'number' ? tokens + TEMPLATE_TOKENS : tokens.then((count) => count + TEMPLATE_TOKENS);
+  const bound = (count: number): number =>
+    TEMPLATE_TOKENS + (factor === 1 ? count : Math.max(Math.ceil(count * factor), Math.ceil(Buffer.byteLength(text) / SHORT_BYTES)));
+  return typeof tokens === 'number' ? bound(tokens) : tokens.then(bound);
 }
 
 /**

@@ -42,7 +42,7 @@ describe('the bound of a prompt', () => {
   ])('takes no time for a run of 200,000 %s', async (_what, unit) => {
     const started = performance.now();
     await promptTokenBound(unit.repeat(200_000), 'o200k_base');
-    await promptTokenBound(unit.repeat(Math.floor(32_768 / unit.length)), 'o200k_base');
+    await promptTokenBound(unit.repeat(Math.floor(131_072 / unit.length)), 'o200k_base');
     expect(performance.now() - started).toBeLessThan(2_000);
   });
 
@@ -64,9 +64,12 @@ describe('the bound of a prompt', () => {
     expect(turns).toBeGreaterThan(5);
   });
 
-  it('is the bytes where the tokenizer is unknown, or the text very long', () => {
+  it('is the bytes where the tokenizer is unknown, or the text very long', async () => {
     expect(promptTokenBound('häh', 'bytes')).toBe(4 + TEMPLATE_TOKENS);
-    expect(promptTokenBound('ab'.repeat(50_000), 'o200k_base')).toBe(100_000 + TEMPLATE_TOKENS);
+    expect(promptTokenBound('ab'.repeat(100_000), 'o200k_base')).toBe(200_000 + TEMPLATE_TOKENS);
+    expect(promptTokenBound('ab'.repeat(100_000), 'o200k_base', 2)).toBe(200_000 + TEMPLATE_TOKENS);
+    // Short to OpenAI's tokenizer alone.
+    expect(await promptTokenBound(' '.repeat(6_000), 'o200k_base', 1.5)).toBe(2_000 + TEMPLATE_TOKENS);
   });
 });
 
