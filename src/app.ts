@@ -120,7 +120,7 @@ export function createApp(deps: AppDeps): Express {
     app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));
   }
 
-  app.get('/.well-known/l402', discovery(deps));
+  app.get('/.well-known/l402', discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES }));
   app.get(['/health', '/api/health'], status.health);
   app.get('/ready', status.ready);
   app.get('/api/status', status.status);

@@ -1,30 +1,29 @@
 import type { InferenceRoute } from './http/payment/incoming.ts';
 import { SURFACES } from './wires/surfaces.ts';
-import type { Surface, WireName } from './wires/wire.ts';
+import type { Surface } from './wires/wire.ts';
 
 /** The paths at which clients speak each wire. Each is also served under `/l402` to who has no key. */
-const PATHS: readonly (readonly [path: string, wire: WireName])[] = [
-  ['/v1/chat/completions', 'openai-chat'],
-  ['/v1/completions', 'openai-completions'],
-  ['/v1/responses', 'openai-responses'],
-  ['/v1/messages', 'anthropic-messages'],
-  ['/v1/embeddings', 'openai-embeddings'],
+const SURFACE_OF_PATH: readonly (readonly [path: string, surface: Surface])[] = [
+  ['/v1/chat/completions', SURFACES['openai-chat']],
+  ['/v1/completions', SURFACES['openai-completions']],
+  ['/v1/responses', SURFACES['openai-responses']],
+  ['/v1/messages', SURFACES['anthropic-messages']],
+  ['/v1/embeddings', SURFACES['openai-embeddings']],
 ];
 
 /** Every path that can reach a provider: all of them go through the gateway's admission. */
 export const INFERENCE_ROUTES: readonly InferenceRoute[] = [
-  ...PATHS.flatMap(([path, wire]) => {
-    const surface = SURFACES[wire];
-    if (!surface) return [];
-    return [
-      { path, surface, streamDefault: false },
-      { path: `/l402${path}`, surface, streamDefault: false, keyless: true },
-    ];
-  }),
-  { path: '/api/chat', surface: SURFACES['openai-chat'] as Surface, streamDefault: true },
+  ...SURFACE_OF_PATH.flatMap(([path, surface]) => [
+    { path, surface, streamDefault: false },
+    { path: `/l402${path}`, surface, streamDefault: false, keyless: true },
+  ]),
+  { path: '/api/chat', surface: SURFACES['openai-chat'], streamDefault: true },
 ];
 
-const surfaces = new Map(INFERENCE_ROUTES.map(({ path, surface }) => [path, surface]));
+const surfaces = new Map<string, Surface>([
+  ...INFERENCE_ROUTES.map(({ path, surface }) => [path, surface] as const),
+  ['/v1/messages/count_tokens', SURFACES['anthropic-messages']],
+]);
 
 /** The wire in which a path's errors are told; undefined where they are the gateway's own. */
 export function surfaceOf(path: string): Surface | undefined {

@@ -8,6 +8,7 @@ import { originOf } from '../server/origin.ts';
 
 export interface DiscoveryDeps {
   models: Models;
+  inferenceRoutes: readonly { readonly path: string; readonly keyless?: boolean }[];
   wallet: Pick<Wallet, 'network'>;
   config: Pick<Config, 'PUBLIC_URL' | 'TOPUP_DEFAULT_SATS' | 'INVOICE_EXPIRY_SECONDS' | 'L402_TOKEN_DAYS' | 'markupBasisPoints'>;
 }
@@ -15,13 +16,17 @@ export interface DiscoveryDeps {
 const CACHE_SECONDS = 300;
 
 /** The handler of `/.well-known/l402`: all that an agent needs to know to pay for requests without asking anybody for a key. */
-export function discovery({ models, wallet, config }: DiscoveryDeps): RequestHandler {
+export function discovery({ models, inferenceRoutes, wallet, config }: DiscoveryDeps): RequestHandler {
   return async (req, res) => {
     await models.keepUp();
     const origin = originOf(req, config.PUBLIC_URL);
     res.set('Cache-Control', `public, max-age=${CACHE_SECONDS}`).json({
       version: '1',
-      service: { name: 'Pura', description: 'LLM completions, OpenAI-compatible, metered and paid over Lightning', url: origin },
+      service: {
+        name: 'Pura',
+        description: 'LLM completions, OpenAI- and Anthropic-compatible, metered and paid over Lightning',
+        url: origin,
+      },
       payment: {
         rail: 'lightning',
         network: wallet.network,
@@ -46,12 +51,15 @@ export function discovery({ models, wallet, config }: DiscoveryDeps): RequestHan
         },
         { scheme: 'x402', version: 2, challenge: 'PAYMENT-REQUIRED', credential: 'payment-signature' },
       ],
-      routes: [
-        { method: 'POST', path: '/l402/v1/chat/completions', url: `${origin}/l402/v1/chat/completions`, key: 'none', price: 'metered' },
-        { method: 'POST', path: '/v1/chat/completions', url: `${origin}/v1/chat/completions`, key: 'required', price: 'metered' },
-      ],
+      routes: inferenceRoutes.map(({ path, keyless }) => ({
+        method: 'POST',
+        path,
+        url: origin + path,
+        key: keyless ? 'none' : 'required',
+        price: 'metered',
+      })),
       key_from_credential: { method: 'POST', path: '/api/keys', url: `${origin}/api/keys` },
-      models: models.list().map((deployment) => ({
+      models: [...models.list(), ...models.list('embed')].map((deployment) => ({
         id: deployment.model,
         context_window: deployment.contextWindow,
         pricing_usd_per_million_tokens: pricingOf(deployment, config.markupBasisPoints),

@@ -316,6 +316,13 @@ describe('invoices of nobody’s', () => {
   });
 });
 
+/** What the paths take that take no chat. */
+const BODIES: [end: string, body: object][] = [
+  ['/v1/completions', { prompt: 'hi' }],
+  ['/responses', { input: 'hi' }],
+  ['/messages', { model: 'auto', max_tokens: 16, messages: [{ role: 'user', content: 'hi' }] }],
+];
+
 describe('/.well-known/l402', () => {
   it('tells an agent where to go, what it costs and how to pay', async () => {
     const answer = await gateway.get('/.well-known/l402');
@@ -331,9 +338,11 @@ describe('/.well-known/l402', () => {
       challenges: [{ scheme: 'L402' }, { scheme: 'Payment', method: 'lightning', intent: 'charge' }, { scheme: 'x402' }],
       models: [{ id: 'pureai/fake', pricing_usd_per_million_tokens: { input: 10, output: 20 } }],
     });
-    for (const { url, key } of discovery.routes) {
-      const { status } = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
-      expect(status).toBe(key === 'none' ? 402 : 401);
+    expect(discovery.routes.map(({ path }) => path)).toEqual(expect.arrayContaining(['/l402/v1/messages', '/v1/responses', '/api/chat']));
+    for (const { path, url, key } of discovery.routes.filter(({ path: one }) => !one.endsWith('/embeddings'))) {
+      const asked = JSON.stringify(BODIES.find(([end]) => path.endsWith(end))?.[1] ?? body);
+      const { status } = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: asked });
+      expect([path, status]).toEqual([path, key === 'none' ? 402 : 401]);
     }
   });
 });
