@@ -36,6 +36,8 @@ export async function startModelServer({ python, model }: PythonInstall): Promis
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(python, ['-m', 'llama_cpp.server', ...args], { env: { PATH, HOME }, stdio: ['ignore', 'pipe', 'pipe'] });
   const closed = once(child, 'close');
+  // Also where the run fails before its teardown.
+  process.once('exit', () => child.kill('SIGKILL'));
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => void (output += chunk.toString()));
   const url = await until(() => {
