@@ -10,6 +10,7 @@ import { refuseUpgrades } from './http/server/refuse-upgrades.ts';
 import { Assets } from './http/pages/assets.ts';
 import { requireKey, type Authenticate } from './http/payment/authenticate.ts';
 import { crossOrigin } from './http/server/cross-origin.ts';
+import { countTokensHandler } from './http/api/count-tokens.ts';
 import { payWithPlayMoney } from './http/api/dev-lightning.ts';
 import { discovery } from './http/api/discovery.ts';
 import { errorResponse } from './http/server/error-response.ts';
@@ -90,6 +91,7 @@ export function createApp(deps: AppDeps): Express {
   app.use(['/v1', '/api', '/l402'], cors);
 
   app.use('/v1/responses', refuseUpgrades);
+  app.post('/v1/messages/count_tokens', key, countTokensHandler(deps));
   app.get('/v1/models', key, models.list);
   app.get('/v1/models/*id', key, models.show);
 

@@ -26,6 +26,8 @@ export interface AdmissionRequest {
   /** The request's own cap, where it has one. */
   maxCostPicoUsd: PicoUsd | null;
   stream: boolean;
+  /** The operator's fee where the client's own key at the provider serves. */
+  feeMsat?: Msat | undefined;
   idempotency?: Admission['idempotency'];
 }
 
@@ -41,13 +43,14 @@ export interface Admitted {
 export class FundsNeededError extends Error {
   override name = 'FundsNeededError';
   readonly code: 'free_tier_exceeded' | 'insufficient_balance';
-  readonly reason: 'used_up' | 'too_costly' | 'daily_ceiling';
+  /** Why the request is not free; undefined where free requests have nothing to do with it. */
+  readonly reason: 'used_up' | 'too_costly' | 'daily_ceiling' | undefined;
   readonly shortfallMsat: Msat;
   readonly ticket: RateLimitTicket;
 
   constructor(verdict: HoldVerdict, reason: FundsNeededError['reason'], ticket: RateLimitTicket) {
-    super(`needs funds: ${reason}`);
-    this.code = verdict.funded ? 'insufficient_balance' : 'free_tier_exceeded';
+    super(`needs funds: ${verdict.verdict}`);
+    this.code = verdict.funded || !reason ? 'insufficient_balance' : 'free_tier_exceeded';
     this.reason = reason;
     this.shortfallMsat = msat(verdict.heldMsat - verdict.availableMsat);
     this.ticket = ticket;
@@ -70,7 +73,8 @@ export class RepeatedError extends GatewayError {
 
 /**
  * Everything that stands between a request and a provider, in this order: rate limits, the request's own cost cap, and
- * in one transaction the key, its budget, and a free slot or a hold on the wallet. Resolves only when the hold is
+ * in one transaction the key, its budget, and a free slot or a hold on the wallet; under the client's own provider key, the hold is for the
+ * fee, and the budget is not asked. Resolves only when the hold is
  * committed. A refusal takes no slot, budget or tokens.
  */
 export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Promise<Admitted> {
@@ -98,6 +102,7 @@ export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Pro
       picoUsdPerMsat: request.picoUsdPerMsat,
       priceVersion: request.priceVersion,
       stream: request.stream,
+      feeMsat: request.feeMsat,
       idempotency: request.idempotency,
     });
   } catch (error) {
@@ -187,6 +192,8 @@ function refusalOf(hold: HoldVerdict, ticket: RateLimitTicket): Error {
     case 'too_costly':
     case 'daily_ceiling':
       return new FundsNeededError(hold, hold.verdict as FundsNeededError['reason'], ticket);
+    case 'fee':
+      return new FundsNeededError(hold, undefined, ticket);
   }
 }
 

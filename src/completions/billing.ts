@@ -15,7 +15,15 @@ export async function billFor(
   if (ending.kind === 'failed') return null;
   const usage = await billedUsage(outcomeOf(underWay, ending));
   const { rateCard } = ending.candidate.deployment;
-  return usage && billOf([{ usage, rateCard }], markupBasisPoints, underWay.grant.hold, underWay.call.picoUsdPerMsat);
+  if (!usage) return null;
+  const { call, grant } = underWay;
+  const terms = { hold: grant.hold, markupBasisPoints, picoUsdPerMsat: call.picoUsdPerMsat, delivered: isDelivered(ending) };
+  return billOf([{ usage, rateCard }], terms);
+}
+
+/** Whether an ending brings the client anything. A JSON answer that does not get there is given back whole. */
+function isDelivered(ending: Ending): boolean {
+  return ending.kind === 'json' || (ending.kind === 'stream' && ending.end.delivered);
 }
 
 /** What happened, in the terms of the bill. */

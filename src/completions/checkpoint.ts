@@ -27,7 +27,8 @@ export function checkpointer(
     const since = performance.now();
     const output = Math.min(deliveredTokens, mostOutputTokens(request, deployment, hold.tokens));
     const usage = { ...ZERO_USAGE, input: await promptTokensOf(request, candidate), output };
-    const { chargeMsat, costPicoUsd } = billOf([{ usage, rateCard: deployment.rateCard }], config.markupBasisPoints, hold, picoUsdPerMsat);
+    const terms = { hold, markupBasisPoints: config.markupBasisPoints, picoUsdPerMsat, delivered: true };
+    const { chargeMsat, costPicoUsd } = billOf([{ usage, rateCard: deployment.rateCard }], terms);
     const { verdict } = await holds.checkpoint({ requestId, accountId: apiKey.accountId, chargeMsat, costPicoUsd });
     if (verdict === 'kept') lease.renewed(since);
     return verdict === 'kept';

@@ -22,7 +22,8 @@ export function openGrant(
   const cancellation = new Cancellation();
   const give = (reason: AbortReason) => cancellation.cancel(reason);
   const lease = leases.take(requestId, since, () => give('lease_lost'));
-  const keeping = repeatable?.keeping(hold.funding === 'free') ?? null;
+  const isFree = hold.funding === 'free' || (hold.funding === 'byok' && !hold.funded);
+  const keeping = repeatable?.keeping(isFree) ?? null;
   const copy = keeping && request.stream ? new StreamCopy(keeping.mostBytes) : null;
   const timeLimit = setTimeout(() => give('time_limit'), timeLimitMs);
   res.once('close', () => {

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts';
 import type { Holds } from '../ledger/holds.ts';
 import type { Logger } from '../log.ts';
+import { promptTokensOf } from '../metering/billed-usage.ts';
 import { Abort } from '../providers/abort.ts';
 import { collectBody } from '../providers/collect-body.ts';
 import { decodedAnswer } from '../providers/decoded-answer.ts';
@@ -128,7 +129,9 @@ async function beginStream(
   const { candidate, dispatchedAt } = asked;
   const { deployment, upstream } = candidate;
   client.setHead(streamHead({ call, plan, grant }, candidate, answer));
-  const reader = streamReader(call.surface, upstream, call.request, answerContext(call, plan, deployment));
+  // The bytes of the same wire say the provider's count themselves.
+  const promptTokens = upstream.wire === call.surface.wire ? plan.quote.promptTokens : await promptTokensOf(call.request, candidate);
+  const reader = streamReader(call.surface, upstream, call.request, answerContext(call, deployment, promptTokens));
   const stream = relayStream({
     answer,
     reader,

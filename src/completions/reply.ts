@@ -41,7 +41,7 @@ export function replyTo(underWay: UnderWay, ending: Ending, bill: Bill, timing: 
 function jsonReply(underWay: UnderWay, { candidate, answer, read, verbatim }: Of<'json'>, bill: Bill, timing: Timing): Reply {
   const { call, plan } = underWay;
   const { surface, request } = call;
-  const context = answerContext(call, plan, candidate.deployment);
+  const context = answerContext(call, candidate.deployment, plan.quote.promptTokens);
   const own: JsonObject = candidate.upstream.wire === surface.wire ? verbatim : surface.body(read.answer(), request, context);
   const head = [
     'Content-Type',

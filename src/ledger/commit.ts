@@ -9,13 +9,13 @@ import { RESULT_NAMES, resultOf, verdictsOf, type Verdicts } from './verdicts.ts
  * which was a third of its work.
  */
 const ANSWER = RESULT_NAMES.map((name) => `coalesce(${name}::text, '')`).join(', ');
-const CALL = `select concat_ws('|', ${ANSWER}) as answer from ledger_commit(${Array.from({ length: 37 }, (_, index) => `$${index + 1}`).join(', ')})`;
+const CALL = `select concat_ws('|', ${ANSWER}) as answer from ledger_commit(${Array.from({ length: 38 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
 /** Carries out a statement. Rejects with `NotConnectedError` if the statement never left this process. */
 export type LedgerQuery = <Row extends QueryResultRow>(query: QueryConfig) => Promise<QueryResult<Row>>;
 
 /**
- * Carries all rows out in one transaction, by the SQL function `ledger_commit` (migrations/0013). Returns
+ * Carries all rows out in one transaction, by the SQL function `ledger_commit` (migrations/0024). Returns
  * their verdicts in order. With `wait`, it waits for accounts that are locked elsewhere; without, their rows
  * come back as `BUSY`.
  */
@@ -48,6 +48,7 @@ function columnsOf({ accounts, settlements, checkpoints, admissions }: SortedBat
   const freeDays = new Set(settlements.map(({ row }) => row.freeDay).filter((day) => day !== null));
   const answered = settlements.some(({ row }) => row.answer);
   const idempotent = admissions.some(({ row }) => row.idempotency) ? admissions : [];
+  const withFee = admissions.some(({ row }) => row.feeMsat !== undefined) ? admissions : [];
   return [
     arrayLiteral(accounts, (accountId) => accountId),
     arrayLiteral([...freeDays], (day) => day),
@@ -76,5 +77,6 @@ function columnsOf({ accounts, settlements, checkpoints, admissions }: SortedBat
     arrayLiteral(idempotent, ({ row }) => row.idempotency?.path),
     arrayLiteral(idempotent, ({ row }) => row.idempotency?.key),
     arrayLiteral(idempotent, ({ row }) => byteaLiteral(row.idempotency?.bodySha256)),
+    arrayLiteral(withFee, ({ row }) => row.feeMsat),
   ];
 }

@@ -21,6 +21,8 @@ export interface Admission {
   picoUsdPerMsat: PicoUsdPerMsat;
   priceVersion: number;
   stream: boolean;
+  /** The operator's fee where the client's own key at the provider serves. Then it is all that is held, and there is nothing free about it. */
+  feeMsat?: Msat | undefined;
   /** `key` is a digest: a batch holds no text that a client wrote. */
   idempotency?: { path: string; key: string; bodySha256: Buffer } | undefined;
 }
@@ -62,6 +64,7 @@ export type Refusal =
   | 'used_up'
   | 'too_costly'
   | 'daily_ceiling'
+  | 'fee'
   | 'free_streams'
   | 'free_requests'
   | 'idempotency'

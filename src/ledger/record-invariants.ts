@@ -29,6 +29,12 @@ export const RECORD_INVARIANTS: readonly Invariant[] = [
   },
   {
     invariant: 10,
+    rule: "a hold under a client's own provider key charges its whole fee, or nothing",
+    sql: ({ holds }) => `select h.request_id as subject, h.amount_msat as expected, h.posted_msat as found
+      from ${holds} h where h.funding = 'byok' and h.posted_msat not in (0, h.amount_msat)`,
+  },
+  {
+    invariant: 10,
     rule: "a request's record tells what its hold charged",
     sql: ({ holds }) => `select h.request_id as subject,
         concat_ws(' ', h.account_id, h.key_id, h.funding, h.posted_pico_usd, h.posted_msat, h.pico_usd_per_msat) as expected,

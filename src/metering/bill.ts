@@ -32,12 +32,22 @@ export const NOTHING_BILLED: Bill = {
   overrunPicoUsd: picoUsd(0n),
 };
 
+/** What a bill is made out under. */
+export interface BillTerms {
+  readonly hold: Pick<HoldVerdict, 'funding' | 'heldMsat' | 'costPicoUsd'>;
+  readonly markupBasisPoints: bigint;
+  readonly picoUsdPerMsat: PicoUsdPerMsat;
+  /** Whether anything reached the client. Where its own key at the provider serves, the fee is owed for that alone. */
+  readonly delivered: boolean;
+}
+
 /** The bill for all that was spent, capped by what was held for it. */
-export function billOf(spent: readonly Spent[], markupBasisPoints: bigint, hold: HoldVerdict, picoUsdPerMsat: PicoUsdPerMsat): Bill {
+export function billOf(spent: readonly Spent[], { hold, markupBasisPoints, picoUsdPerMsat, delivered }: BillTerms): Bill {
   const cost = spent.map(({ usage, rateCard }) => costOfUsage(usage, rateCard, markupBasisPoints)).reduce(sumOfCosts, ZERO_COST);
   const costPicoUsd = cost.totalPicoUsd < hold.costPicoUsd ? cost.totalPicoUsd : hold.costPicoUsd;
   const costMsat = msatFromPicoUsd(costPicoUsd, picoUsdPerMsat);
-  const chargeMsat = hold.funding === 'wallet' ? costMsat : msat(0n);
+  const feeMsat = delivered && hold.funding === 'byok' ? hold.heldMsat : msat(0n);
+  const chargeMsat = hold.funding === 'wallet' ? costMsat : feeMsat;
   const usage = spent.map((one) => one.usage).reduce(sumOfUsages, ZERO_USAGE);
   return { usage, cost, costPicoUsd, costMsat, chargeMsat, overrunPicoUsd: picoUsd(cost.totalPicoUsd - costPicoUsd) };
 }

@@ -122,7 +122,7 @@ export interface Tool {
   readonly description?: string | undefined;
   /** A JSON schema; undefined for a tool without parameters, and for `custom` tools. */
   readonly parameters?: JsonObject | undefined;
-  /** A `custom` tool's grammar, as OpenAI words it. */
+  /** A `custom` tool's grammar, as OpenAI words it: `syntax` and `definition`. */
   readonly grammar?: unknown;
   readonly strict?: boolean | undefined;
   readonly cache?: CacheMark | undefined;

@@ -97,7 +97,7 @@ export interface AnswerContext {
   readonly model: string;
   /** Unix seconds. */
   readonly created: number;
-  /** Our bound on the prompt's tokens, for what must be said before the provider has counted. */
+  /** Our own count of the prompt, for what must be said before the provider has counted. */
   readonly promptTokens: number;
 }
 

@@ -40,8 +40,8 @@ const hold = (members: Partial<HoldVerdict> = {}): HoldVerdict => ({
   ...members,
 });
 
-const bill = (input: number, output: number, held = hold(), markup = 0n): Bill =>
-  billOf([{ usage: { ...ZERO_USAGE, input, output }, rateCard: CARD }], markup, held, RATE);
+const bill = (input: number, output: number, held = hold(), markupBasisPoints = 0n, delivered = true): Bill =>
+  billOf([{ usage: { ...ZERO_USAGE, input, output }, rateCard: CARD }], { hold: held, markupBasisPoints, picoUsdPerMsat: RATE, delivered });
 
 describe('billOf', () => {
   it('charges the wallet what the usage costs', () => {
@@ -54,6 +54,14 @@ describe('billOf', () => {
 
   it('charges nothing for a free request, whose cost is on record all the same', () => {
     expect(bill(10, 5, hold({ funding: 'free' }))).toMatchObject({ costMsat: 20n, chargeMsat: 0n });
+  });
+
+  it.each([
+    [true, 7n],
+    [false, 0n],
+  ])("charges the fee alone under the client's own provider key, where something was delivered: %s", (delivered, chargeMsat) => {
+    const own = hold({ funding: 'byok', heldMsat: msat(7n) });
+    expect(bill(10, 5, own, 0n, delivered)).toMatchObject({ costPicoUsd: 20n * MILLION, costMsat: 20n, chargeMsat });
   });
 
   it('never passes the hold: the overrun is the house’s', () => {

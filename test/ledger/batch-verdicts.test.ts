@@ -26,6 +26,8 @@ interface Ask {
   stream: boolean;
   tooCostlyToBeFree: boolean;
   outdated: boolean;
+  /** The operator's fee under the caller's own provider key; null where the operator's serves. */
+  feeMsat: number | null;
 }
 
 type Row = Ask | { kind: 'settle' | 'checkpoint'; which: number; share: number; void: boolean };
@@ -48,6 +50,7 @@ const ask = fc.record<Ask>({
   stream: fc.boolean(),
   tooCostlyToBeFree: fc.boolean(),
   outdated: fc.integer({ min: 0, max: 15 }).map((die) => die === 0),
+  feeMsat: fc.option(fc.constantFrom(0, 1, 30), { freq: 6 }),
 });
 const resolve = fc.record({
   kind: fc.constantFrom('settle' as const, 'checkpoint' as const),
@@ -97,7 +100,10 @@ function rowsOf({ rows }: Round, payers: readonly Payer[], model: LedgerModel, v
       const keyVersion = (versions.get(payer.keyId) ?? 1) - (row.outdated ? 1 : 0);
       const { least: leastTokens, more, stream } = row;
       const wanted = { keyVersion, basePicoUsd: picoUsd(BigInt(row.prompt)), leastTokens, mostTokens: leastTokens + more, stream };
-      return [{ ...admission(payer, { ...wanted, ...(row.tooCostlyToBeFree && { freeMaxPicoUsd: picoUsd(1n) }) }), mustLand: false }];
+      const fee = row.feeMsat !== null && { feeMsat: msat(BigInt(row.feeMsat)) };
+      return [
+        { ...admission(payer, { ...wanted, ...fee, ...(row.tooCostlyToBeFree && { freeMaxPicoUsd: picoUsd(1n) }) }), mustLand: false },
+      ];
     }
     const taken = row.kind === 'settle' ? settledHere : checkpointedHere;
     const held = model.pick(row.which, ({ state, admission: { requestId } }) => state === 'pending' && !taken.has(requestId));
@@ -106,7 +112,8 @@ function rowsOf({ rows }: Round, payers: readonly Payer[], model: LedgerModel, v
     taken.add(requestId);
     const chargeMsat = msat((held.hold.costPicoUsd * BigInt(row.share)) / 100n / RATE);
     if (row.kind === 'checkpoint') {
-      return [{ kind: 'checkpoint', requestId, accountId, chargeMsat, costPicoUsd: picoUsd(chargeMsat * RATE), mustLand: false }];
+      const owed = settlement(held.admission, held.hold, chargeMsat);
+      return [{ kind: 'checkpoint', requestId, accountId, chargeMsat: owed.chargeMsat, costPicoUsd: owed.costPicoUsd, mustLand: false }];
     }
     return [{ ...settlement(held.admission, held.hold, row.void ? undefined : chargeMsat), mustLand: true }];
   });

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { sweepHolds } from '../../src/jobs/sweep-holds.ts';
-import { picoUsd } from '../../src/amount.ts';
+import { msat, picoUsd } from '../../src/amount.ts';
 import type { Admission, HoldVerdict } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
 import { createLog } from '../../src/log.ts';
@@ -21,6 +21,8 @@ interface Ask {
   more: number;
   stream: boolean;
   tooCostlyToBeFree: boolean;
+  /** The operator's fee under the caller's own provider key; null where the operator's serves. */
+  feeMsat: number | null;
 }
 
 type Command =
@@ -42,6 +44,7 @@ const ask = fc.record<Ask>({
   more: fc.nat({ max: 20 }),
   stream: fc.boolean(),
   tooCostlyToBeFree: fc.boolean(),
+  feeMsat: fc.option(fc.constantFrom(0, 1, 25), { freq: 4 }),
 });
 const command = fc.oneof<fc.Arbitrary<Command>[]>(
   fc.record({ kind: fc.constant('fund' as const), payer: fc.nat({ max: 2 }), sats: fc.integer({ min: 1, max: 120 }) }),
@@ -114,7 +117,7 @@ async function admitTogether(
   payers: readonly Payer[],
   model: LedgerModel,
 ): Promise<void> {
-  const requests = asks.map(({ payer, prompt, least, more, stream, tooCostlyToBeFree }): Admission =>
+  const requests = asks.map(({ payer, prompt, least, more, stream, tooCostlyToBeFree, feeMsat }): Admission =>
     admission(payers[payer] as Payer, {
       requestId: randomUUID(),
       basePicoUsd: picoUsd(BigInt(prompt)),
@@ -122,6 +125,7 @@ async function admitTogether(
       mostTokens: least + more,
       stream,
       ...(tooCostlyToBeFree && { freeMaxPicoUsd: picoUsd(1n) }),
+      ...(feeMsat !== null && { feeMsat: msat(BigInt(feeMsat)) }),
     }),
   );
   const predicted = requests.length === 1 ? model.predict(requests[0] as Admission) : null;

@@ -36,7 +36,7 @@ export function carryOut(model: LedgerModel, rows: readonly HoldRow[], around: S
     if (row.kind !== 'settlement') continue;
     const held = heldOf(model, row);
     if (row.void) model.void(held);
-    else model.post(held, row.chargeMsat);
+    else model.post(held, row.costPicoUsd / RATE);
     const figures = { heldMsat: held.hold.heldMsat, chargedMsat: msat(held.chargedMsat), costPicoUsd: picoUsd(held.spentPicoUsd) };
     settled.push({
       index,
@@ -48,7 +48,7 @@ export function carryOut(model: LedgerModel, rows: readonly HoldRow[], around: S
     if (row.kind !== 'checkpoint') continue;
     const held = heldOf(model, row);
     const kept = held.state === 'pending';
-    if (kept) model.checkpoint(held, row.chargeMsat);
+    if (kept) model.checkpoint(held, row.costPicoUsd / RATE);
     verdicts[index] = { ...NOTHING, verdict: kept ? 'kept' : 'gone' };
   }
   const admissions = placed.filter((one): one is { row: Admission & HoldRow; index: number } => one.row.kind === 'admission');
@@ -96,6 +96,7 @@ function allFit(model: LedgerModel, admissions: readonly Admission[]): boolean {
     heldBy.set(accountId, (heldBy.get(accountId) ?? 0n) + (cost + RATE - 1n) / RATE);
     costBy.set(keyId, (costBy.get(keyId) ?? 0n) + cost);
   }
+  if (admissions.some(({ feeMsat }) => feeMsat !== undefined)) return false;
   return admissions.every((admission) => {
     const { accountId, keyId } = admission;
     const { availableMsat, freeUsed, freeLimit, budgetLeftPicoUsd } = model.standing(admission);

@@ -47,14 +47,15 @@ async function record(pool: Pool, { accountId, keyId }: Payer, requestId: string
     ...{ stream: false, outcome: 'ok', status: 200, errorCode: null, funding: hold.funding, explored: false, latencyMs: 1, ttftMs: null },
     // Two of the cache cost as much as one.
     ...{ usage: { ...ZERO_USAGE, input: 1, cacheRead: 2, output: tokens - 2 } },
-    ...{ costPicoUsd: cost, costMsat: BigInt(tokens), chargedMsat: hold.funding === 'wallet' ? BigInt(tokens) : 0n, picoUsdPerMsat: RATE },
+    ...{ costPicoUsd: cost, costMsat: BigInt(tokens), picoUsdPerMsat: RATE },
+    chargedMsat: { free: 0n, wallet: BigInt(tokens), byok: hold.heldMsat }[hold.funding ?? 'free'],
     ...{ priceVersion, pricedAs: 'fake/priced', markupBasisPoints: 0n, upstreamRequestId: null, clientRequestId: null },
   });
   await recorder.flush();
 }
 
 /**
- * A ledger in which everything has happened: free and paid requests, refunds, replays, deposits with and without a key, withdrawals, a
+ * A ledger in which everything has happened: free and paid requests, some under a provider key of the caller's own, refunds, replays, deposits with and without a key, withdrawals, a
  * write-off; and some of it is under way. Gives the account that most of it happened to.
  */
 export async function everythingHappened(pool: Pool, { holds }: Pick<TestLedger, 'holds'>): Promise<Payer> {
@@ -79,6 +80,10 @@ export async function everythingHappened(pool: Pool, { holds }: Pick<TestLedger,
   await settleOne(8n, { idempotency: idempotency() }, Buffer.from('an answer'));
   await settleOne(9n, { idempotency: idempotency() });
   await settleOne(undefined, { idempotency: idempotency() });
+  await settleOne(7n, { feeMsat: msat(3n) });
+  await settleOne(8n, { feeMsat: msat(0n) });
+  await settleOne(undefined, { feeMsat: msat(3n) });
+  await refundCharge(pool, payer.accountId, await settleOne(9n, { feeMsat: msat(3n), idempotency: idempotency() }, Buffer.from('another')));
   await holds.admit(admission(payer, { idempotency: idempotency() }));
   await holds.admit(admission(payer));
   await pool.query(`insert into exchange_rate_days values ((clock_timestamp() at time zone 'utc')::date, $1, $1) on conflict do nothing`, [

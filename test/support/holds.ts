@@ -113,14 +113,17 @@ export function admission(payer: Payer, overrides: Partial<Admission> = {}): Adm
   };
 }
 
-/** What settles an admitted request at `chargeMsat` and the same in pico-dollars, or voids it without. */
+/**
+ * What settles an admitted request at `chargeMsat` and the same in pico-dollars, or voids it without. Under the caller's own provider key
+ * that is the cost alone, and the fee is charged with any.
+ */
 export function settlement({ requestId, accountId }: Admission, hold: HoldVerdict, chargeMsat?: bigint): Settlement {
   return {
     kind: 'settlement',
     requestId,
     accountId,
     void: chargeMsat === undefined,
-    chargeMsat: msat(chargeMsat ?? 0n),
+    chargeMsat: hold.funding === 'byok' && chargeMsat ? hold.heldMsat : msat(chargeMsat ?? 0n),
     costPicoUsd: picoUsd((chargeMsat ?? 0n) * RATE),
     freeDay: hold.funding === 'free' ? hold.budgetDay : null,
   };

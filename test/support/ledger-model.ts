@@ -26,7 +26,7 @@ interface ModelKey {
 /** What the ledger must say to a request. */
 export interface Prediction {
   verdict: string;
-  funding: 'free' | 'wallet' | null;
+  funding: 'free' | 'wallet' | 'byok' | null;
   tokens: number;
   heldMsat: bigint;
   costPicoUsd: bigint;
@@ -91,12 +91,17 @@ export class LedgerModel {
     const least = base + BigInt(request.leastTokens) * perToken;
     const refused = { funding: null, tokens: 0, heldMsat: 0n, costPicoUsd: least };
     if (request.keyVersion !== key.version) return { ...refused, verdict: 'key_changed' };
+    const available = account.posted - account.held;
+    if (request.feeMsat !== undefined) {
+      if (request.feeMsat > available) return { ...refused, verdict: 'fee', heldMsat: request.feeMsat };
+      const costPicoUsd = base + BigInt(request.mostTokens) * perToken;
+      return { verdict: 'admitted', funding: 'byok', tokens: request.mostTokens, heldMsat: request.feeMsat, costPicoUsd };
+    }
     const budget = key.budget - key.reserved - key.spent;
     if (least > budget) return { ...refused, verdict: 'budget' };
     const freeDay = this.#limits.freeDayPicoUsd - this.#freeBefore - this.#freeReserved - this.#freeSpent;
     const freeShare = this.#limits.freeSharePicoUsd - account.freeReserved - account.freeSpent;
     const notFree = this.#obstacle(account, request, least, smallest(freeDay, freeShare));
-    const available = account.posted - account.held;
     if (notFree && inMsat(least) > available) return { ...refused, verdict: notFree, heldMsat: inMsat(least) };
     const room = notFree ? smallest(budget, available * RATE) : smallest(freeMax, freeDay, freeShare, budget);
     const tokens = smallest(BigInt(request.mostTokens), (room - base) / perToken);
@@ -136,7 +141,7 @@ export class LedgerModel {
     if (hold.verdict !== 'admitted') return;
     const account = this.#account(admission.accountId);
     account.held += hold.heldMsat;
-    this.#key(admission.keyId).reserved += hold.costPicoUsd;
+    if (hold.funding !== 'byok') this.#key(admission.keyId).reserved += hold.costPicoUsd;
     if (hold.funding === 'free') {
       account.freeUsed++;
       account.freePending++;
@@ -167,9 +172,10 @@ export class LedgerModel {
     const { hold, admission } = held;
     const account = this.#release(held, 'posted');
     const cost = smallest(chargeMsat * RATE, hold.costPicoUsd);
-    held.chargedMsat = smallest(chargeMsat, hold.heldMsat);
+    const owed = hold.funding === 'byok' && chargeMsat > 0n ? hold.heldMsat : chargeMsat;
+    held.chargedMsat = smallest(owed, hold.heldMsat);
     account.posted -= held.chargedMsat;
-    this.#key(admission.keyId).spent += cost;
+    if (hold.funding !== 'byok') this.#key(admission.keyId).spent += cost;
     held.spentPicoUsd = cost;
     if (hold.funding === 'free') {
       this.#freeSpent += cost;
@@ -192,7 +198,7 @@ export class LedgerModel {
     held.refunded = true;
     const account = this.#account(held.admission.accountId);
     account.posted += held.chargedMsat;
-    this.#key(held.admission.keyId).spent -= held.spentPicoUsd;
+    if (held.hold.funding !== 'byok') this.#key(held.admission.keyId).spent -= held.spentPicoUsd;
     if (held.hold.funding !== 'free') return;
     account.freeUsed--;
     account.freeSpent -= held.spentPicoUsd;
@@ -227,7 +233,7 @@ export class LedgerModel {
     const account = this.#account(held.admission.accountId);
     held.state = state;
     account.held -= held.hold.heldMsat;
-    this.#key(held.admission.keyId).reserved -= held.hold.costPicoUsd;
+    if (held.hold.funding !== 'byok') this.#key(held.admission.keyId).reserved -= held.hold.costPicoUsd;
     if (held.hold.funding === 'free') {
       account.freePending--;
       account.freeReserved -= held.hold.costPicoUsd;

@@ -4,7 +4,7 @@ import { until } from './until.ts';
 export interface HoldRow {
   request_id: string;
   key_id: string;
-  funding: 'free' | 'wallet';
+  funding: 'free' | 'wallet' | 'byok';
   state: 'pending' | 'posted' | 'voided' | 'refunded';
   amount_msat: bigint;
   amount_pico_usd: bigint;

@@ -1,3 +1,4 @@
+import { once } from '../once.ts';
 import { GatewayError } from '../../errors.ts';
 import { listIn, textIn } from '../json-object.ts';
 import { readFields, type CheckedFields } from '../parameter.ts';
@@ -48,11 +49,6 @@ export function parseMessages(body: ReadBody, options: ParseOptions, { needsCap 
       throw new Error('a message has nothing to embed');
     },
   };
-}
-
-function once<Value>(make: () => Value): () => Value {
-  let made: Value | undefined;
-  return () => (made ??= make());
 }
 
 /**

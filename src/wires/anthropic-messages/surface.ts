@@ -9,6 +9,7 @@ import { MessagesWriter } from './writer.ts';
 export const anthropicMessages: Surface = {
   wire: 'anthropic-messages',
   operation: 'generate',
+  requestIdHeader: 'request-id',
   parse: (body, options) => parseMessages(body, options),
   body: (answer, _request, context) => messageBody(answer, context),
   withFigures: (body, figures) => messageWithFigures(body, figures),

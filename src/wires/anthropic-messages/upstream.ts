@@ -1,3 +1,4 @@
+import { once } from '../once.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import type { Rendering, Upstream } from '../wire.ts';
@@ -23,12 +24,17 @@ export const anthropicMessagesUpstream: Upstream = {
 function render(request: InferenceRequest, target: Target): Rendering {
   const isOwn = request.wire === 'anthropic-messages';
   const { fields, ignored, headers, atCap, withoutMedia } = isOwn ? renderVerbatim(request, target) : renderGeneration(request, target);
+  const text = once(() => JSON.stringify(withoutMedia()));
   const namesUser = isOwn ? request.own['metadata'] !== undefined : request.generation().namesUser;
   return {
     path: '/messages',
     headers,
     ignored,
-    promptText: () => JSON.stringify(withoutMedia()) + hiddenText(fields),
+    // What a client wrote in words has its quotation marks escaped.
+    get cachesLong() {
+      return text().includes('"ttl":"1h"');
+    },
+    promptText: () => text() + hiddenText(fields),
     body(outputTokens, accountHash) {
       const decided = {
         model: target.model,

@@ -1,10 +1,11 @@
 import type { Answer } from '../answer.ts';
+import { textIn } from '../json-object.ts';
 import type { AnswerRead, JsonObject } from '../wire.ts';
 import { collectWritten, type Written } from '../written.ts';
 import { finishOf } from './finish.ts';
 import { partsOfItem } from './output-items.ts';
 import { usageFromResponses } from './usage.ts';
-import { asObject, objectsIn, textOf } from './wire-object.ts';
+import { asObject, objectsIn } from './wire-object.ts';
 
 /** Reads the JSON body of a response. */
 export function readAnswer(body: unknown): AnswerRead {
@@ -45,7 +46,7 @@ function answerOf(response: JsonObject): Answer {
 /** What a response, or an event in its place, tells of a failure; undefined where it tells of none. */
 export function failureOf(response: JsonObject): unknown {
   if (response['error']) return response['error'];
-  return ['failed', 'cancelled', 'error'].includes(textOf(response['status'])) || response['type'] === 'error' ? response : undefined;
+  return ['failed', 'cancelled', 'error'].includes(textIn(response['status'])) || response['type'] === 'error' ? response : undefined;
 }
 
 /** Everything in an item that a model wrote; what only names it is the server's. */

@@ -1,8 +1,9 @@
+import { textIn } from '../json-object.ts';
 import { parseEvents } from '../sse.ts';
 import type { EventReading, JsonObject, Progress } from '../wire.ts';
 import type { Written } from '../written.ts';
 import { collectItem, isWritten } from './answer.ts';
-import { asObject, indexOf, objectsIn, textOf } from './wire-object.ts';
+import { asObject, indexOf, objectsIn } from './wire-object.ts';
 
 /** A response is one completion. */
 const COMPLETION = 'response';
@@ -27,7 +28,7 @@ export const responseEvents: EventReading = {
  * begun, and those of which something came in pieces.
  */
 function readEvent(event: JsonObject, { written, open, finished }: Progress): void {
-  const type = textOf(event['type']);
+  const type = textIn(event['type']);
   const item = `item ${indexOf(event['output_index'])}`;
   const pieces = `pieces of ${item}`;
   if (type === 'response.completed' || type === 'response.incomplete') {

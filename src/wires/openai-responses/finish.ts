@@ -1,15 +1,16 @@
 import type { Finish } from '../answer.ts';
 import type { Part } from '../generation.ts';
+import { textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
-import { asObject, textOf } from './wire-object.ts';
+import { asObject } from './wire-object.ts';
 
 /** Why a response ended, as its last event or its body says, with what it holds. */
 export function finishOf(response: JsonObject, parts: readonly Pick<Part, 'type'>[]): Finish {
   if (response['status'] === 'incomplete') {
-    const native = textOf(asObject(response['incomplete_details'])['reason']);
+    const native = textIn(asObject(response['incomplete_details'])['reason']);
     return { reason: native === 'content_filter' ? 'content_filter' : 'length', native: native || 'incomplete' };
   }
-  const native = textOf(response['status']) || 'completed';
+  const native = textIn(response['status']) || 'completed';
   if (parts.some(({ type }) => type === 'tool_call')) return { reason: 'tool_calls', native };
   return { reason: parts.some(({ type }) => type === 'refusal') ? 'refusal' : 'stop', native };
 }

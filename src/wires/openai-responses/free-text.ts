@@ -1,6 +1,6 @@
 import type { BlockHead } from '../answer.ts';
+import { isObject } from '../json-object.ts';
 import { parseData } from '../sse.ts';
-import { isObject } from './wire-object.ts';
 
 /** Where a provider without tools for free text was given one as a function of one string: the member that holds it. */
 const FREE_TEXT = 'input';

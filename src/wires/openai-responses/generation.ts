@@ -1,9 +1,10 @@
 import type { Format, Generation, ReasoningSettings, Sampling, TextPart, ToolChoice } from '../generation.ts';
+import { isObject, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { messagesOf } from './messages.ts';
 import { ToolNames } from './tool-names.ts';
 import { hostedTypes, isLocalTool } from './tools.ts';
-import { asObject, isObject, objectsIn, textOf } from './wire-object.ts';
+import { asObject, objectsIn } from './wire-object.ts';
 
 export const SEALED = 'reasoning.encrypted_content';
 export const LOGPROBS = 'message.output_text.logprobs';
@@ -17,7 +18,7 @@ export function generationOf(fields: JsonObject): Generation {
   const { input, tools } = fields;
   const names = new ToolNames(tools, input);
   const { leading, messages } = messagesOf(input, names);
-  const instructions = textOf(fields['instructions']);
+  const instructions = textIn(fields['instructions']);
   const system: TextPart[] = instructions === '' ? leading : [{ type: 'text', text: instructions }, ...leading];
   const text = asObject(fields['text']);
   const included = Array.isArray(fields['include']) ? (fields['include'] as string[]) : [];
@@ -47,7 +48,7 @@ function unsaidOf(fields: JsonObject, included: readonly string[]): string[] {
   if ((asObject(fields['reasoning'])['context'] ?? null) !== null) unsaid.push('reasoning.context');
   const local = objectsIn(fields['tools']).filter(isLocalTool);
   const searched = objectsIn(fields['input']).some(({ type }) => type === 'web_search_call') ? ['web_search_call'] : [];
-  return [...new Set([...unsaid, ...hostedTypes(fields['tools']), ...local.map(({ type }) => textOf(type)), ...searched])];
+  return [...new Set([...unsaid, ...hostedTypes(fields['tools']), ...local.map(({ type }) => textIn(type)), ...searched])];
 }
 
 function toolChoiceOf(choice: unknown, names: ToolNames): ToolChoice | null {
@@ -59,16 +60,16 @@ function toolChoiceOf(choice: unknown, names: ToolNames): ToolChoice | null {
 }
 
 function flatName(tool: JsonObject, names: ToolNames): string {
-  return names.flat(textOf(tool['name']), typeof tool['namespace'] === 'string' ? tool['namespace'] : undefined);
+  return names.flat(textIn(tool['name']), typeof tool['namespace'] === 'string' ? tool['namespace'] : undefined);
 }
 
 function formatOf(format: JsonObject): Format | null {
   if (format['type'] === 'json_object') return { type: 'json' };
   if (format['type'] !== 'json_schema') return null;
-  const description = textOf(format['description']);
+  const description = textIn(format['description']);
   return {
     type: 'schema',
-    name: textOf(format['name']),
+    name: textIn(format['name']),
     schema: asObject(format['schema']),
     ...(description !== '' && { description }),
     ...(typeof format['strict'] === 'boolean' && { strict: format['strict'] }),

@@ -1,7 +1,7 @@
+import { isObject, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { fault, faultInList, faultInTexts, within, type Fault } from './fault.ts';
 import { faultInItemTools } from './tools.ts';
-import { isObject, textOf } from './wire-object.ts';
 
 /** Each call of a tool and its result is an item: more than any conversation has; bounds the work. */
 const MOST_ITEMS = 16_384;
@@ -47,7 +47,7 @@ function faultInItem(item: unknown): Fault | null {
     case 'item_reference':
       return fault(['type'], 'item_reference names a stored item, and nothing is stored');
     default:
-      return LOCAL_ITEMS.has(type) ? null : fault(['type'], `${textOf(type).slice(0, 64) || 'this type of item'} is not supported`);
+      return LOCAL_ITEMS.has(type) ? null : fault(['type'], `${textIn(type).slice(0, 64) || 'this type of item'} is not supported`);
   }
 }
 

@@ -1,8 +1,9 @@
+import { isObject } from '../json-object.ts';
 import type { Media } from '../request.ts';
 import { NO_MEDIA } from '../request.ts';
 import type { JsonObject } from '../wire.ts';
 import { IMAGE_DATA } from './input-items.ts';
-import { isObject, objectsIn } from './wire-object.ts';
+import { objectsIn } from './wire-object.ts';
 
 /** The members of an item that hold content parts. */
 const HOLDERS = ['content', 'output'] as const;

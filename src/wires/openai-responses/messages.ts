@@ -1,9 +1,10 @@
 import type { DocumentPart, ImagePart, MediaSource, Message, Part, TextPart, ToolCallPart, ToolResultPart } from '../generation.ts';
+import { isObject, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { callOf, reasoningTextOf } from './output-items.ts';
 import { sealedFrom } from './sealed.ts';
 import type { ToolNames } from './tool-names.ts';
-import { isObject, objectsIn, textOf } from './wire-object.ts';
+import { objectsIn } from './wire-object.ts';
 
 interface Conversation {
   /** System and developer messages at its beginning. */
@@ -51,8 +52,8 @@ class Reading implements Conversation {
 
   #addReasoning(item: JsonObject): void {
     const text = reasoningTextOf(item);
-    const id = textOf(item['id']);
-    const encrypted = textOf(item['encrypted_content']);
+    const id = textIn(item['id']);
+    const encrypted = textIn(item['encrypted_content']);
     const sealed = encrypted === '' ? undefined : sealedFrom(encrypted);
     if (sealed?.of === 'previous') return this.#signPrevious(sealed.signature);
     if (text === '' && !sealed) return;
@@ -74,8 +75,8 @@ class Reading implements Conversation {
   /** A call in members of its own, as `local_shell_call` and its like are. */
   #addLocalCall(item: JsonObject): void {
     const input = item['action'] ?? item['operation'] ?? item['arguments'] ?? {};
-    const id = textOf(item['call_id']) || textOf(item['id']);
-    const name = textOf(item['type']).replace(/_call$/, '');
+    const id = textIn(item['call_id']) || textIn(item['id']);
+    const name = textIn(item['type']).replace(/_call$/, '');
     this.#call({ type: 'tool_call', kind: 'function', id, name, input: typeof input === 'string' ? input : JSON.stringify(input) });
   }
 
@@ -85,7 +86,7 @@ class Reading implements Conversation {
   }
 
   #addResult(item: JsonObject, param: string): void {
-    const callId = textOf(item['call_id']) || textOf(item['id']);
+    const callId = textIn(item['call_id']) || textIn(item['id']);
     const name = this.#called.get(callId);
     const result: ToolResultPart = {
       type: 'tool_result',
@@ -126,19 +127,19 @@ function contentPart(part: JsonObject, param: string): ContentPart {
   const cache = isObject(part['prompt_cache_breakpoint']) ? { cache: '5m' as const } : {};
   switch (part['type']) {
     case 'refusal':
-      return { type: 'refusal', text: textOf(part['refusal']) };
+      return { type: 'refusal', text: textIn(part['refusal']) };
     case 'input_image': {
-      const detail = textOf(part['detail']);
-      const source = sourceOf(textOf(part['image_url']));
+      const detail = textIn(part['detail']);
+      const source = sourceOf(textIn(part['image_url']));
       return { type: 'image', source, ...(detail !== '' && { detail }), ...cache, param: `${param}.image_url` };
     }
     case 'input_file': {
-      const title = textOf(part['filename']);
-      const source = sourceOf(textOf(part['file_data']));
+      const title = textIn(part['filename']);
+      const source = sourceOf(textIn(part['file_data']));
       return { type: 'document', source, ...(title !== '' && { title }), ...cache, param: `${param}.file_data` };
     }
     default:
-      return { type: 'text', text: textOf(part['text']), ...cache };
+      return { type: 'text', text: textIn(part['text']), ...cache };
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Part, ToolCallPart } from '../generation.ts';
+import { textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { sealedFrom } from './sealed.ts';
-import { objectsIn, textOf } from './wire-object.ts';
+import { objectsIn } from './wire-object.ts';
 
 /** Between two parts of a reasoning summary: each has a heading of its own. */
 export const BETWEEN_SUMMARIES = '\n\n';
@@ -23,8 +24,8 @@ export function partsOfItem(item: JsonObject): Part[] {
 
 function partOfContent(content: JsonObject): Part[] {
   const { type } = content;
-  if (type === 'refusal') return content['refusal'] ? [{ type: 'refusal', text: textOf(content['refusal']) }] : [];
-  const text = textOf(content['text']);
+  if (type === 'refusal') return content['refusal'] ? [{ type: 'refusal', text: textIn(content['refusal']) }] : [];
+  const text = textIn(content['text']);
   if (type !== 'output_text' || text === '') return [];
   const citations = objectsIn(content['annotations']);
   return [{ type: 'text', text, ...(citations.length > 0 && { citations }) }];
@@ -33,9 +34,9 @@ function partOfContent(content: JsonObject): Part[] {
 /** A reasoning item without text and seal is a name for something stored, and worth nothing. */
 function reasoningOf(item: JsonObject): Part[] {
   const text = reasoningTextOf(item);
-  const sealed = textOf(item['encrypted_content']);
+  const sealed = textIn(item['encrypted_content']);
   if (text === '' && sealed === '') return [];
-  const id = textOf(item['id']);
+  const id = textIn(item['id']);
   return [{ type: 'reasoning', text, ...(sealed !== '' && { signature: sealedFrom(sealed).signature }), ...(id !== '' && { id }) }];
 }
 
@@ -43,7 +44,7 @@ function reasoningOf(item: JsonObject): Part[] {
 export function reasoningTextOf(item: JsonObject): string {
   const [summary = '', thoughts = ''] = [item['summary'], item['content']].map((texts) =>
     objectsIn(texts)
-      .map(({ text }) => textOf(text))
+      .map(({ text }) => textIn(text))
       .join(BETWEEN_SUMMARIES),
   );
   return summary === '' ? thoughts : summary;
@@ -55,8 +56,8 @@ export function callOf(item: JsonObject): ToolCallPart {
   return {
     type: 'tool_call',
     kind,
-    id: textOf(item['call_id']) || textOf(item['id']),
-    name: textOf(item['name']),
-    input: textOf(kind === 'custom' ? item['input'] : item['arguments']),
+    id: textIn(item['call_id']) || textIn(item['id']),
+    name: textIn(item['name']),
+    input: textIn(kind === 'custom' ? item['input'] : item['arguments']),
   };
 }

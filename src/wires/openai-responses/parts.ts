@@ -1,6 +1,7 @@
 import type { BlockHead, StreamPart } from '../answer.ts';
 import { BlockOrder } from '../block-order.ts';
 import type { Part } from '../generation.ts';
+import { isObject, textIn } from '../json-object.ts';
 import { EventSplitter, parseData, readEvents } from '../sse.ts';
 import type { JsonObject, PartReader } from '../wire.ts';
 import { failureOf } from './answer.ts';
@@ -9,7 +10,7 @@ import { finishOf } from './finish.ts';
 import { BETWEEN_SUMMARIES, callOf, partsOfItem, reasoningTextOf } from './output-items.ts';
 import { sealedFrom } from './sealed.ts';
 import { usageFromResponses } from './usage.ts';
-import { asObject, indexOf, isObject, objectsIn, textOf } from './wire-object.ts';
+import { asObject, indexOf, objectsIn } from './wire-object.ts';
 
 /**
  * Takes a stream of response events apart (https://platform.openai.com/docs/api-reference/responses-streaming). Items are known by their
@@ -41,7 +42,7 @@ export class ResponsesPartReader implements PartReader {
     const parts: StreamPart[] = [];
     for (const { name, data } of readEvents(events)) {
       const event = parseData(data);
-      if (isObject(event)) this.#take(event, textOf(event['type']) || name, parts);
+      if (isObject(event)) this.#take(event, textIn(event['type']) || name, parts);
       else if (name === 'error') this.#fail(data, parts);
       if (this.#ended) break;
     }
@@ -58,9 +59,9 @@ export class ResponsesPartReader implements PartReader {
         return this.#beginItem(asObject(event['item']), at, into);
       case 'response.output_text.delta':
         this.#tellLogprobs(event['logprobs'], into);
-        return this.#tell(partAt, { type: 'text' }, textOf(event['delta']), into);
+        return this.#tell(partAt, { type: 'text' }, textIn(event['delta']), into);
       case 'response.refusal.delta':
-        return this.#tell(partAt, { type: 'refusal' }, textOf(event['delta']), into);
+        return this.#tell(partAt, { type: 'refusal' }, textIn(event['delta']), into);
       case 'response.output_text.annotation.added':
         return this.#blocks.say(partAt, (block) => ({ type: 'citation', block, citation: event['annotation'] }), into);
       case 'response.content_part.done':
@@ -68,11 +69,11 @@ export class ResponsesPartReader implements PartReader {
       case 'response.function_call_arguments.delta':
       case 'response.custom_tool_call_input.delta':
         this.#told.set(at, 'pieces');
-        return this.#blocks.delta(at, textOf(event['delta']), into);
+        return this.#blocks.delta(at, textIn(event['delta']), into);
       case 'response.reasoning_summary_text.delta':
-        return this.#tellReasoning(at, `summary ${indexOf(event['summary_index'])}`, textOf(event['delta']), into);
+        return this.#tellReasoning(at, `summary ${indexOf(event['summary_index'])}`, textIn(event['delta']), into);
       case 'response.reasoning_text.delta':
-        return this.#tellReasoning(at, `thoughts ${indexOf(event['content_index'])}`, textOf(event['delta']), into);
+        return this.#tellReasoning(at, `thoughts ${indexOf(event['content_index'])}`, textIn(event['delta']), into);
       case 'response.output_item.done':
         return this.#endItem(asObject(event['item']), at, into);
       case 'response.completed':
@@ -89,13 +90,13 @@ export class ResponsesPartReader implements PartReader {
   #begin(response: JsonObject, into: StreamPart[]): void {
     if (this.#begun) return;
     this.#begun = true;
-    const model = textOf(response['model']);
+    const model = textIn(response['model']);
     into.push({ type: 'start', ...(model !== '' && { model }) });
   }
 
   #beginItem(item: JsonObject, at: string, into: StreamPart[]): void {
     const { type } = item;
-    if (type === 'reasoning') this.#reasoningIds.set(at, textOf(item['id']));
+    if (type === 'reasoning') this.#reasoningIds.set(at, textIn(item['id']));
     if ((type === 'function_call' || type === 'custom_tool_call') && item['name']) this.#beginBlock(at, headOf(item), into);
   }
 
@@ -150,7 +151,7 @@ export class ResponsesPartReader implements PartReader {
       for (const [index, part] of objectsIn(item['content']).entries()) this.#endContent(part, `${at}/${index}`, into);
     } else if (type === 'reasoning') {
       if (!this.#told.has(at)) this.#tell(at, this.#reasoningHead(at), reasoningTextOf(item), into);
-      const sealed = textOf(item['encrypted_content']);
+      const sealed = textIn(item['encrypted_content']);
       if (sealed !== '') {
         if (!this.#blocks.has(at)) this.#beginBlock(at, this.#reasoningHead(at), into);
         this.#blocks.say(at, (block) => ({ type: 'signature', block, signature: sealedFrom(sealed).signature }), into);

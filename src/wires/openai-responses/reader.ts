@@ -1,9 +1,9 @@
+import { isObject, textIn } from '../json-object.ts';
 import { EventSplitter, parseData, readEvent, splitEvents, Stretches } from '../sse.ts';
 import type { Ending, Seen, SettledFigures, StreamReader, UsageSeen } from '../wire.ts';
 import { failureOf } from './answer.ts';
 import { MOST_EVENT_BYTES } from './event-bytes.ts';
 import { usageFromResponses } from './usage.ts';
-import { isObject, textOf } from './wire-object.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -51,7 +51,7 @@ export class ResponsesReader implements StreamReader {
       const { name, data } = readEvent(bytes);
       const value = parseData(data);
       const event = isObject(value) ? value : {};
-      const type = textOf(event['type']) || name;
+      const type = textIn(event['type']) || name;
       const response = isObject(event['response']) ? event['response'] : {};
       if (type === 'response.completed' || type === 'response.incomplete') this.#last = Buffer.from(bytes);
       else if (type === 'response.failed') failure = failureOf(response) ?? response;

@@ -1,5 +1,6 @@
 import { clientField } from '../client-fields.ts';
 import type { Format, Generation, Tool, ToolChoice } from '../generation.ts';
+import { isObject } from '../json-object.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import { tenantCacheKey } from '../tenant.ts';
@@ -8,7 +9,6 @@ import { effortFor } from './effort.ts';
 import { LOGPROBS, SEALED } from './generation.ts';
 import { withoutMediaData } from './media.ts';
 import { itemsOf } from './render-items.ts';
-import { isObject } from './wire-object.ts';
 
 export const PATH = '/responses';
 const MOST_NAME_CHARACTERS = 64;
@@ -78,14 +78,9 @@ function reasoningOf({ reasoning }: Generation, { traits }: Target): JsonObject 
 
 function wireTool({ kind, name, description, parameters, grammar, strict }: Tool): JsonObject {
   const named = { type: kind, name, ...(description !== undefined && { description }) };
-  if (kind === 'custom') return { ...named, ...(grammar !== undefined && grammar !== null && { format: wireGrammar(grammar) }) };
+  if (kind === 'custom') return { ...named, ...(isObject(grammar) && { format: { type: 'grammar', ...grammar } }) };
   // Left out, strictness would be taken for granted on this wire.
   return { ...named, parameters: parameters ?? { type: 'object', properties: {} }, strict: strict ?? false };
-}
-
-/** Chat has the grammar in a member of its own. */
-function wireGrammar(grammar: unknown): unknown {
-  return isObject(grammar) && isObject(grammar['grammar']) ? { type: 'grammar', ...grammar['grammar'] } : grammar;
 }
 
 function wireToolChoice(choice: ToolChoice, tools: readonly Tool[]): unknown {

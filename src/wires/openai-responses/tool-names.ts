@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Tool } from '../generation.ts';
+import { isObject, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
-import { objectsIn, textOf } from './wire-object.ts';
+import { objectsIn } from './wire-object.ts';
 
 /** What all providers take as the name of a tool. */
 const MOST_NAME_CHARACTERS = 64;
@@ -29,7 +30,7 @@ export class ToolNames {
     for (const tool of all) if (tool['type'] !== 'namespace') this.#add(tool);
     for (const tool of all) {
       if (tool['type'] !== 'namespace') continue;
-      for (const inner of objectsIn(tool['tools'])) this.#add(inner, textOf(tool['name']), textOf(tool['description']));
+      for (const inner of objectsIn(tool['tools'])) this.#add(inner, textIn(tool['name']), textIn(tool['description']));
     }
   }
 
@@ -45,7 +46,7 @@ export class ToolNames {
 
   #add(tool: JsonObject, namespace?: string, about = ''): void {
     const kind = tool['type'];
-    const name = textOf(tool['name']);
+    const name = textIn(tool['name']);
     if ((kind !== 'function' && kind !== 'custom') || this.#flat.has(keyOf(name, namespace))) return;
     const flat = namespace === undefined ? name : this.#unused(namespace, name);
     this.#flat.set(keyOf(name, namespace), flat);
@@ -79,14 +80,21 @@ function hashed(plain: string, namespace: string, name: string): string {
 }
 
 function canonical(tool: JsonObject, kind: 'function' | 'custom', name: string, about: string): Tool {
-  const description = [about, textOf(tool['description'])].filter((text) => text !== '').join('\n\n');
+  const description = [about, textIn(tool['description'])].filter((text) => text !== '').join('\n\n');
   const parameters = tool['parameters'];
   return {
     kind,
     name,
     ...(description !== '' && { description }),
     ...(kind === 'function' && typeof parameters === 'object' && parameters !== null && { parameters: parameters as JsonObject }),
-    ...(kind === 'custom' && (tool['format'] ?? null) !== null && { grammar: tool['format'] }),
+    ...(kind === 'custom' && grammarOf(tool['format'])),
     ...(typeof tool['strict'] === 'boolean' && { strict: tool['strict'] }),
   };
+}
+
+/** Syntax and definition, without the word that says that they are a grammar. */
+function grammarOf(format: unknown): { grammar?: JsonObject } {
+  if (!isObject(format) || format['type'] === 'text') return {};
+  const { type: _type, ...grammar } = format;
+  return { grammar };
 }

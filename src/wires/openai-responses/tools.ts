@@ -1,6 +1,7 @@
+import { isObject, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { fault, faultInList, faultInTexts, within, type Fault } from './fault.ts';
-import { isObject, objectsIn, textOf } from './wire-object.ts';
+import { objectsIn } from './wire-object.ts';
 
 const MOST_TOOLS = 1024;
 
@@ -27,13 +28,13 @@ export function isRunByClient(tool: JsonObject): boolean {
 
 /** Whether a client runs a tool that only this wire has a word for. */
 export function isLocalTool(tool: JsonObject): boolean {
-  return isRunByClient(tool) && !['function', 'custom', 'namespace'].includes(textOf(tool['type']));
+  return isRunByClient(tool) && !['function', 'custom', 'namespace'].includes(textIn(tool['type']));
 }
 
 /** The types of the tools that run at the provider: they are only offered, so they are left out and named. */
 export function hostedTypes(tools: unknown): string[] {
   const hosted = objectsIn(tools).filter((tool) => !isRunByClient(tool));
-  return [...new Set(hosted.map(({ type }) => textOf(type)))];
+  return [...new Set(hosted.map(({ type }) => textIn(type)))];
 }
 
 export function faultInTools(value: unknown): Fault | null {
@@ -46,7 +47,7 @@ export function faultInItemTools(value: unknown): Fault | null {
 }
 
 function faultInHosted(tool: JsonObject): Fault | null {
-  return isRunByClient(tool) ? null : fault(['type'], `${textOf(tool['type'])} is not supported here: it runs at the provider`);
+  return isRunByClient(tool) ? null : fault(['type'], `${textIn(tool['type'])} is not supported here: it runs at the provider`);
 }
 
 function faultInTool(tool: unknown): Fault | null {
@@ -82,7 +83,7 @@ export function faultInToolChoice(value: unknown): Fault | null {
     if (value['mode'] !== 'auto' && value['mode'] !== 'required') return fault(['mode'], 'must be auto or required');
     return within('tools', faultInList(value['tools'], faultInAllowed, { min: 1, max: MOST_TOOLS, of: 'tools' }));
   }
-  return fault(['type'], `${textOf(type) || 'this'} cannot be forced`);
+  return fault(['type'], `${textIn(type) || 'this'} cannot be forced`);
 }
 
 function faultInAllowed(tool: unknown): Fault | null {

@@ -1,3 +1,4 @@
+import { isObject } from '../json-object.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import { tenantCacheKey } from '../tenant.ts';
@@ -7,8 +8,10 @@ import { PATH } from './render.ts';
 import { withoutLooseReasoning } from './render-items.ts';
 import { isReadableReasoning } from './sealed.ts';
 import { hostedTypes, isRunByClient } from './tools.ts';
-import { asObject, isObject, objectsIn } from './wire-object.ts';
+import { asObject, objectsIn } from './wire-object.ts';
 
+/** What is kept that long is written to the cache at a price of its own. */
+const LONG_RETENTION = '24h';
 /** Codex's notes about its own sessions. */
 const CLIENT_NOTES = 'internal_chat_message_metadata_passthrough';
 
@@ -32,6 +35,7 @@ export function renderVerbatim(request: InferenceRequest, target: Target): Rende
     path: PATH,
     headers: [],
     ignored: [...new Set(ignored)],
+    cachesLong: fields['prompt_cache_retention'] === LONG_RETENTION,
     promptText: () => (hasMedia ? JSON.stringify({ ...fields, input: withoutMediaData(fields['input'] as unknown[]) }) : whole()),
     body(outputTokens, accountHash) {
       const own = ownFields(request, target, outputTokens, accountHash);

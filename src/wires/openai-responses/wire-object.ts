@@ -1,3 +1,4 @@
+import { isObject } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 
 /** The object that a value is; one without members where it is none. */
@@ -5,18 +6,9 @@ export function asObject(value: unknown): JsonObject {
   return isObject(value) ? value : {};
 }
 
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** The objects in a list; none where there is no list. */
 export function objectsIn(value: unknown): JsonObject[] {
   return Array.isArray(value) ? value.filter(isObject) : [];
-}
-
-/** The text that a value is; '' where it is none. */
-export function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }
 
 /** An index as a key; '' where it is none. */

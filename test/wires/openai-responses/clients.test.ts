@@ -1,27 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
+import { recordedRequests } from './recorded-requests.ts';
 import { requestOf } from './requests.ts';
 
-/** Requests recorded from real clients. They lie beside the project, where they are at all. */
-const DIRECTORY = new URL('../../../../shared/clients/', import.meta.url);
-
-function recordings(): { file: string; body: Record<string, unknown> }[] {
-  if (!existsSync(DIRECTORY)) {
-    console.warn(`skipped: no recorded clients in ${DIRECTORY.pathname}`);
-    return [];
-  }
-  return readdirSync(DIRECTORY)
-    .filter((name) => name.endsWith('.json'))
-    .flatMap((file) => {
-      const { requests = [] } = JSON.parse(readFileSync(new URL(file, DIRECTORY), 'utf8')) as {
-        requests?: { method: string; path: string; body: unknown }[];
-      };
-      const sent = requests.filter(({ path, body }) => path.startsWith('/v1/responses') && typeof body === 'object' && body !== null);
-      return sent.map(({ body }, index) => ({ file: `${file}#${index}`, body: body as Record<string, unknown> }));
-    });
-}
-
-const all = recordings();
+const all = recordedRequests().filter(({ wire }) => wire === 'openai-responses');
 
 (all.length > 0 ? describe : describe.skip)('every request for a response recorded from a real client', () => {
   it('has been found', () => expect(all.length).toBeGreaterThan(30));

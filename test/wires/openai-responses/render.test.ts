@@ -228,7 +228,7 @@ describe('a request of another wire', () => {
         ],
         tools: [
           { kind: 'function', name: 'f', description: 'd' },
-          { kind: 'custom', name: 'p', grammar: { type: 'grammar', grammar: { syntax: 'lark', definition: 'x' } } },
+          { kind: 'custom', name: 'p', grammar: { syntax: 'lark', definition: 'x' } },
         ],
         toolChoice: { mode: 'auto', allowed: ['p'] },
         parallelToolCalls: false,

@@ -190,7 +190,7 @@ describe('a request for a response', () => {
         },
       ],
       tools: [
-        { kind: 'custom', name: 'patch', grammar: { type: 'grammar', syntax: 'lark', definition: 'x' } },
+        { kind: 'custom', name: 'patch', grammar: { syntax: 'lark', definition: 'x' } },
         { kind: 'function', name: 'agents__close', description: 'About agents.\n\nCloses.', parameters: { type: 'object' }, strict: true },
       ],
       toolChoice: { mode: 'required', allowed: ['agents__close'] },

@@ -15,6 +15,7 @@ import { checkEventOrder } from './event-order.ts';
 import { blocksOf, bytesOf, everyStream } from './recorded.ts';
 import { CONTEXT, requestOf } from './requests.ts';
 
+const everyRecorded = everyStream(Object.keys(UPSTREAMS));
 const TOOLS = [
   { type: 'function', name: 'weather', parameters: { type: 'object' } },
   { type: 'custom', name: 'patch' },
@@ -83,7 +84,7 @@ describe('the events of a stream', () => {
     );
   });
 
-  it.each(everyStream(Object.keys(UPSTREAMS)))('are in order for $file', ({ file, wire }) => {
+  (everyRecorded.length > 0 ? it : it.skip).each(everyRecorded)('are in order for $file', ({ file, wire }) => {
     const reader = UPSTREAMS[wire as WireName]?.parts() ?? new ResponsesPartReader();
     const parts = [...reader.push(bytesOf(file)), ...reader.finish()].filter(({ type }) => type !== 'failed');
     const stream = write(parts, requestOf({ input: 'x', include: ['reasoning.encrypted_content'] }));
