@@ -1,13 +1,13 @@
 import { failureOf } from '../gemini-generate/response.ts';
 import { usageFromWire } from '../gemini-generate/usage.ts';
-import { member, objectsOf } from '../member.ts';
+import { member, objectsIn } from '../json-object.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { ReportedUsage } from '../usage.ts';
 import type { AnswerRead } from '../wire.ts';
 
 /** Reads the answer of batchEmbedContents. It is one where every input has its vector: a vector in another's place would be a wrong one. */
 export function readVectors(body: unknown, request?: InferenceRequest): AnswerRead {
-  const vectors = objectsOf(member(body, 'embeddings')).map(({ values }) => values);
+  const vectors = objectsIn(member(body, 'embeddings')).map(({ values }) => values);
   const wanted = request?.embedding().inputs.length ?? vectors.length;
   const isAnswer = vectors.length > 0 && vectors.length === wanted && vectors.every(isVector);
   const usage = usageOf(body);

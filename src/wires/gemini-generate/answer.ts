@@ -1,6 +1,6 @@
 import type { Answer, Completion } from '../answer.ts';
 import type { Part } from '../generation.ts';
-import { member } from '../member.ts';
+import { member } from '../json-object.ts';
 import { ZERO_USAGE, type ReportedUsage } from '../usage.ts';
 import type { AnswerRead } from '../wire.ts';
 import { collectWritten, type Written } from '../written.ts';

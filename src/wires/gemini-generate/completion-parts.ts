@@ -1,6 +1,6 @@
 import type { StreamPart } from '../answer.ts';
 import type { Signature, ToolCallPart } from '../generation.ts';
-import { member } from '../member.ts';
+import { member } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import type { CallIds } from './call-ids.ts';
 import { finishOf } from './finish.ts';

@@ -1,4 +1,4 @@
-import { member, objectsOf } from '../member.ts';
+import { member, objectsIn } from '../json-object.ts';
 import { jsonText } from './response.ts';
 
 interface TokenLogprob {
@@ -9,11 +9,11 @@ interface TokenLogprob {
 
 /** A `logprobsResult` as OpenAI words a choice's log probabilities; undefined where there is none. */
 export function logprobsFromWire(result: unknown): unknown {
-  const chosen = objectsOf(member(result, 'chosenCandidates'));
+  const chosen = objectsIn(member(result, 'chosenCandidates'));
   if (chosen.length === 0) return undefined;
   const alternatives = member(result, 'topCandidates');
   const content = chosen.map((one, position) => {
-    const top = objectsOf(member(Array.isArray(alternatives) ? alternatives[position] : undefined, 'candidates'));
+    const top = objectsIn(member(Array.isArray(alternatives) ? alternatives[position] : undefined, 'candidates'));
     return { ...tokenLogprob(one), top_logprobs: top.map(tokenLogprob) };
   });
   return { content, refusal: null };

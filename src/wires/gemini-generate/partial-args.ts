@@ -1,4 +1,4 @@
-import { member, objectsOf } from '../member.ts';
+import { member, objectsIn } from '../json-object.ts';
 import { jsonText } from './response.ts';
 
 type Key = string | number;
@@ -20,7 +20,7 @@ export class PartialArgs {
 
   /** Takes the pieces of one chunk. A piece whose place cannot be made out is passed over. */
   add(pieces: unknown): void {
-    for (const piece of objectsOf(pieces)) {
+    for (const piece of objectsIn(pieces)) {
       const path = pathOf(piece['jsonPath']);
       if (path) this.#put(path, piece);
     }

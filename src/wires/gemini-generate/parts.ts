@@ -1,6 +1,6 @@
 import type { StreamPart } from '../answer.ts';
 import { parseExactJson } from '../exact-json.ts';
-import { member, textOf } from '../member.ts';
+import { member, textOrNull } from '../json-object.ts';
 import { EventSplitter, readEvents } from '../sse.ts';
 import { ZERO_USAGE } from '../usage.ts';
 import type { PartReader } from '../wire.ts';
@@ -51,7 +51,7 @@ export class GeminiParts implements PartReader {
     }
     const parts: StreamPart[] = [];
     if (!this.#stream) {
-      const model = textOf(member(response, 'modelVersion'));
+      const model = textOrNull(member(response, 'modelVersion'));
       this.#stream = { ids: new CallIds(member(response, 'responseId')), blocks: 0 };
       parts.push({ type: 'start', ...(model !== null && { model }) });
     }

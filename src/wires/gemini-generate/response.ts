@@ -1,5 +1,5 @@
 import type { Part, Signature } from '../generation.ts';
-import { member, objectsOf, textOf } from '../member.ts';
+import { member, objectsIn, textOrNull } from '../json-object.ts';
 import { wireCount } from '../usage.ts';
 import type { JsonObject } from '../wire.ts';
 import type { CallIds } from './call-ids.ts';
@@ -16,17 +16,17 @@ export interface Candidate {
 
 /** None where the prompt was blocked. Content may be missing, empty, or without parts. */
 export function candidatesOf(response: unknown): Candidate[] {
-  return objectsOf(member(response, 'candidates')).map((candidate, position) => ({
+  return objectsIn(member(response, 'candidates')).map((candidate, position) => ({
     index: wireCount(candidate['index']) ?? position,
-    parts: objectsOf(member(candidate['content'], 'parts')),
-    finishReason: textOf(candidate['finishReason']),
+    parts: objectsIn(member(candidate['content'], 'parts')),
+    finishReason: textOrNull(candidate['finishReason']),
     logprobs: candidate['logprobsResult'],
   }));
 }
 
 /** Why the prompt was blocked; null where it was not. */
 export function blockReasonOf(response: unknown): string | null {
-  return textOf(member(member(response, 'promptFeedback'), 'blockReason'));
+  return textOrNull(member(member(response, 'promptFeedback'), 'blockReason'));
 }
 
 /** The failure that comes in place of an answer, also in a list of one; undefined where none does. */
@@ -44,7 +44,7 @@ export function partFromWire(part: JsonObject, completion: number, ids: CallIds)
     return {
       type: 'tool_call',
       id: ids.next(completion, member(call, 'id')),
-      name: textOf(member(call, 'name')) ?? '',
+      name: textOrNull(member(call, 'name')) ?? '',
       input: input === undefined || input === null ? '' : jsonText(input),
       kind: 'function',
       ...signature,
@@ -65,6 +65,6 @@ export function jsonText(value: unknown): string {
 
 /** The signature of a part, as a member to spread. */
 export function signatureOf(part: JsonObject): { signature?: Signature } {
-  const value = textOf(part['thoughtSignature']);
+  const value = textOrNull(part['thoughtSignature']);
   return value === null ? {} : { signature: { wire: 'gemini-generate', value } };
 }

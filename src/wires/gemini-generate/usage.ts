@@ -1,4 +1,4 @@
-import { member } from '../member.ts';
+import { member } from '../json-object.ts';
 import { wireCount, type ReportedUsage } from '../usage.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { JsonObject } from '../wire.ts';
-import { member } from '../member.ts';
+import { member } from '../json-object.ts';
 
 /** Citations of any provider as this wire's `annotations`. It knows those of pages alone: what names no address has no place here. */
 export function annotationsOf(citations: readonly unknown[]): JsonObject[] {

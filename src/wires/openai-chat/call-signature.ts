@@ -1,7 +1,7 @@
 import type { Signature } from '../generation.ts';
 import { signatureFrom, signatureText } from '../signature.ts';
 import type { JsonObject } from '../wire.ts';
-import { member } from '../member.ts';
+import { member } from '../json-object.ts';
 
 /**
  * Where a call, or a message, carries the signature that Gemini wants back with it. Google's own choice for this wire:

@@ -7,7 +7,7 @@ import { citationsOf, contentPiecesOf } from './content-pieces.ts';
 import { reasoningPartsOf } from './reasoning-details.ts';
 import { callPieceOf, callsOf } from './tool-calls.ts';
 import { reportedUsageOf } from './usage.ts';
-import { member } from '../member.ts';
+import { member } from '../json-object.ts';
 import { choicesOf, finishReasonOf, rawUsageOf } from './wire-chunk.ts';
 
 /** A JSON body of the chat wire in the canonical form. */

@@ -1,5 +1,5 @@
 import type { Finish, FinishReason } from '../answer.ts';
-import { member } from '../member.ts';
+import { member } from '../json-object.ts';
 
 /** The words of OpenAI and of servers that speak its wire. Any other word is a usual end. */
 const REASONS: ReadonlyMap<string, FinishReason> = new Map<string, FinishReason>([

@@ -11,7 +11,7 @@ import { PieceOrder } from './piece-order.ts';
 import { reasoningPiecesOf, reasoningTextOf } from './reasoning-details.ts';
 import { callPieceOf, callsOf } from './tool-calls.ts';
 import { reportedUsageOf } from './usage.ts';
-import { member } from '../member.ts';
+import { member } from '../json-object.ts';
 import { choicesOf, failureOf, finishReasonOf, rawUsageOf } from './wire-chunk.ts';
 
 const TEXT: BlockHead = { type: 'text' };

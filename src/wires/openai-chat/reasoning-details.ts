@@ -1,7 +1,7 @@
 import type { ReasoningPart, Signature } from '../generation.ts';
 import { signatureFrom, signatureText } from '../signature.ts';
 import type { JsonObject } from '../wire.ts';
-import { member } from '../member.ts';
+import { member, textIn } from '../json-object.ts';
 
 /**
  * How thoughts travel on this wire: their text in `reasoning_content` (DeepSeek, Moonshot, llama.cpp) or `reasoning` (Groq, Ollama, vLLM), and
@@ -33,10 +33,10 @@ export function reasoningPiecesOf(message: unknown): ReasoningPiece[] {
   const pieces: ReasoningPiece[] = [];
   for (const detail of details as unknown[]) {
     const index = member(detail, 'index');
-    const text = textOf(member(detail, 'text')) || textOf(member(detail, 'summary'));
-    const signature = textOf(member(detail, 'signature'));
-    const data = textOf(member(detail, 'data'));
-    const id = textOf(member(detail, 'id'));
+    const text = textIn(member(detail, 'text')) || textIn(member(detail, 'summary'));
+    const signature = textIn(member(detail, 'signature'));
+    const data = textIn(member(detail, 'data'));
+    const id = textIn(member(detail, 'id'));
     if (text === '' && signature === '' && data === '') continue;
     pieces.push({
       index: typeof index === 'number' ? index : null,
@@ -84,8 +84,4 @@ export function reasoningDetails({ text, signature, redacted, id }: Omit<Reasoni
   }
   if (redacted) details.push({ type: 'reasoning.encrypted', data: signatureText(redacted, 'openai-chat'), ...common });
   return details;
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

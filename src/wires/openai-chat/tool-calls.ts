@@ -1,5 +1,5 @@
 import { extraSignatureOf } from './call-signature.ts';
-import { member } from '../member.ts';
+import { member } from '../json-object.ts';
 import type { CallPiece } from './piece-order.ts';
 
 /** The calls in a message or a delta, the one of the old `function_call` too. */

@@ -1,3 +1,4 @@
+import { asObject } from '../json-object.ts';
 import { wireCount, type ReportedUsage } from '../usage.ts';
 
 /**
@@ -71,8 +72,4 @@ function largest(...values: (number | null)[]): number | null {
 /** What a total leaves beside one of its parts; of a part that is said to be nothing, which no prompt is, it tells nothing. */
 function difference(total: number | null, part: number | null): number | null {
   return total !== null && part && total >= part ? total - part : null;
-}
-
-function asObject(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

@@ -2,8 +2,7 @@ import { GatewayError } from '../../errors.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import type { ReportedUsage } from '../usage.ts';
-import { objectsOf } from '../member.ts';
-import { isObject } from '../json-object.ts';
+import { isObject, objectsIn } from '../json-object.ts';
 import { reportedUsageOf } from '../openai-chat/usage.ts';
 import { failureOf } from '../openai-chat/wire-chunk.ts';
 import type { AnswerRead, JsonObject, Rendering, Upstream } from '../wire.ts';
@@ -53,7 +52,7 @@ function render(request: InferenceRequest, { model, dialect, allowParameters }: 
 function readEmbeddings(body: unknown): AnswerRead {
   const value = isObject(body) ? body : {};
   const usage = usageOf(value['usage']);
-  const data = objectsOf(value['data']);
+  const data = objectsIn(value['data']);
   return {
     failure: failureOf(body),
     isAnswer: data.some(({ embedding }) => Array.isArray(embedding) || typeof embedding === 'string'),

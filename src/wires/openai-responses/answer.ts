@@ -1,11 +1,10 @@
 import type { Answer } from '../answer.ts';
-import { textIn } from '../json-object.ts';
+import { asObject, objectsIn, textIn } from '../json-object.ts';
 import type { AnswerRead, JsonObject } from '../wire.ts';
 import { collectWritten, type Written } from '../written.ts';
 import { finishOf } from './finish.ts';
 import { partsOfItem } from './output-items.ts';
 import { usageFromResponses } from './usage.ts';
-import { asObject, objectsIn } from './wire-object.ts';
 
 /** Reads the JSON body of a response. */
 export function readAnswer(body: unknown): AnswerRead {

@@ -4,7 +4,7 @@ import type { InferenceRequest } from '../request.ts';
 import type { AnswerContext, JsonObject, SettledFigures } from '../wire.ts';
 import { endedResponse, itemWriter, responseObject } from './response-object.ts';
 import { usageToResponses } from './usage.ts';
-import { asObject, objectsIn } from './wire-object.ts';
+import { asObject, objectsIn } from '../json-object.ts';
 
 /** An answer that came in another wire, as a response. */
 export function responseBody({ completions: [completion], usage }: Answer, request: InferenceRequest, context: AnswerContext): JsonObject {

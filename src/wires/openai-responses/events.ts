@@ -1,9 +1,8 @@
-import { textIn } from '../json-object.ts';
+import { asObject, indexIn, objectsIn, textIn } from '../json-object.ts';
 import { parseEvents } from '../sse.ts';
 import type { EventReading, JsonObject, Progress } from '../wire.ts';
 import type { Written } from '../written.ts';
 import { collectItem, isWritten } from './answer.ts';
-import { asObject, indexOf, objectsIn } from './wire-object.ts';
 
 /** A response is one completion. */
 const COMPLETION = 'response';
@@ -29,7 +28,7 @@ export const responseEvents: EventReading = {
  */
 function readEvent(event: JsonObject, { written, open, finished }: Progress): void {
   const type = textIn(event['type']);
-  const item = `item ${indexOf(event['output_index'])}`;
+  const item = `item ${indexIn(event['output_index'])}`;
   const pieces = `pieces of ${item}`;
   if (type === 'response.completed' || type === 'response.incomplete') {
     if (open.size === 0) for (const one of objectsIn(asObject(event['response'])['output'])) collectItem(one, written);

@@ -1,8 +1,7 @@
 import type { Finish } from '../answer.ts';
 import type { Part } from '../generation.ts';
-import { textIn } from '../json-object.ts';
+import { asObject, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
-import { asObject } from './wire-object.ts';
 
 /** Why a response ended, as its last event or its body says, with what it holds. */
 export function finishOf(response: JsonObject, parts: readonly Pick<Part, 'type'>[]): Finish {

@@ -1,10 +1,9 @@
 import type { Format, Generation, ReasoningSettings, Sampling, TextPart, ToolChoice } from '../generation.ts';
-import { isObject, textIn } from '../json-object.ts';
+import { asObject, isObject, objectsIn, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { messagesOf } from './messages.ts';
 import { ToolNames } from './tool-names.ts';
 import { hostedTypes, isLocalTool } from './tools.ts';
-import { asObject, objectsIn } from './wire-object.ts';
 
 export const SEALED = 'reasoning.encrypted_content';
 export const LOGPROBS = 'message.output_text.logprobs';

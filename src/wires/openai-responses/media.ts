@@ -1,9 +1,8 @@
-import { isObject } from '../json-object.ts';
+import { isObject, objectsIn } from '../json-object.ts';
 import type { Media } from '../request.ts';
 import { NO_MEDIA } from '../request.ts';
 import type { JsonObject } from '../wire.ts';
 import { IMAGE_DATA } from './input-items.ts';
-import { objectsIn } from './wire-object.ts';
 
 /** The members of an item that hold content parts. */
 const HOLDERS = ['content', 'output'] as const;

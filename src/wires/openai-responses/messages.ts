@@ -1,10 +1,9 @@
 import type { DocumentPart, ImagePart, MediaSource, Message, Part, TextPart, ToolCallPart, ToolResultPart } from '../generation.ts';
-import { isObject, textIn } from '../json-object.ts';
+import { isObject, objectsIn, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { callOf, reasoningTextOf } from './output-items.ts';
 import { sealedFrom } from './sealed.ts';
 import type { ToolNames } from './tool-names.ts';
-import { objectsIn } from './wire-object.ts';
 
 interface Conversation {
   /** System and developer messages at its beginning. */

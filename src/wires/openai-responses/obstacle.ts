@@ -1,10 +1,9 @@
 import { GatewayError } from '../../errors.ts';
 import { clientField, type ClientField } from '../client-fields.ts';
 import type { Part } from '../generation.ts';
-import { isObject } from '../json-object.ts';
+import { asObject, isObject } from '../json-object.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
-import { asObject } from './wire-object.ts';
 
 const TOOL_NAME = /^[\w-]{1,128}$/;
 

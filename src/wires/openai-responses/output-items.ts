@@ -1,8 +1,7 @@
 import type { Part, ToolCallPart } from '../generation.ts';
-import { textIn } from '../json-object.ts';
+import { objectsIn, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { sealedFrom } from './sealed.ts';
-import { objectsIn } from './wire-object.ts';
 
 /** Between two parts of a reasoning summary: each has a heading of its own. */
 export const BETWEEN_SUMMARIES = '\n\n';

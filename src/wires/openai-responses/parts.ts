@@ -1,7 +1,7 @@
 import type { BlockHead, StreamPart } from '../answer.ts';
 import { BlockOrder } from '../block-order.ts';
 import type { Part } from '../generation.ts';
-import { isObject, textIn } from '../json-object.ts';
+import { asObject, indexIn, isObject, objectsIn, textIn } from '../json-object.ts';
 import { EventSplitter, parseData, readEvents } from '../sse.ts';
 import type { JsonObject, PartReader } from '../wire.ts';
 import { failureOf } from './answer.ts';
@@ -10,7 +10,6 @@ import { finishOf } from './finish.ts';
 import { BETWEEN_SUMMARIES, callOf, partsOfItem, reasoningTextOf } from './output-items.ts';
 import { sealedFrom } from './sealed.ts';
 import { usageFromResponses } from './usage.ts';
-import { asObject, indexOf, objectsIn } from './wire-object.ts';
 
 /**
  * Takes a stream of response events apart (https://platform.openai.com/docs/api-reference/responses-streaming). Items are known by their
@@ -50,8 +49,8 @@ export class ResponsesPartReader implements PartReader {
   }
 
   #take(event: JsonObject, type: string, into: StreamPart[]): void {
-    const at = indexOf(event['output_index']);
-    const partAt = `${at}/${indexOf(event['content_index'])}`;
+    const at = indexIn(event['output_index']);
+    const partAt = `${at}/${indexIn(event['content_index'])}`;
     switch (type) {
       case 'response.created':
         return this.#begin(asObject(event['response']), into);
@@ -71,9 +70,9 @@ export class ResponsesPartReader implements PartReader {
         this.#told.set(at, 'pieces');
         return this.#blocks.delta(at, textIn(event['delta']), into);
       case 'response.reasoning_summary_text.delta':
-        return this.#tellReasoning(at, `summary ${indexOf(event['summary_index'])}`, textIn(event['delta']), into);
+        return this.#tellReasoning(at, `summary ${indexIn(event['summary_index'])}`, textIn(event['delta']), into);
       case 'response.reasoning_text.delta':
-        return this.#tellReasoning(at, `thoughts ${indexOf(event['content_index'])}`, textIn(event['delta']), into);
+        return this.#tellReasoning(at, `thoughts ${indexIn(event['content_index'])}`, textIn(event['delta']), into);
       case 'response.output_item.done':
         return this.#endItem(asObject(event['item']), at, into);
       case 'response.completed':

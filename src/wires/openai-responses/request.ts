@@ -7,7 +7,7 @@ import { generationOf } from './generation.ts';
 import { mediaOf, textOfContent } from './media.ts';
 import { PARAMETERS } from './parameters.ts';
 import { hostedTypes } from './tools.ts';
-import { objectsIn } from './wire-object.ts';
+import { objectsIn } from '../json-object.ts';
 
 /** Reads a request for a response. */
 export function parseResponseRequest(body: ReadBody, { streamDefault, allowParameters }: ParseOptions): InferenceRequest {

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Tool } from '../generation.ts';
-import { isObject, textIn } from '../json-object.ts';
+import { isObject, objectsIn, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
-import { objectsIn } from './wire-object.ts';
 
 /** What all providers take as the name of a tool. */
 const MOST_NAME_CHARACTERS = 64;

@@ -1,7 +1,6 @@
-import { isObject, textIn } from '../json-object.ts';
+import { isObject, objectsIn, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { fault, faultInList, faultInTexts, within, type Fault } from './fault.ts';
-import { objectsIn } from './wire-object.ts';
 
 const MOST_TOOLS = 1024;
 

@@ -1,6 +1,6 @@
 import { promptTokensOf, wireCount, type ReportedUsage, type Usage } from '../usage.ts';
 import type { JsonObject } from '../wire.ts';
-import { asObject } from './wire-object.ts';
+import { asObject } from '../json-object.ts';
 
 /**
  * The figures of a response (https://platform.openai.com/docs/api-reference/responses/object), where what was read from the cache or written

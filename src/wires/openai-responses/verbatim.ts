@@ -1,4 +1,4 @@
-import { isObject } from '../json-object.ts';
+import { asObject, isObject, objectsIn } from '../json-object.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import { tenantCacheKey } from '../tenant.ts';
@@ -8,7 +8,6 @@ import { PATH } from './render.ts';
 import { withoutLooseReasoning } from './render-items.ts';
 import { isReadableReasoning } from './sealed.ts';
 import { hostedTypes, isRunByClient } from './tools.ts';
-import { asObject, objectsIn } from './wire-object.ts';
 
 /** What is kept that long is written to the cache at a price of its own. */
 const LONG_RETENTION = '24h';

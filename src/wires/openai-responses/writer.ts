@@ -6,7 +6,7 @@ import { withFigures } from './body.ts';
 import type { ItemWriter } from './item-writer.ts';
 import { endedResponse, itemWriter, responseObject } from './response-object.ts';
 import { usageToResponses } from './usage.ts';
-import { asObject, objectsIn } from './wire-object.ts';
+import { asObject, objectsIn } from '../json-object.ts';
 
 const NOTHING = Buffer.alloc(0);
 
