@@ -140,7 +140,7 @@ export class Gateway {
   /** Plans a request and has it admitted; then it is carried out. */
   async #serve(req: Request, incoming: Incoming, apiKey: ApiKey, repeatable: Repeatable | null): Promise<void> {
     const { request, res, head, surface, requestId } = incoming;
-    const planned = await plan(this.#deps, request, incoming.options.maxCostPicoUsd, apiKey);
+    const planned = await plan(this.#deps, request, incoming.options, apiKey);
     const leave = request.stream ? this.#openStreams.enter(apiKey.accountId) : undefined;
     const client = request.stream ? new ClientStream(res, bareStreamHead(head), this.#deps.pingAfterMs) : null;
     const call: Call = { ...incoming, apiKey, client };
@@ -187,7 +187,7 @@ export class Gateway {
 
   async #askToPay(req: Request, incoming: Incoming, payer: Unpaid | null): Promise<GatewayError> {
     const key = payer?.key ?? { allowedModels: null };
-    const planned = await plan(this.#deps, incoming.request, incoming.options.maxCostPicoUsd, key);
+    const planned = await plan(this.#deps, incoming.request, incoming.options, key);
     return this.#cashier.askToPay(req, incoming, payer, planned);
   }
 }

@@ -33,6 +33,7 @@ const NUMBERS: [name: string, smallest: string, largest: string, beyond: string[
   ['BTC_USD', '1', '1000000000', ['0', '0.9', '1000000001']],
   ['BTC_USD_MAX_AGE_SECONDS', '1', '86400', ['0', '86401']],
   ['MARKUP_PERCENT', '0', '1000', ['1001']],
+  ['BYOK_FEE_MSAT', '0', '1000000', ['-1', '1000001']],
 ];
 const NEVER = ['-1', '1e3', '0x10', '9223372036854775808', '9'.repeat(40), 'NaN', 'Infinity', '1.5.1', '1,5', ' 1', '１'];
 /** What a request may come to: it is answered, or somebody is told what to do about it. */

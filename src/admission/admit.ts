@@ -119,7 +119,7 @@ export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Pro
 }
 
 /** What a request of somebody who has yet to pay is asked for. */
-export interface PriceRequest extends Pick<AdmissionRequest, 'quote' | 'completions' | 'picoUsdPerMsat' | 'maxCostPicoUsd'> {
+export interface PriceRequest extends Pick<AdmissionRequest, 'quote' | 'completions' | 'picoUsdPerMsat' | 'maxCostPicoUsd' | 'feeMsat'> {
   /** Whose limits it counts against; null where nobody is known. */
   apiKey: Pick<ApiKey, 'id' | 'accountId' | 'rateLimitRpm' | 'rateLimitTpm'> | null;
 }
@@ -135,7 +135,7 @@ export function priceUnpaid(rateLimit: RateLimit, request: PriceRequest): { shor
   if (ticket) rateLimit.refundTokens(ticket);
   const headers = { ...ticket?.headers };
   if (capByCost(quote, maxCostPicoUsd) < quote.leastTokens) throw new GatewayError('max_cost_exceeded', { headers });
-  return { shortfallMsat: msatFromPicoUsd(costBound(quote, quote.leastTokens), picoUsdPerMsat), headers };
+  return { shortfallMsat: request.feeMsat ?? msatFromPicoUsd(costBound(quote, quote.leastTokens), picoUsdPerMsat), headers };
 }
 
 function refuseUnpayable(quote: Quote): void {

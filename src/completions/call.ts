@@ -2,10 +2,11 @@ import type { ServerResponse } from 'node:http';
 import type { ApiKey } from '../accounts/api-key.ts';
 import type { FreeTicket } from '../admission/free-shares.ts';
 import type { RateLimitTicket } from '../admission/rate-limit.ts';
-import type { PicoUsd, PicoUsdPerMsat } from '../amount.ts';
+import type { Msat, PicoUsd, PicoUsdPerMsat } from '../amount.ts';
 import type { HoldVerdict } from '../ledger/hold.ts';
 import type { Lease } from '../ledger/lease.ts';
 import type { Quote } from '../metering/quote.ts';
+import type { CallerKey } from '../providers/caller-key.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Keeping } from '../records/stored-answer.ts';
 import type { Candidate } from '../routing/candidate.ts';
@@ -44,6 +45,8 @@ export interface Plan extends Choice {
   readonly quote: Quote;
   /** The request's own cap; null where it has none. */
   readonly maxCostPicoUsd: PicoUsd | null;
+  /** Where the caller's own key at the provider serves: that key, and what the operator asks for it. */
+  readonly own: { readonly key: CallerKey; readonly feeMsat: Msat } | null;
 }
 
 /** Leave to send a request: its hold is committed. */

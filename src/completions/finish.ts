@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { NOTHING_BILLED, type Bill } from '../metering/bill.ts';
+import { retryAfterOf } from '../providers/provider-failure.ts';
 import type { Replay } from '../records/stored-answer.ts';
 import { promptTokensOf } from '../wires/usage.ts';
 import type { Outcome, Recorder } from '../records/usage-record.ts';
@@ -120,6 +121,7 @@ function tellJson({ call, grant }: UnderWay, { head, body }: Extract<Reply, { ki
 function tellRefusal(underWay: UnderWay, ending: Ending, { body }: Extract<Reply, { kind: 'refusal' }>, settled: Settled): void {
   if (ending.kind !== 'refused') return;
   const { call, grant } = underWay;
+  const wait = ending.answer.status === 429 ? retryAfterOf(ending.answer.headers, ending.text) : null;
   const verdict = settled.state === 'settled' ? settled.verdict : grant.hold;
   const head = [
     ...call.head,
@@ -127,6 +129,7 @@ function tellRefusal(underWay: UnderWay, ending: Ending, { body }: Extract<Reply
     ...headOf(grant.ticket.headers),
     ...accountHead(verdict),
     ...costHead(NOTHING_BILLED.costPicoUsd, NOTHING_BILLED.costMsat, 'settled'),
+    ...(wait === null ? [] : ['Retry-After', String(wait)]),
     'Content-Type',
     'application/json',
     'Content-Length',

@@ -1,35 +1,54 @@
 import type { ApiKey } from '../accounts/api-key.ts';
-import type { PicoUsd } from '../amount.ts';
+import type { Msat, PicoUsd } from '../amount.ts';
 import type { Config } from '../config/config.ts';
 import { costBound, quote as quoteFor, type Quote } from '../metering/quote.ts';
 import type { Models } from '../models/models.ts';
+import type { CallerKey } from '../providers/caller-key.ts';
 import type { Candidate } from '../routing/candidate.ts';
 import { chooseCandidates } from '../routing/choose.ts';
 import type { ProviderHealth } from '../routing/health.ts';
+import { modelsUnderKey } from '../routing/models-under-key.ts';
 import type { InferenceRequest } from '../wires/request.ts';
 import type { Plan } from './call.ts';
 
 export interface PlanDeps {
   models: Models;
   health: ProviderHealth;
-  config: Pick<Config, 'DEFAULT_MAX_TOKENS' | 'markupBasisPoints'>;
+  config: Pick<Config, 'DEFAULT_MAX_TOKENS' | 'markupBasisPoints' | 'BYOK_FEE_MSAT'>;
+}
+
+/** What a request's headers say of who may serve it. */
+export interface PlanOptions {
+  /** The lesser of this cap and that of the request's body counts. */
+  readonly maxCostPicoUsd: PicoUsd | null;
+  readonly callerKey: CallerKey | null;
 }
 
 /**
  * Who may serve a request, and what it can cost at most, at the prices of now: they stay its own however long it takes.
- * @param headerCap the cap that the request's headers name; the lesser of that and its body's counts.
  */
 export async function plan(
   { models, health, config }: PlanDeps,
   request: InferenceRequest,
-  headerCap: PicoUsd | null,
+  options: PlanOptions,
   key: Pick<ApiKey, 'allowedModels'>,
 ): Promise<Plan> {
   const turning = models.keepUp();
   if (turning) await turning;
-  const choice = chooseCandidates(request, models, key, (id) => health.snapshot(id).windows['5m'].latencyMs);
-  const maxCostPicoUsd = lesser(headerCap, request.routing.maxCostPicoUsd);
-  return { ...choice, ...(await quoteOver(request, choice.candidates, maxCostPicoUsd, config)), maxCostPicoUsd };
+  const { callerKey } = options;
+  const onOffer = callerKey ? modelsUnderKey(request, models, callerKey) : models;
+  const choice = chooseCandidates(request, onOffer, key, (id) => health.snapshot(id).windows['5m'].latencyMs);
+  const maxCostPicoUsd = lesser(options.maxCostPicoUsd, request.routing.maxCostPicoUsd);
+  const quoted = await quoteOver(request, choice.candidates, maxCostPicoUsd, config);
+  const own = callerKey && ownKeyOf(callerKey, quoted.candidates, config.BYOK_FEE_MSAT);
+  return { ...choice, ...quoted, maxCostPicoUsd, own };
+}
+
+/** The caller's key, bound to the one provider that may serve. */
+function ownKeyOf(callerKey: CallerKey, candidates: readonly Candidate[], feeMsat: Msat): Plan['own'] {
+  const [first, ...others] = candidates.map(({ deployment }) => deployment.provider.id);
+  if (first === undefined || others.some((id) => id !== first)) throw new Error("a caller's key for more than one provider");
+  return { key: callerKey.boundTo(first), feeMsat };
 }
 
 /** What the request can cost at most. Under `auto`, candidates that the request's own cap does not cover drop out first. */
@@ -37,7 +56,7 @@ async function quoteOver(
   request: InferenceRequest,
   candidates: readonly Candidate[],
   maxCostPicoUsd: PicoUsd | null,
-  { DEFAULT_MAX_TOKENS: defaultMaxTokens, markupBasisPoints }: PlanDeps['config'],
+  { DEFAULT_MAX_TOKENS: defaultMaxTokens, markupBasisPoints }: Pick<Config, 'DEFAULT_MAX_TOKENS' | 'markupBasisPoints'>,
 ): Promise<{ candidates: readonly Candidate[]; quote: Quote }> {
   const quoteOf = (some: readonly Candidate[]) => quoteFor(request, some, { defaultMaxTokens, markupBasisPoints });
   if (maxCostPicoUsd !== null && candidates.length > 1) {

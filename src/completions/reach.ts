@@ -19,6 +19,7 @@ import { checkpointer } from './checkpoint.ts';
 import type { ClientStream } from './client-stream.ts';
 import { readJsonAnswer } from './json-answer.ts';
 import { relayStream } from './relay.ts';
+import { censored, credentialOf } from './credential.ts';
 import { streamHead } from './head.ts';
 
 export interface ReachDeps {
@@ -94,14 +95,17 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked): Promi
         body: rendering.body(grant.hold.tokens, deps.accountHashOf(call)),
         stream: call.request.stream,
         clientRequestId: call.clientRequestId,
+        credential: credentialOf(underWay, asked.candidate),
       },
       abort,
     );
-    if (received.status < 200 || received.status > 299) return await refusalOf(asked, received, abort);
+    if (received.status < 200 || received.status > 299) return await refusalOf(underWay, asked, received, abort);
     const answer = decodedAnswer(received, abort);
     if (!call.client) {
       const result = await readJsonAnswer(asked.candidate, answer, call.request);
-      return 'failure' in result ? told('error answer', asked.candidate, result.failure) : { ...asked, kind: 'json', answer, ...result };
+      return 'failure' in result
+        ? told('error answer', underWay, asked.candidate, result.failure)
+        : { ...asked, kind: 'json', answer, ...result };
     }
     if (!isEventStream(answer)) throw new ProviderError('protocol', 'the answer is not an event stream');
     const leg = await beginStream(deps, underWay, asked, { answer, client: call.client, abort });
@@ -122,13 +126,14 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked): Promi
 /** Resolves once something of the stream was delivered, or it is known that nothing will be. */
 async function beginStream(
   deps: ReachDeps,
-  { call, plan, grant }: UnderWay,
+  underWay: UnderWay,
   asked: Asked,
   { answer, client, abort }: { answer: UpstreamAnswer; client: ClientStream; abort: Abort },
 ): Promise<Answered | Failed> {
+  const { call, plan, grant } = underWay;
   const { candidate, dispatchedAt } = asked;
   const { deployment, upstream } = candidate;
-  client.setHead(streamHead({ call, plan, grant }, candidate, answer));
+  client.setHead(streamHead(underWay, candidate, answer));
   // The bytes of the same wire say the provider's count themselves.
   const promptTokens = upstream.wire === call.surface.wire ? plan.quote.promptTokens : await promptTokensOf(call.request, candidate);
   const reader = streamReader(call.surface, upstream, call.request, answerContext(call, deployment, promptTokens));
@@ -148,22 +153,23 @@ async function beginStream(
   if (client.delivered) return { ...asked, kind: 'stream', answer, stream, reader };
   const end = await stream.ended;
   if (end.reason === 'client_gone' || end.reason === 'lease_lost') return { ...asked, kind: 'stream', answer, stream, reader };
-  if (end.reason === 'provider_error') return told('error event', candidate, end.failure);
+  if (end.reason === 'provider_error') return told('error event', underWay, candidate, end.failure);
   return failed(end.error instanceof ProviderError ? end.error.kind : 'empty answer');
 }
 
 /** A 4xx about the request goes to the client; anything else is the provider's failure. */
-async function refusalOf(asked: Asked, answer: UpstreamAnswer, abort: Abort): Promise<Answered | Failed> {
-  const text = await errorText(asked.candidate, answer, abort);
-  if (faultOfAnswer(answer.status, text) === 'request') return { ...asked, kind: 'refused', answer, text };
-  return { kind: 'failed', failure: providerFailure(answer, text) };
+async function refusalOf(underWay: UnderWay, asked: Asked, answer: UpstreamAnswer, abort: Abort): Promise<Answered | Failed> {
+  const text = await errorText(underWay, asked.candidate, answer, abort);
+  const isOwnKey = underWay.plan.own !== null;
+  // Under the caller's own key, a limit that was reached is the caller's too.
+  const isTold = faultOfAnswer(answer.status, text, isOwnKey) === 'request' || (isOwnKey && answer.status === 429);
+  return isTold ? { ...asked, kind: 'refused', answer, text } : { kind: 'failed', failure: providerFailure(answer, text, isOwnKey) };
 }
 
 /** The body of an error. The status counts also where the body breaks off or cannot be decoded. */
-async function errorText({ deployment: { provider } }: Candidate, answer: UpstreamAnswer, abort: Abort): Promise<string> {
+async function errorText(underWay: UnderWay, candidate: Candidate, answer: UpstreamAnswer, abort: Abort): Promise<string> {
   try {
-    const text = (await collectBody(decodedAnswer(answer, abort))).toString('utf8');
-    return provider.censor?.(text) ?? text;
+    return censored(underWay, candidate, (await collectBody(decodedAnswer(answer, abort))).toString('utf8'));
   } catch (error) {
     if (!(error instanceof ProviderError) || error.kind === 'aborted') throw error;
     abort.abort();
@@ -176,8 +182,9 @@ function failed(reason: string): Failed {
 }
 
 /** The provider told of a failure where its answer should begin. */
-function told(reason: string, { deployment: { provider } }: Candidate, failure: unknown): Failed {
-  return { kind: 'failed', failure: toldFailure(reason, failure, (text) => provider.censor?.(text) ?? text) };
+function told(reason: string, underWay: UnderWay, candidate: Candidate, failure: unknown): Failed {
+  const isOwnKey = underWay.plan.own !== null;
+  return { kind: 'failed', failure: toldFailure(reason, failure, { censor: (text) => censored(underWay, candidate, text), isOwnKey }) };
 }
 
 function isEventStream({ headers }: UpstreamAnswer): boolean {

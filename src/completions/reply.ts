@@ -5,6 +5,7 @@ import type { StoredAnswer } from '../records/stored-answer.ts';
 import type { Ending as StreamEnding, ErrorObject, JsonObject } from '../wires/wire.ts';
 import { answerContext } from './answer-context.ts';
 import type { Attempt, Ending, UnderWay } from './call.ts';
+import { censored } from './credential.ts';
 import { figuresOf, type Timing } from './figures.ts';
 import { costHead, headersOf, lastingStreamHead, providerHead, type Head } from './head.ts';
 
@@ -54,14 +55,14 @@ function jsonReply(underWay: UnderWay, { candidate, answer, read, verbatim }: Of
   return { kind: 'json', head, body: Buffer.from(JSON.stringify(surface.withFigures(own, figuresOf(bill, timing), context))) };
 }
 
-function streamReply({ call }: UnderWay, { candidate, end, reader }: Of<'stream'>, bill: Bill, timing: Timing): Reply {
+function streamReply(underWay: UnderWay, { candidate, end, reader }: Of<'stream'>, bill: Bill, timing: Timing): Reply {
+  const { call } = underWay;
   if (end.reason === 'complete') {
     const { usage, last } = reader.ending(call.request.includeUsage ? figuresOf(bill, timing) : null);
     return { kind: 'last_events', ending: { usage: call.request.includeUsage ? usage : Buffer.alloc(0), last } };
   }
   if (end.reason === 'client_gone' || end.reason === 'lease_lost') return { kind: 'nothing' };
-  const { provider } = candidate.deployment;
-  return { kind: 'broken_stream', error: streamFailure(end.failure, (text) => provider.censor?.(text) ?? text) };
+  return { kind: 'broken_stream', error: streamFailure(end.failure, (text) => censored(underWay, candidate, text)) };
 }
 
 function refusalReply({ call }: UnderWay, { candidate, answer, text }: Of<'refused'>): Reply {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { exchangeRateFromBtcUsd, picoUsdFromUsd } from '../amount.ts';
+import { exchangeRateFromBtcUsd, msat, picoUsdFromUsd } from '../amount.ts';
 import { ConfigError } from './config-error.ts';
 import { readNamedFile } from './named-file.ts';
 import { API_KEY_VARIABLES, providerVariables } from './public-providers.ts';
@@ -32,6 +32,9 @@ const variables = z.object({
   FREE_TIER_GLOBAL_DAILY_USD: usd.default(picoUsdFromUsd('100')),
   DAILY_BUDGET_USD: usd.default(picoUsdFromUsd('10')),
   MARKUP_PERCENT: decimal(0, 1000).default(0),
+  BYOK_FEE_MSAT: integer(0, 1_000_000)
+    .default(0)
+    .transform((fee) => msat(BigInt(fee))),
   TOPUP_DEFAULT_SATS: integer(1, 1_000_000).default(1000),
   INVOICE_EXPIRY_SECONDS: integer(60, 604_800).default(3600),
   L402_TOKEN_DAYS: integer(1, 36_500).optional(),

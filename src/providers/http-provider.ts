@@ -74,7 +74,9 @@ export function createHttpProvider(options: HttpProviderOptions): Provider {
         pool.dispatch(request, exchange);
       });
     },
-    censor: (text, credential = '') => [...secrets, credential].reduce(without, text),
+    // Also as JSON writes them.
+    censor: (text, credential = '') =>
+      [...secrets, credential].flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]).reduce(without, text),
     close: () => pool.destroy(),
   };
 }

@@ -1,7 +1,7 @@
-import { faultOf } from './fault.ts';
+import { faultOf, type Refusal } from './fault.ts';
 import type { UpstreamAnswer } from './provider.ts';
 import { member } from '../wires/openai-chat/wire-chunk.ts';
-import { failureReason, providerReason, type ProviderReason } from './provider-reason.ts';
+import { failureReason, providerReason } from './provider-reason.ts';
 
 /** Why a provider gave no completion, where the request is not at fault. */
 export interface ProviderFailure {
@@ -27,14 +27,23 @@ const SECRETS = [
 ];
 
 /** Reads an answer that is no completion. What concerns the operator's account is not told to clients, nor any address or credential. */
-export function providerFailure({ status, headers }: UpstreamAnswer, text: string): ProviderFailure {
-  return { reason: `HTTP ${status}`, ...tellable(status, providerReason(text), text), retryAfterSeconds: retryAfterOf(headers, text) };
+export function providerFailure({ status, headers }: UpstreamAnswer, text: string, isOwnKey = false): ProviderFailure {
+  return {
+    reason: `HTTP ${status}`,
+    ...tellable({ status, reason: providerReason(text), text }, isOwnKey),
+    retryAfterSeconds: retryAfterOf(headers, text),
+  };
 }
 
 /** Reads the failure that a provider tells of where an answer should begin, under a status that promised one. */
-export function toldFailure(reason: string, failure: unknown, censor: (text: string) => string): ProviderFailure {
+export function toldFailure(
+  reason: string,
+  failure: unknown,
+  { censor, isOwnKey = false }: { censor: (text: string) => string; isOwnKey?: boolean },
+): ProviderFailure {
   const said = failureReason(failure);
-  const told = tellable(statusIn(failure), said && { ...said, message: censor(said.message) });
+  const refusal = { status: statusIn(failure), reason: said && { ...said, message: censor(said.message) }, text: '' };
+  const told = tellable(refusal, isOwnKey);
   return { reason, ...told, retryAfterSeconds: null };
 }
 
@@ -45,8 +54,9 @@ function statusIn(failure: unknown): number {
   return named.find((status) => status >= 400 && status <= 599) ?? 500;
 }
 
-function tellable(status: number, reason: ProviderReason | null, text = ''): Pick<ProviderFailure, 'words' | 'operatorsFault'> {
-  const operatorsFault = faultOf({ status, reason, text }) === 'operator';
+function tellable(refusal: Refusal, isOwnKey: boolean): Pick<ProviderFailure, 'words' | 'operatorsFault'> {
+  const { status, reason } = refusal;
+  const operatorsFault = faultOf(refusal, isOwnKey) === 'operator';
   const isTold = !operatorsFault && reason !== null && !(status < 400);
   return { operatorsFault, words: isTold ? withoutSecrets(reason.message).slice(0, MOST_CHARACTERS).toWellFormed() : null };
 }
@@ -59,7 +69,7 @@ function withoutSecrets(text: string): string {
  * `retry-after-ms`, `Retry-After` as seconds or as a date (RFC 9110, 10.2.3), or Google's `retryDelay` in the body; in whole seconds
  * from 1 to a day.
  */
-function retryAfterOf(headers: UpstreamAnswer['headers'], text: string): number | null {
+export function retryAfterOf(headers: UpstreamAnswer['headers'], text: string): number | null {
   const header = String(headers['retry-after'] ?? '').trim();
   const inMilliseconds = decimalOf(String(headers['retry-after-ms'] ?? '').trim());
   const seconds =

@@ -6,7 +6,7 @@ import { GatewayError } from '../errors.ts';
 import type { Tier } from '../providers/provider.ts';
 import { complexityTier, tiersFrom } from './complexity.ts';
 import type { Deployment } from '../models/deployment.ts';
-import type { Models } from '../models/models.ts';
+import type { ModelIndex } from '../models/models.ts';
 
 /** Who may serve a request, best first, and why. */
 export interface Choice {
@@ -31,11 +31,16 @@ const MAX_CANDIDATES = 3;
  * Throws GatewayError: `model_not_found`, `model_not_allowed`, or `invalid_request`/`unknown_parameter` naming what no
  * model that is left can do.
  */
-export function chooseCandidates(request: InferenceRequest, models: Models, key: AllowedModels, latencyOf: LatencyOf = () => null): Choice {
+export function chooseCandidates(
+  request: InferenceRequest,
+  models: ModelIndex,
+  key: AllowedModels,
+  latencyOf: LatencyOf = () => null,
+): Choice {
   return request.model === 'auto' ? chooseAmongAll(request, models, key, latencyOf) : chooseExact(request, models, key);
 }
 
-function chooseExact(request: InferenceRequest, models: Models, { allowedModels }: AllowedModels): Choice {
+function chooseExact(request: InferenceRequest, models: ModelIndex, { allowedModels }: AllowedModels): Choice {
   const deployment = models.find(request.model, request.operation);
   if (!deployment) throw new GatewayError('model_not_found', { message: notFound(request, models), param: 'model' });
   if (allowedModels && !allowedModels.includes(deployment.model)) throw new GatewayError('model_not_allowed', { param: 'model' });
@@ -45,13 +50,13 @@ function chooseExact(request: InferenceRequest, models: Models, { allowedModels 
 }
 
 /** A model that is there and does something else is a mistake that one cannot see from "does not exist". */
-function notFound({ model, operation }: InferenceRequest, models: Models): string {
+function notFound({ model, operation }: InferenceRequest, models: ModelIndex): string {
   const name = quoted(model);
   if (operation === 'embed') return models.find(model) ? `The model ${name} makes no embeddings.` : `The model ${name} does not exist.`;
   return models.find(model, 'embed') ? `The model ${name} makes embeddings alone.` : `The model ${name} does not exist.`;
 }
 
-function chooseAmongAll(request: InferenceRequest, models: Models, { allowedModels }: AllowedModels, latencyOf: LatencyOf): Choice {
+function chooseAmongAll(request: InferenceRequest, models: ModelIndex, { allowedModels }: AllowedModels, latencyOf: LatencyOf): Choice {
   const { prefer, maxLatencyMs } = request.routing;
   const allowed = models.list(request.operation).filter(({ model }) => !allowedModels || allowedModels.includes(model));
   if (allowed.length === 0)

@@ -286,6 +286,7 @@ const NUMBERS: [name: string, byDefault: unknown, taken: string, as: unknown, re
   ['BTC_USD', undefined, '64000.5', exchangeRateFromBtcUsd(64_000.5), ['64,000', '64e3']],
   ['BTC_USD_MAX_AGE_SECONDS', 600, '1.5', 1.5, ['10m']],
   ['MARKUP_PERCENT', 0, '12.5', 12.5, ['12.5%']],
+  ['BYOK_FEE_MSAT', 0n, '1500', 1500n, ['1.5']],
 ];
 /** What has tests of its own, here or in config-lightning.test.ts. */
 const BY_THEMSELVES = ['LND_MACAROON', 'LND_CERT', 'LND_OLD_MACAROON', 'LND_OLD_CERT', 'GATEWAY_CONFIG', 'SECRET_KEY'];

@@ -16,6 +16,7 @@ const canary = (name: string) => `canary-${name}-${randomUUID()}`;
 const PROMPT = canary('prompt');
 const COMPLETION = canary('completion');
 const PROVIDER_KEY = canary('provider-key');
+const OWN_PROVIDER_KEY = canary('own-provider-key');
 const PROVIDER_ERROR = canary('provider-error');
 const FOREIGN_KEY = canary('foreign-key');
 const IDEMPOTENCY_KEY = canary('idempotency');
@@ -37,6 +38,7 @@ beforeAll(async () => {
       ALLOW_SIMULATED: 'true',
       DATABASE_URL: database.connectionString,
       LOG_LEVEL: 'trace',
+      OPENAI_BASE_URL: upstream.baseUrl,
       HOLD_LEASE_SECONDS: '2',
       SHUTDOWN_GRACE_SECONDS: '1',
     },
@@ -109,10 +111,28 @@ async function useEveryWay(gateway: GatewayProcess): Promise<void> {
   statuses.push((await gateway.post(path, body(), null, { 'x-api-key': `pura_${FOREIGN_KEY}` })).status);
   statuses.push((await gateway.post(`/${PROMPT}?key=${FOREIGN_KEY}`, body(), key)).status);
   expect(statuses).toEqual([200, 400, 503, 503, 503, 503, 200, 400, 400, 400, 400, 401, 401, 404]);
+  await useOwnKey(gateway);
 
   const { exchange, stream } = await beginStream(gateway, upstream, key, COMPLETION);
   await stream.leave();
   await exchange.clientGone;
+}
+
+/** Whoever reaches a provider with a key there, in success and failure. */
+async function useOwnKey(gateway: GatewayProcess): Promise<void> {
+  const answers: string[] = [];
+  const echo = `Incorrect API key provided: ${OWN_PROVIDER_KEY}`;
+  for (const status of [200, 400, 401, 429, 500]) {
+    for (const stream of [false, true]) {
+      upstream.script((exchange) => (status === 200 ? exchange.answer() : exchange.error(status, echo)));
+      const headers = { 'x-provider-key': OWN_PROVIDER_KEY, 'idempotency-key': `${IDEMPOTENCY_KEY}${upstream.requests.length}` };
+      const answer = await gateway.post('/v1/chat/completions', body({ model: 'gpt-4o-mini', stream }), key, headers);
+      answers.push(`${answer.status} ${JSON.stringify([...answer.headers])} ${await answer.text()}`);
+      expect(upstream.requests.at(-1)?.headers.authorization).toBe(`Bearer ${OWN_PROVIDER_KEY}`);
+    }
+  }
+  expect(answers.join()).toContain('Incorrect API key provided: …');
+  expect(answers.join()).not.toContain(OWN_PROVIDER_KEY);
 }
 
 /** Every statement under way fails, and every idle connection breaks. */
@@ -124,8 +144,14 @@ async function loseConnections(pool: Pool): Promise<void> {
 
 async function crashMidStream(gateway: GatewayProcess): Promise<string> {
   const { stream } = await beginStream(gateway, upstream, key, COMPLETION);
+  const asOwner: Pick<GatewayProcess, 'post'> = {
+    post: (path, members, payer) =>
+      gateway.post(path, { ...(members as object), model: 'gpt-4o-mini' }, payer, { 'x-provider-key': OWN_PROVIDER_KEY }),
+  };
+  const { stream: own } = await beginStream(asOwner, upstream, key, COMPLETION);
   const { output: written } = await gateway.end('SIGKILL');
   await expect(stream.rest()).rejects.toThrow();
+  await expect(own.rest()).rejects.toThrow();
   return written;
 }
 
@@ -159,6 +185,7 @@ describe('after success, every kind of failure, lost connections and a crash', (
     ['prompt', () => PROMPT],
     ['completion', () => COMPLETION],
     ["key of a provider's", () => PROVIDER_KEY],
+    ["client's own key of a provider's", () => OWN_PROVIDER_KEY],
     ["words of a provider's error", () => PROVIDER_ERROR],
     ['API key', () => key.secret],
     ['key that opens nothing here', () => FOREIGN_KEY],

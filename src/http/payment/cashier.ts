@@ -6,7 +6,7 @@ import type { RateLimit } from '../../admission/rate-limit.ts';
 import { picoUsd } from '../../amount.ts';
 import type { Plan } from '../../completions/call.ts';
 import type { Config } from '../../config/config.ts';
-import type { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../errors.ts';
 import type { Holds } from '../../ledger/holds.ts';
 import { costBound } from '../../metering/quote.ts';
 import type { Repeatable } from '../../records/stored-answer.ts';
@@ -38,17 +38,19 @@ export class Cashier {
     req: Request,
     { requestId, request, options, picoUsdPerMsat }: Incoming,
     apiKey: ApiKey,
-    { candidates, quote, maxCostPicoUsd }: Plan,
+    { candidates, quote, maxCostPicoUsd, own }: Plan,
     repeatable: Repeatable | null,
   ): Promise<Admitted & { free: FreeTicket | null }> {
     const { rateLimit, holds, config, offers } = this.#deps;
     const priceVersion = candidates[0]?.deployment.rateCard.priceVersion ?? 0;
-    const free = this.#freeShares.reserve(networksOf(req, config), costBound(quote, quote.mostTokens));
+    // What is done under the caller's own provider key is nobody's gift.
+    const most = own ? picoUsd(0n) : costBound(quote, quote.mostTokens);
+    const free = this.#freeShares.reserve(networksOf(req, config), most);
     try {
       const admitted = await admit(
         { rateLimit, holds, freeMaxPicoUsd: free.maxPicoUsd, aboveFreeMax: free.isShort ? 'daily_ceiling' : 'too_costly' },
         {
-          ...{ requestId, apiKey, quote, priceVersion, picoUsdPerMsat, maxCostPicoUsd },
+          ...{ requestId, apiKey, quote, priceVersion, picoUsdPerMsat, maxCostPicoUsd, feeMsat: own?.feeMsat },
           ...{ completions: request.completions, stream: request.stream, idempotency: repeatable?.idempotency },
         },
       );
@@ -69,12 +71,16 @@ export class Cashier {
     req: Request,
     { request, options, picoUsdPerMsat }: Incoming,
     payer: Unpaid | null,
-    { quote, maxCostPicoUsd }: Plan,
+    { quote, maxCostPicoUsd, own }: Plan,
   ): Promise<GatewayError> {
     const { rateLimit, offers } = this.#deps;
     const limited = payer && (payer.key ?? { id: payer.grant.keyId, accountId: payer.grant.keyId, rateLimitRpm: null, rateLimitTpm: null });
     const { completions } = request;
-    const terms = priceUnpaid(rateLimit, { apiKey: limited, quote, completions, picoUsdPerMsat, maxCostPicoUsd });
+    // There is nothing to pay for, but the fee and the limits are an account's.
+    if (own?.feeMsat === 0n)
+      return new GatewayError('invalid_api_key', { message: 'X-Provider-Key needs an API key of this gateway beside it.' });
+    const feeMsat = own?.feeMsat;
+    const terms = priceUnpaid(rateLimit, { apiKey: limited, quote, completions, picoUsdPerMsat, maxCostPicoUsd, feeMsat });
     return offers.refuse(req, payer, { ...terms, topupSats: options.topupSats });
   }
 }
