@@ -129,7 +129,7 @@ class Relay {
       const seen = this.#relay.reader.push(chunk);
       const flowing = this.#take(seen);
       if (this.#failure !== undefined) this.#stop(this.#clientGone ? 'client_gone' : 'provider_error');
-      else if (seen.done) this.#end('complete');
+      else if (seen.done) this.#complete(seen);
       return flowing;
     } catch (error) {
       if (!(error instanceof SseTooLongError)) throw error;
@@ -144,7 +144,14 @@ class Relay {
     const seen = this.#relay.reader.finish();
     this.#take(seen);
     if (this.#failure !== undefined) this.#end('provider_error');
-    else this.#end(seen.done || this.#isWhole() ? 'complete' : 'broke_off');
+    else if (seen.done || this.#isWhole()) this.#complete(seen);
+    else this.#end('broke_off');
+  }
+
+  /** An answer of no words is one too, where the events that are withheld say why it ended. */
+  #complete({ done, finished = false }: Seen): void {
+    if (done && finished && this.#deliveredAt === null && !this.#clientGone) this.#begin(performance.now());
+    this.#end('complete');
   }
 
   /**

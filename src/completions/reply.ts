@@ -2,7 +2,7 @@ import { refusalError, streamFailure } from '../providers/provider-reason.ts';
 import { GatewayError } from '../errors.ts';
 import type { Bill } from '../metering/bill.ts';
 import type { StoredAnswer } from '../records/stored-answer.ts';
-import type { Ending as StreamEnding, ErrorObject, JsonObject } from '../wires/wire.ts';
+import type { Ending as StreamEnding, ErrorObject, JsonObject, WireName } from '../wires/wire.ts';
 import { answerContext } from './answer-context.ts';
 import type { Attempt, Ending, UnderWay } from './call.ts';
 import { censored } from './credential.ts';
@@ -67,10 +67,16 @@ function streamReply(underWay: UnderWay, { candidate, end, reader }: Of<'stream'
 
 function refusalReply({ call }: UnderWay, { candidate, answer, text }: Of<'refused'>): Reply {
   const { surface, requestId } = call;
-  const { error, isWhole } = refusalError(answer.status, text);
+  const { wire } = candidate.upstream;
+  const { error, isWhole } = refusalError(answer.status, text, wire === surface.wire || (isOpenAi(wire) && isOpenAi(surface.wire)));
   // An error object of the client's own wire goes out as the provider wrote it.
-  const asWritten = isWhole && candidate.upstream.wire === surface.wire;
+  const asWritten = isWhole && wire === surface.wire;
   return { kind: 'refusal', error, body: Buffer.from(asWritten ? text : JSON.stringify(surface.errorBody(error, requestId))) };
+}
+
+/** OpenAI's wires have one shape of error object. */
+function isOpenAi(wire: WireName): boolean {
+  return wire.startsWith('openai-');
 }
 
 function failureReply({ grant }: UnderWay, attempts: readonly Attempt[]): Reply {

@@ -37,9 +37,10 @@ type Members = Record<string, unknown>;
 /**
  * A provider's refusal as an OpenAI error object. `isWhole` where its body is an error object already; of any other shape (vLLM's object,
  * FastAPI's detail, a list, text, HTML) the message is taken, and what else of an error object it has.
+ * @param mayBeWhole false where the provider's wire has error objects of another shape than the client's.
  */
-export function refusalError(status: number, text: string): { error: ErrorObject; isWhole: boolean } {
-  const whole = text.length <= MOST_PASSED_CHARACTERS ? parsed(text) : undefined;
+export function refusalError(status: number, text: string, mayBeWhole = true): { error: ErrorObject; isWhole: boolean } {
+  const whole = mayBeWhole && text.length <= MOST_PASSED_CHARACTERS ? parsed(text) : undefined;
   if (isErrorObject(whole)) return { error: whole, isWhole: true };
   const ours = new GatewayError('invalid_request', { message: `The provider refused the request (HTTP ${status}).` });
   return { error: inItsWords(ours, providerReason(text)), isWhole: false };

@@ -25,6 +25,7 @@ class Translated implements StreamReader {
   readonly #parts: PartReader;
   readonly #writer: StreamWriter;
   #done = false;
+  #finished = false;
 
   constructor(parts: PartReader, writer: StreamWriter) {
     this.#parts = parts;
@@ -49,11 +50,13 @@ class Translated implements StreamReader {
     let text = '';
     for (const part of parts) {
       if (part.type === 'failed') failure = part.failure ?? null;
+      if (part.type === 'finish') this.#finished = true;
       if (part.type === 'failed' || part.type === 'done') this.#done = true;
       if (part.type !== 'failed') text += this.#writer.write(part);
       if (part.type === 'usage') usages.push({ usage: part.usage, alone: true, offset: Buffer.byteLength(text) });
       if (this.#done) break;
     }
-    return { forward: text === '' ? EMPTY : Buffer.from(text), usages, done: this.#done, ...(failure !== undefined && { failure }) };
+    const forward = text === '' ? EMPTY : Buffer.from(text);
+    return { forward, usages, done: this.#done, finished: this.#finished, ...(failure !== undefined && { failure }) };
   }
 }

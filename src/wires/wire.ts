@@ -127,6 +127,8 @@ export interface Seen {
   readonly failure?: unknown;
   /** True once nothing more counts: the wire's end marker, or a failure, was seen. */
   readonly done: boolean;
+  /** True where why the answer ended is among what is withheld: telling that is a delivery, though nothing was written. */
+  readonly finished?: boolean | undefined;
 }
 
 export interface UsageSeen {

@@ -65,7 +65,8 @@ export class ResponsesReader implements StreamReader {
       if (usage) usages.push({ usage, alone: true, offset: forward.length });
       break;
     }
-    return { forward: forward.bytes(), usages, done: this.#done, ...(failure !== undefined && { failure }) };
+    const finished = this.#last.length > 0;
+    return { forward: forward.bytes(), usages, done: this.#done, finished, ...(failure !== undefined && { failure }) };
   }
 }
 
