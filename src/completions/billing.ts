@@ -1,8 +1,8 @@
 import type { Config } from '../config/config.ts';
 import { billedUsage, promptTokensOf, type Outcome } from '../metering/billed-usage.ts';
 import { billOf, type Bill } from '../metering/bill.ts';
+import { ownCount } from '../metering/own-count.ts';
 import { isFree, mostOutputTokens } from '../routing/candidate.ts';
-import { countOutputTokens } from '../wires/tokens.ts';
 import type { Ending, UnderWay } from './call.ts';
 import { tokensOfWritten } from './delivered.ts';
 
@@ -31,7 +31,7 @@ export function outcomeOf({ call, grant }: UnderWay, ending: Exclude<Ending, { k
   const { candidate, dispatchedAt } = ending;
   const { deployment } = candidate;
   const elapsedSeconds = (performance.now() - dispatchedAt) / 1000;
-  const countTokens = (text: string) => countOutputTokens(text, deployment.tokenizer);
+  const countTokens = (text: string) => ownCount(text, deployment);
   const facts = {
     promptTokens: () => promptTokensOf(call.request, candidate),
     deliveredTokens: () => 0,

@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts';
 import type { Holds } from '../ledger/holds.ts';
 import type { Logger } from '../log.ts';
 import { promptTokensOf } from '../metering/billed-usage.ts';
+import { ownCount } from '../metering/own-count.ts';
 import { Abort } from '../providers/abort.ts';
 import { collectBody } from '../providers/collect-body.ts';
 import { decodedAnswer } from '../providers/decoded-answer.ts';
@@ -11,7 +12,6 @@ import { providerFailure, toldFailure, type ProviderFailure } from '../providers
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Candidate } from '../routing/candidate.ts';
 import type { Observation, ProviderHealth } from '../routing/health.ts';
-import { countOutputTokens } from '../wires/tokens.ts';
 import { streamReader } from '../wires/translate.ts';
 import type { Asked, Attempt, Call, Grant, Leg, Plan, UnderWay } from './call.ts';
 import { answerContext } from './answer-context.ts';
@@ -145,7 +145,7 @@ async function beginStream(
     dispatchedAt,
     abort: () => abort.abort(),
     lease: grant.lease,
-    countTokens: (text) => countOutputTokens(text, deployment.tokenizer),
+    countTokens: (text) => ownCount(text, deployment),
     checkpoint: checkpointer(deps, { call, grant }, candidate),
     copy: grant.copy,
   });

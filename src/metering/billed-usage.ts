@@ -1,4 +1,4 @@
-import { countOutputTokens } from '../wires/tokens.ts';
+import { ownCount } from './own-count.ts';
 import type { InferenceRequest } from '../wires/request.ts';
 import { promptTokensOf as promptOf, ZERO_USAGE, type ReportedUsage, type Usage } from '../wires/usage.ts';
 import type { Candidate } from '../routing/candidate.ts';
@@ -65,8 +65,8 @@ function counts(tokens: number | null, freeModel: boolean): tokens is number {
 
 /** The gateway's own count of a prompt: for answers whose provider counts nothing, and for checkpoints. */
 export async function promptTokensOf({ media }: InferenceRequest, { deployment, rendering }: Candidate): Promise<number> {
-  const { tokenizer, tokenFactor, imageTokens, documentTokens } = deployment;
-  const text = await countOutputTokens(rendering.promptText(), tokenizer);
+  const { imageTokens, documentTokens } = deployment;
+  const text = await ownCount(rendering.promptText(), deployment);
   const documents = media.documents > 0 ? (documentTokens ?? 0) : 0;
-  return Math.ceil(text * tokenFactor) + media.images * (imageTokens ?? 0) + documents;
+  return text + media.images * (imageTokens ?? 0) + documents;
 }

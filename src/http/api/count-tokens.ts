@@ -1,10 +1,11 @@
 import type { RequestHandler } from 'express';
 import type { Config } from '../../config/config.ts';
 import { GatewayError } from '../../errors.ts';
+import { ownCount } from '../../metering/own-count.ts';
 import type { Models } from '../../models/models.ts';
 import { countInputTokens, parseCountRequest } from '../../wires/anthropic-messages/count-tokens.ts';
 import { parseBody } from '../../wires/parse-json.ts';
-import { countOutputTokens, type Tokenizer } from '../../wires/tokens.ts';
+import type { Tokenizer } from '../../wires/tokens.ts';
 import { WindowLimit } from '../../window-limit.ts';
 import { principalOf } from '../payment/authenticate.ts';
 import { readBody, refuseOtherTypes } from '../server/json-body.ts';
@@ -37,12 +38,9 @@ export function countTokensHandler({ config, models }: CountTokensDeps): Request
     refuseOtherTypes(req);
     const { allowParameters } = models;
     const request = parseCountRequest(parseBody(bytes), { streamDefault: false, allowParameters, headers: req.headers });
-    const { tokenizer, tokenFactor } = countedBy(models, request.model);
-    const counted = await countInputTokens(request, async (text) => {
-      const tokens = await countOutputTokens(text, text.length > EXACT_CHARACTERS ? 'bytes' : tokenizer);
-      return Math.ceil(tokens * tokenFactor);
-    });
-    res.json(counted);
+    const counted = countedBy(models, request.model);
+    const count = (text: string) => ownCount(text, text.length > EXACT_CHARACTERS ? { ...counted, tokenizer: 'bytes' } : counted);
+    res.json(await countInputTokens(request, count));
   };
 }
 

@@ -23,11 +23,24 @@ interface Write {
 }
 
 const inference: Write = { by: 'any', status: 200, body: () => chat() };
+const { messages } = chat();
+/** What each wire asks for besides chat. */
+const OF_OTHER_WIRES: [path: string, body: object][] = [
+  ['/v1/completions', { prompt: 'hi' }],
+  ['/v1/responses', { input: 'hi' }],
+  ['/v1/messages', { max_tokens: 16, messages }],
+];
 
 /** Every route that may write, and what a request of it is like. */
 const WRITES: Record<string, Write> = {
   'POST /v1/chat/completions': inference,
   'POST /l402/v1/chat/completions': inference,
+  ...Object.fromEntries(
+    OF_OTHER_WIRES.flatMap(([path, body]) => [path, `/l402${path}`].map((one) => [`POST ${one}`, { ...inference, body: () => body }])),
+  ),
+  'POST /v1/embeddings': { by: 'nobody' },
+  'POST /l402/v1/embeddings': { by: 'nobody' },
+  'POST /v1/messages/count_tokens': { by: 'nobody' },
   'POST /api/chat': { ...inference, body: () => chat({ stream: true }) },
   'POST /api/keys': { by: 'owner', status: 201, body: () => ({ role: 'owner' }) },
   'PATCH /api/keys/:id': { by: 'owner', status: 200, body: () => ({ dailyBudgetUsd: 0 }) },
@@ -133,6 +146,9 @@ describe('an answer that carries a secret', () => {
       '201 POST /api/keys',
       '201 POST /api/keys',
       '402 POST /l402/v1/chat/completions',
+      '402 POST /l402/v1/completions',
+      '402 POST /l402/v1/messages',
+      '402 POST /l402/v1/responses',
     ]);
   });
 });
