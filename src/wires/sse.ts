@@ -11,6 +11,9 @@ const MAX_EVENT_BYTES = 1024 * 1024;
 /** A blank line is at most four bytes long: CR LF CR LF. */
 const SEAM_BYTES = 3;
 
+/** What ends a stream of OpenAI's older wires. */
+export const STREAM_DONE = Buffer.from('data: [DONE]\n\n');
+
 /** An event longer than the limit, which no provider sends. */
 export class SseTooLongError extends Error {
   override name = 'SseTooLongError';

@@ -1,7 +1,8 @@
-import { GatewayError } from '../../errors.ts';
+import type { GatewayError } from '../../errors.ts';
 import { clientField, type ClientField } from '../client-fields.ts';
 import type { Generation, Part } from '../generation.ts';
 import { isObject } from '../json-object.ts';
+import { cannot, mediaIn, mediaObstacle } from '../obstacle.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import { IMAGE_TYPES, PDF } from './content.ts';
@@ -15,18 +16,6 @@ export function obstacleTo(request: InferenceRequest, target: Target): GatewayEr
     mediaObstacle(request, target) ??
     (request.wire === 'anthropic-messages' ? ownObstacle(request, target) : otherObstacle(request, target))
   );
-}
-
-function cannot(message: string, param: string): GatewayError {
-  return new GatewayError('invalid_request', { message: `${param}: ${message}`, param });
-}
-
-function mediaObstacle({ media }: InferenceRequest, target: Target): GatewayError | null {
-  const { firstImageParam, firstRemoteParam, firstDocumentParam } = media;
-  if (firstImageParam !== null && !target.takesImages) return cannot('this model takes no images', firstImageParam);
-  if (firstDocumentParam !== null && !target.takesDocuments) return cannot('this model takes no documents', firstDocumentParam);
-  if (firstRemoteParam !== null && !target.takesRemoteMedia) return cannot('this model takes no URLs, only data', firstRemoteParam);
-  return null;
 }
 
 /** The same wire: only what the model would refuse as a whole. */
@@ -68,15 +57,13 @@ function isEmpty({ system, messages }: Generation): boolean {
 }
 
 /** The first image or document of a type that Claude does not read. */
-function unreadable({ messages }: Generation, { wire, media }: InferenceRequest): GatewayError | null {
+function unreadable(generation: Generation, { wire, media }: InferenceRequest): GatewayError | null {
   if (media.images + media.documents === 0) return null;
-  for (const { parts } of messages) {
-    for (const part of parts.flatMap((one): readonly Part[] => (one.type === 'tool_result' ? one.parts : [one]))) {
-      if ((part.type !== 'image' && part.type !== 'document') || part.source.kind !== 'data') continue;
-      const mediaType = part.source.mediaType.toLowerCase();
-      const isReadable = part.type === 'image' ? IMAGE_TYPES.has(mediaType) : mediaType === PDF || mediaType.startsWith('text/');
-      if (!isReadable) return cannot(`this model does not read ${mediaType}`, part.param ?? clientField(wire, 'messages'));
-    }
+  for (const { type, source, param } of mediaIn(generation)) {
+    if (source.kind !== 'data') continue;
+    const mediaType = source.mediaType.toLowerCase();
+    const isReadable = type === 'image' ? IMAGE_TYPES.has(mediaType) : mediaType === PDF || mediaType.startsWith('text/');
+    if (!isReadable) return cannot(`this model does not read ${mediaType}`, param ?? clientField(wire, 'messages'));
   }
   return null;
 }

@@ -1,5 +1,6 @@
 import type { ToolChoice } from '../generation.ts';
 import { isObject, listIn } from '../json-object.ts';
+import { markedAsSystem } from '../system-mark.ts';
 import type { JsonObject } from '../wire.ts';
 import { forcesTool } from './tools.ts';
 
@@ -18,7 +19,7 @@ const isResult = (block: JsonObject): boolean => block['type'] === 'tool_result'
 
 /** A turn's blocks said by a role that cannot stand where it does: as a user's text that is marked as the operator's. */
 export function asMarkedText(content: readonly JsonObject[]): JsonObject[] {
-  return content.map((block) => (block['type'] === 'text' ? { ...block, text: `<system>\n${String(block['text'])}\n</system>` } : block));
+  return content.map((block) => (block['type'] === 'text' ? { ...block, text: markedAsSystem(String(block['text'])) } : block));
 }
 
 /**

@@ -1,5 +1,6 @@
-import { GatewayError } from '../../errors.ts';
+import type { GatewayError } from '../../errors.ts';
 import { geminiModelName, geminiPath } from '../gemini-model.ts';
+import { cannot } from '../obstacle.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import type { Rendering, Upstream } from '../wire.ts';
@@ -34,10 +35,6 @@ function obstacleTo(request: InferenceRequest, { dialect }: Target): GatewayErro
   if (tokens >= 0) return cannot('this model takes texts, not tokens', inputs.length > 1 ? `input.${tokens}` : 'input');
   const empty = inputs.indexOf('');
   return empty >= 0 ? cannot('this model embeds no empty text', inputs.length > 1 ? `input.${empty}` : 'input') : null;
-}
-
-function cannot(message: string, param: string): GatewayError {
-  return new GatewayError('invalid_request', { message: `${param}: ${message}`, param });
 }
 
 function renderEmbedding(request: InferenceRequest, target: Target): Rendering {

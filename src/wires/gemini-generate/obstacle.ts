@@ -1,6 +1,6 @@
-import { GatewayError } from '../../errors.ts';
+import type { GatewayError } from '../../errors.ts';
 import { clientField, type ClientField } from '../client-fields.ts';
-import type { Part } from '../generation.ts';
+import { cannot, mediaIn, mediaObstacle } from '../obstacle.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import { isSilent } from './contents.ts';
@@ -14,29 +14,20 @@ const MOST_STOP_SEQUENCES = 5;
 /** What a model behind generateContent cannot take of a request. */
 export function obstacleTo(request: InferenceRequest, target: Target): GatewayError | null {
   return (
-    mediaObstacle(request, target) ?? settingsObstacle(request, target) ?? toolsObstacle(request, target) ?? turnsObstacle(request, target)
+    mediaObstacle(request, target) ??
+    unreadable(request) ??
+    settingsObstacle(request, target) ??
+    toolsObstacle(request, target) ??
+    turnsObstacle(request, target)
   );
-}
-
-function cannot(message: string, param: string): GatewayError {
-  return new GatewayError('invalid_request', { message: `${param}: ${message}`, param });
-}
-
-function mediaObstacle(request: InferenceRequest, target: Target): GatewayError | null {
-  const { firstImageParam, firstRemoteParam, firstDocumentParam, images, documents } = request.media;
-  if (firstImageParam !== null && !target.takesImages) return cannot('this model takes no images', firstImageParam);
-  if (firstDocumentParam !== null && !target.takesDocuments) return cannot('this model takes no documents', firstDocumentParam);
-  if (firstRemoteParam !== null && !target.takesRemoteMedia) return cannot('this model takes no URLs, only data', firstRemoteParam);
-  return images + documents > 0 ? unreadable(request) : null;
 }
 
 /** The first image or document of a type that Gemini does not read. */
 function unreadable(request: InferenceRequest): GatewayError | null {
-  for (const { parts } of request.generation().messages) {
-    for (const part of parts.flatMap((one): readonly Part[] => (one.type === 'tool_result' ? one.parts : [one]))) {
-      if ((part.type !== 'image' && part.type !== 'document') || isReadable(part)) continue;
+  if (request.media.images + request.media.documents === 0) return null;
+  for (const part of mediaIn(request.generation())) {
+    if (!isReadable(part))
       return cannot(`this model does not read ${mediaTypeOf(part)}`, part.param ?? clientField(request.wire, 'messages'));
-    }
   }
   return null;
 }

@@ -1,4 +1,5 @@
 import type { Generation, Message, Part, ToolCallPart, ToolResultPart } from '../generation.ts';
+import { markedAsSystem } from '../system-mark.ts';
 
 /** A turn of the conversation as this wire counts them: the user's and the model's take turns. */
 export interface Turn {
@@ -20,7 +21,7 @@ export function turnsOf({ messages }: Generation): Turn[] {
 }
 
 function markedInstructions({ parts }: Message): Part[] {
-  return parts.map((part) => (part.type === 'text' && part.text !== '' ? { ...part, text: `<system>\n${part.text}\n</system>` } : part));
+  return parts.map((part) => (part.type === 'text' && part.text !== '' ? { ...part, text: markedAsSystem(part.text) } : part));
 }
 
 export function callsIn({ role, parts }: Turn): ToolCallPart[] {

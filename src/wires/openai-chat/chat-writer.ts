@@ -2,6 +2,7 @@ import type { BlockHead, Finish, StreamPart } from '../answer.ts';
 import { madeCallId } from '../call-id.ts';
 import type { Signature } from '../generation.ts';
 import type { InferenceRequest } from '../request.ts';
+import { STREAM_DONE } from '../sse.ts';
 import type { AnswerContext, Ending, JsonObject, SettledFigures, StreamWriter } from '../wire.ts';
 import { annotationsOf } from './annotations.ts';
 import { extraContent } from './call-signature.ts';
@@ -66,7 +67,7 @@ export class ChatWriter implements StreamWriter {
   ending(figures: SettledFigures | null): Ending {
     const usage =
       this.#includeUsage && figures ? this.#event({ choices: [], usage: { ...usageBody(figures.billed), ...figures.costs } }) : '';
-    return { usage: Buffer.from(usage), last: Buffer.from('data: [DONE]\n\n') };
+    return { usage: Buffer.from(usage), last: STREAM_DONE };
   }
 
   #begin(number: number, completion: number, head: BlockHead): string {

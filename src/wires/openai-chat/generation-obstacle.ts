@@ -1,6 +1,7 @@
-import { GatewayError } from '../../errors.ts';
+import type { GatewayError } from '../../errors.ts';
 import { clientField, type ClientField } from '../client-fields.ts';
-import type { Generation, Part } from '../generation.ts';
+import type { Generation } from '../generation.ts';
+import { cannot, mediaIn, mediaObstacle } from '../obstacle.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 
@@ -27,11 +28,7 @@ export function generationObstacle(request: InferenceRequest, target: Target): G
   if (tools.length > 0 && traits.toolsNeedResponses && generation.reasoning?.effort !== 'none')
     return named('this model takes tools on the Responses wire alone', 'tools');
   if (logprobs !== null && dialect.refuses.includes('logprobs')) return named('this model tells no probabilities', 'logprobs');
-  return refusedField(generation, request, target) ?? mediaObstacle(request, target);
-}
-
-function cannot(message: string, param: string): GatewayError {
-  return new GatewayError('invalid_request', { message: `${param}: ${message}`, param });
+  return refusedField(generation, request, target) ?? mediaObstacle(request, target) ?? unreadable(request, generation);
 }
 
 /** Fields that the provider refuses, where the request would use them. */
@@ -48,19 +45,13 @@ function refusedField(generation: Generation, { wire }: InferenceRequest, { dial
   return refused ? cannot('this model cannot take it', refused[2]) : null;
 }
 
-function mediaObstacle(request: InferenceRequest, target: Target): GatewayError | null {
-  const { media, wire } = request;
-  const { images, firstImageParam, firstRemoteParam, documents, firstDocumentParam } = media;
-  if (firstImageParam !== null && !target.takesImages) return cannot('this model takes no images', firstImageParam);
-  if (firstDocumentParam !== null && !target.takesDocuments) return cannot('this model takes no documents', firstDocumentParam);
-  if (firstRemoteParam !== null && !target.takesRemoteMedia) return cannot('this model takes no URLs, only data', firstRemoteParam);
-  if (images + documents === 0) return null;
-  for (const { parts } of request.generation().messages) {
-    for (const part of parts.flatMap((one): readonly Part[] => (one.type === 'tool_result' ? one.parts : [one]))) {
-      if (part.type !== 'document' || part.source.kind === 'text') continue;
-      const isReadable = part.source.kind === 'data' && (part.source.mediaType === PDF || part.source.mediaType.startsWith('text/'));
-      if (!isReadable) return cannot('this model reads PDFs and text, as data', part.param ?? clientField(wire, 'messages'));
-    }
+/** The first document that the chat wire has no words for. */
+function unreadable({ media, wire }: InferenceRequest, generation: Generation): GatewayError | null {
+  if (media.images + media.documents === 0) return null;
+  for (const { type, source, param } of mediaIn(generation)) {
+    if (type !== 'document' || source.kind === 'text') continue;
+    const isReadable = source.kind === 'data' && (source.mediaType === PDF || source.mediaType.startsWith('text/'));
+    if (!isReadable) return cannot('this model reads PDFs and text, as data', param ?? clientField(wire, 'messages'));
   }
   return null;
 }

@@ -1,4 +1,4 @@
-import { parseData, readEvent, splitEvents, Stretches, EventSplitter } from '../sse.ts';
+import { parseData, readEvent, splitEvents, STREAM_DONE, Stretches, EventSplitter } from '../sse.ts';
 import type { AnswerContext, Ending, Seen, SettledFigures, StreamReader, UsageSeen } from '../wire.ts';
 import { usageChunk, type ChunkNames, type SaidUsage } from './usage-chunk.ts';
 import { reportedUsageOf } from './usage.ts';
@@ -14,8 +14,6 @@ const DONE = Buffer.from('[DONE]');
 const ERROR = Buffer.from('"error"');
 const NULL = Buffer.from('null');
 const EMPTY = Buffer.alloc(0);
-
-export const STREAM_DONE = Buffer.from('data: [DONE]\n\n');
 
 /**
  * Watches a stream in the OpenAI chat wire format without rewriting it: whole events are handed on as the bytes they came in, and only the

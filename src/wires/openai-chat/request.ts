@@ -1,8 +1,8 @@
 import type { z } from 'zod';
 import { GatewayError } from '../../errors.ts';
+import { once } from '../once.ts';
 import { readFields } from '../parameter.ts';
 import type { Facts, InferenceRequest, ParseOptions, ReadBody } from '../request.ts';
-import type { Generation } from '../generation.ts';
 import { readRouting } from '../routing-options.ts';
 import type { JsonObject } from '../wire.ts';
 import { mediaOf, textOf, type ChatMessage } from './messages.ts';
@@ -17,7 +17,6 @@ export function parseChatRequest(body: ReadBody, { streamDefault, allowParameter
   const { fields, own, extras, unruled } = readFields(body, PARAMETERS, { allowParameters });
   const messages = sent['messages'] as ChatMessage[];
   const streamOptions = own['stream_options'] as z.infer<typeof streamOptionsSchema> | undefined;
-  let generation: Generation | undefined;
   return {
     wire: 'openai-chat',
     operation: 'generate',
@@ -34,7 +33,7 @@ export function parseChatRequest(body: ReadBody, { streamDefault, allowParameter
     media: mediaOf(messages),
     bodyBytes: body.bodyBytes,
     facts: () => factsOf(messages, sent),
-    generation: () => (generation ??= generationOf(fields, extras, own)),
+    generation: once(() => generationOf(fields, extras, own)),
     embedding: () => {
       throw new Error('a chat request embeds nothing');
     },

@@ -4,6 +4,7 @@ import type { Generation } from '../generation.ts';
 import { isObject } from '../json-object.ts';
 import { generationOf } from '../openai-chat/generation.ts';
 import type { streamOptionsSchema } from '../openai-chat/parameters.ts';
+import { once } from '../once.ts';
 import { readFields, type CheckedFields } from '../parameter.ts';
 import { NO_MEDIA, type InferenceRequest, type ParseOptions, type ReadBody } from '../request.ts';
 import { readRouting } from '../routing-options.ts';
@@ -24,7 +25,6 @@ export function parseCompletionsRequest(body: ReadBody, { streamDefault, allowPa
   const prompt = sent['prompt'] as Prompt;
   const streamOptions = own['stream_options'] as z.infer<typeof streamOptionsSchema> | undefined;
   const stream = (own['stream'] as boolean | undefined) ?? streamDefault;
-  let generation: Generation | undefined;
   return {
     wire: 'openai-completions',
     operation: 'generate',
@@ -42,7 +42,7 @@ export function parseCompletionsRequest(body: ReadBody, { streamDefault, allowPa
     media: NO_MEDIA,
     bodyBytes: body.bodyBytes,
     facts: () => ({ asked: textOf(prompt), turns: 1, hasTools: false }),
-    generation: () => (generation ??= canonical(checked, prompt)),
+    generation: once(() => canonical(checked, prompt)),
     embedding: () => {
       throw new Error('a completions request embeds nothing');
     },

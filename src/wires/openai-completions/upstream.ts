@@ -1,4 +1,4 @@
-import { GatewayError } from '../../errors.ts';
+import type { GatewayError } from '../../errors.ts';
 import { clientField } from '../client-fields.ts';
 import { isObject } from '../json-object.ts';
 import { ChatParts } from '../openai-chat/chat-parts.ts';
@@ -6,6 +6,7 @@ import { finishOf } from '../openai-chat/chat-finish.ts';
 import { ChatStreamReader } from '../openai-chat/reader.ts';
 import { reportedUsageOf } from '../openai-chat/usage.ts';
 import { choicesOf, failureOf, finishReasonOf, member, rawUsageOf } from '../openai-chat/wire-chunk.ts';
+import { cannot } from '../obstacle.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import type { AnswerRead, JsonObject, Rendering, Upstream } from '../wire.ts';
@@ -34,10 +35,6 @@ function obstacleTo(request: InferenceRequest, { providerId, model, dialect }: T
   const refused = dialect.refuses.find((name) => request.fields[name] !== undefined);
   if (refused !== undefined) return cannot('this model does not take it', refused);
   return request.completions > 1 && !dialect.manyCompletions ? cannot('this model gives one completion at a time', 'n') : null;
-}
-
-function cannot(message: string, param: string): GatewayError {
-  return new GatewayError('invalid_request', { message: `${param}: ${message}`, param });
 }
 
 function render(request: InferenceRequest, target: Target): Rendering {

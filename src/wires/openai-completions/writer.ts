@@ -3,9 +3,8 @@ import { finishWord } from '../openai-chat/chat-finish.ts';
 import { usageBody } from '../openai-chat/usage-body.ts';
 import { usageWithFigures } from '../openai-chat/usage-chunk.ts';
 import type { InferenceRequest } from '../request.ts';
+import { STREAM_DONE } from '../sse.ts';
 import type { AnswerContext, Ending, JsonObject, SettledFigures, StreamWriter } from '../wire.ts';
-
-const DONE = Buffer.from('data: [DONE]\n\n');
 
 /** An answer of any wire as a text completion. The wire has no place for thoughts; a refusal is said as text. */
 export function completionsBody({ completions, usage }: Answer, context: AnswerContext): JsonObject {
@@ -43,9 +42,9 @@ export class CompletionsWriter implements StreamWriter {
   }
 
   ending(figures: SettledFigures | null): Ending {
-    if (!this.#includeUsage || !figures) return { usage: Buffer.alloc(0), last: DONE };
+    if (!this.#includeUsage || !figures) return { usage: Buffer.alloc(0), last: STREAM_DONE };
     const usage = usageWithFigures(usageBody(figures.billed), figures);
-    return { usage: Buffer.from(this.#event({ choices: [], usage })), last: DONE };
+    return { usage: Buffer.from(this.#event({ choices: [], usage })), last: STREAM_DONE };
   }
 
   #chunk(index: number, text: string, finish: string | null): string {

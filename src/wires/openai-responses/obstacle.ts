@@ -1,6 +1,6 @@
-import { GatewayError } from '../../errors.ts';
+import type { GatewayError } from '../../errors.ts';
 import { clientField, type ClientField } from '../client-fields.ts';
-import type { Part } from '../generation.ts';
+import { cannot, mediaIn, mediaObstacle } from '../obstacle.ts';
 import { asObject, isObject } from '../json-object.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
@@ -11,18 +11,6 @@ const TOOL_NAME = /^[\w-]{1,128}$/;
 export function obstacleTo(request: InferenceRequest, target: Target): GatewayError | null {
   const isOwn = request.wire === 'openai-responses';
   return mediaObstacle(request, target) ?? (isOwn ? ownObstacle(request, target) : otherObstacle(request, target));
-}
-
-function cannot(message: string, param: string): GatewayError {
-  return new GatewayError('invalid_request', { message: `${param}: ${message}`, param });
-}
-
-function mediaObstacle({ media }: InferenceRequest, target: Target): GatewayError | null {
-  const { firstImageParam, firstRemoteParam, firstDocumentParam } = media;
-  if (firstImageParam !== null && !target.takesImages) return cannot('this model takes no images', firstImageParam);
-  if (firstDocumentParam !== null && !target.takesDocuments) return cannot('this model takes no documents', firstDocumentParam);
-  if (firstRemoteParam !== null && !target.takesRemoteMedia) return cannot('this model takes no URLs, only data', firstRemoteParam);
-  return null;
 }
 
 /** The same wire: only what the model would refuse as a whole. */
@@ -56,10 +44,9 @@ function otherObstacle(request: InferenceRequest, { traits, dialect }: Target): 
 /** The first document of a type that is neither text nor PDF. */
 function unreadable(request: InferenceRequest): GatewayError | null {
   if (request.media.documents === 0) return null;
-  const parts = request.generation().messages.flatMap((message) => message.parts);
-  for (const part of parts.flatMap((one): readonly Part[] => (one.type === 'tool_result' ? one.parts : [one]))) {
-    if (part.type !== 'document' || part.source.kind !== 'data' || /^(?:application\/pdf|text\/.+)$/i.test(part.source.mediaType)) continue;
-    return cannot(`this model does not read ${part.source.mediaType}`, part.param ?? clientField(request.wire, 'messages'));
+  for (const { type, source, param } of mediaIn(request.generation())) {
+    if (type !== 'document' || source.kind !== 'data' || /^(?:application\/pdf|text\/.+)$/i.test(source.mediaType)) continue;
+    return cannot(`this model does not read ${source.mediaType}`, param ?? clientField(request.wire, 'messages'));
   }
   return null;
 }

@@ -1,4 +1,5 @@
 import { GatewayError } from '../../errors.ts';
+import { once } from '../once.ts';
 import { readFields } from '../parameter.ts';
 import type { Facts, InferenceRequest, ParseOptions, ReadBody } from '../request.ts';
 import { readRouting } from '../routing-options.ts';
@@ -15,7 +16,6 @@ export function parseResponseRequest(body: ReadBody, { streamDefault, allowParam
   if ((fields['input'] ?? null) === null) throw new GatewayError('invalid_request', { message: 'input: is required', param: 'input' });
   const { fields: kept, own, extras, unruled } = readFields(body, PARAMETERS, { allowParameters });
   refuseForcedHosted(fields);
-  let generation: ReturnType<typeof generationOf> | undefined;
   return {
     wire: 'openai-responses',
     operation: 'generate',
@@ -33,7 +33,7 @@ export function parseResponseRequest(body: ReadBody, { streamDefault, allowParam
     media: mediaOf(fields['input']),
     bodyBytes: body.bodyBytes,
     facts: () => factsOf(fields),
-    generation: () => (generation ??= generationOf(fields)),
+    generation: once(() => generationOf(fields)),
     embedding: () => {
       throw new Error('a request for a response embeds nothing');
     },
