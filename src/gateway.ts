@@ -128,13 +128,13 @@ export class Gateway {
   }
 
   /** A repeat is a request like any other to the rate limits, which are asked before the answer is read. */
-  async #repeat({ res, head }: Incoming, apiKey: ApiKey, earlier: EarlierAnswer): Promise<void> {
+  async #repeat(incoming: Incoming, apiKey: ApiKey, earlier: EarlierAnswer): Promise<void> {
     const { pool, reportPool, rateLimit, turns } = this.#deps;
     rateLimit.check(apiKey, 0);
     await requireLive(pool, apiKey);
     const answer = await turns.take(apiKey.accountId, () => earlier.take(reportPool));
     if (!answer) throw new RepeatedError();
-    replay(res, head, answer);
+    replay(incoming, answer);
   }
 
   /** Plans a request and has it admitted; then it is carried out. */

@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http';
 import type { RateLimit } from '../admission/rate-limit.ts';
 import type { Config } from '../config/config.ts';
 import { GatewayError } from '../errors.ts';
@@ -8,9 +7,9 @@ import { retryAfterOf } from '../providers/provider-failure.ts';
 import type { Replay } from '../records/stored-answer.ts';
 import { promptTokensOf } from '../wires/usage.ts';
 import type { Outcome, Recorder } from '../records/usage-record.ts';
-import type { Ending, UnderWay } from './call.ts';
+import type { Call, Ending, UnderWay } from './call.ts';
 import type { Timing } from './figures.ts';
-import { accountHead, costHead, headersOf, headOf, providerHead, type Head } from './head.ts';
+import { accountHead, costHead, headersOf, headOf, providerHead } from './head.ts';
 import { pendingComment, settledComment } from './last-words.ts';
 import type { Reply } from './reply.ts';
 import type { Settled } from './settle.ts';
@@ -43,17 +42,19 @@ export function finish(deps: FinishDeps, underWay: UnderWay, finished: Finished)
 }
 
 /** Gives the answer of an earlier request with the same Idempotency-Key and body, under that request's id. */
-export function replay(res: ServerResponse, head: Head, { answer, requestId, ...figures }: Replay): void {
+export function replay({ res, head, surface }: Pick<Call, 'res' | 'head' | 'surface'>, { answer, requestId, ...figures }: Replay): void {
   const { status, headers, stream, body, lastBytes } = answer;
   const lastAt = body.length - lastBytes;
   const comment = stream ? settledComment({ ...figures, requestId }) : '';
   const whole = Buffer.concat([body.subarray(0, lastAt), Buffer.from(comment), body.subarray(lastAt)]);
   // A stream that waited long for its hold, and found the key taken in the end, has its head already.
   if (!res.headersSent) {
+    const { requestIdHeader } = surface;
     res.writeHead(status, {
       ...headersOf(head),
       ...headers,
       'X-Pura-Request-Id': requestId,
+      ...(requestIdHeader !== undefined && { [requestIdHeader]: requestId }),
       'Idempotency-Replayed': 'true',
       'Content-Length': whole.length,
     });
