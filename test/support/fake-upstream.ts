@@ -16,6 +16,8 @@ import { plainAnswer, wireOfPath } from './plain-answers.ts';
  */
 export interface FakeUpstream extends Pick<FakeProvider, 'baseUrl' | 'requests' | 'received' | 'hold' | 'forget' | 'close'> {
   answer(clientRequestId: string, script: FakeScript): void;
+  /** What a request without a script of its own gets from now on; null: the small good answer. */
+  otherwise(script: FakeScript | null): void;
   /** The small good answer, to a request that a test held back. */
   answerPlainly(exchange: FakeExchange): void;
   /** An entry of `deployments` that speaks a wire here, by default under the wire's name. */
@@ -53,7 +55,8 @@ export async function startFakeUpstream(): Promise<FakeUpstream> {
   const provider = await startFakeProvider();
   const scripts = new Map<string, FakeScript>();
   const idOf = ({ headers }: FakeExchange) => String(headers['x-client-request-id'] ?? '');
-  provider.always((exchange) => (scripts.get(idOf(exchange)) ?? answerPlainly)(exchange));
+  let fallback: FakeScript = answerPlainly;
+  provider.always((exchange) => (scripts.get(idOf(exchange)) ?? fallback)(exchange));
   return {
     baseUrl: provider.baseUrl,
     requests: provider.requests,
@@ -62,6 +65,7 @@ export async function startFakeUpstream(): Promise<FakeUpstream> {
     forget: () => provider.forget(),
     close: () => provider.close(),
     answer: (id, script) => void scripts.set(id, script),
+    otherwise: (script) => void (fallback = script ?? answerPlainly),
     answerPlainly,
     deployment: (wire, overrides = {}) => provider.deployment({ id: wire, wire, ...overrides }),
     requestsOf: (id) => provider.requests.filter((exchange) => idOf(exchange) === id),
