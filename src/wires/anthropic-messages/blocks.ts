@@ -1,6 +1,7 @@
+import { at, fault, type Check, type Fault } from '../fault.ts';
 import { isObject } from '../json-object.ts';
 import { IMAGE_TYPES, PDF } from './content.ts';
-import { aText, anObject, at, EXTRA, fault, listOfAll, objectOf, oneOf, optional, REQUIRED, type Check, type Fault } from './fault.ts';
+import { aText, anObject, EXTRA, listOfAll, objectOf, oneOf, optional, REQUIRED } from './checks.ts';
 
 /** Checks the content of a conversation. What is accepted goes upstream whole. */
 

@@ -1,7 +1,8 @@
+import { at, fault, type Check } from '../fault.ts';
 import { isObject } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
 import { cacheControl } from './blocks.ts';
-import { aText, anObject, at, fault, listOfAll, objectOf, optional, type Check } from './fault.ts';
+import { aText, anObject, listOfAll, objectOf, optional } from './checks.ts';
 
 const MOST_TOOLS = 1024;
 const NAME = /^[a-zA-Z0-9_-]{1,128}$/;

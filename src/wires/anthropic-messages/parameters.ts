@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { GatewayError } from '../../errors.ts';
 import { listOf } from '../../list-of.ts';
+import { at, checked, fault, type Check } from '../fault.ts';
 import { isObject, textIn } from '../json-object.ts';
 import type { Parameter, Parameters } from '../parameter.ts';
 import { routingSchema } from '../routing-options.ts';
 import { cacheControl, checkMessages, checkSystem } from './blocks.ts';
 import { checkTools } from './client-tools.ts';
-import { aText, anObject, at, checked, EXTRA, fault, listOfAll, objectOf, oneOf, optional, type Check } from './fault.ts';
+import { aText, anObject, EXTRA, listOfAll, objectOf, oneOf, optional } from './checks.ts';
 
 const free = (check: Check): Parameter => ({ rule: 'free', schema: checked(check) });
 const number: Parameter = { rule: 'free', schema: z.number() };

@@ -8,7 +8,7 @@ import type { JsonObject } from '../wire.ts';
 import { readBetas } from './betas.ts';
 import { isHosted } from './client-tools.ts';
 import { factsOf, mediaOf } from './conversation.ts';
-import { REQUIRED } from './fault.ts';
+import { REQUIRED } from './checks.ts';
 import { generationOf } from './generation.ts';
 import { PARAMETERS, refuse } from './parameters.ts';
 

@@ -1,6 +1,7 @@
 import { isObject, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
-import { fault, faultInList, faultInTexts, within, type Fault } from './fault.ts';
+import { at, fault, type Fault } from '../fault.ts';
+import { faultInList, faultInTexts } from './checks.ts';
 import { faultInItemTools } from './tools.ts';
 
 /** Each call of a tool and its result is an item: more than any conversation has; bounds the work. */
@@ -25,58 +26,58 @@ export function faultInInput(value: unknown): Fault | null {
 }
 
 function faultInItem(item: unknown): Fault | null {
-  if (!isObject(item)) return fault([], 'must be an object');
+  if (!isObject(item)) return fault('must be an object');
   const type = item['type'] ?? 'message';
   switch (type) {
     case 'message':
       return ROLES.includes(item['role'])
-        ? within('content', faultInContent(item['content']))
-        : fault(['role'], 'must be user, assistant, system or developer');
+        ? at('content', faultInContent(item['content']))
+        : fault('must be user, assistant, system or developer', 'role');
     case 'function_call':
       return faultInTexts(item, 'call_id', 'name', 'arguments');
     case 'custom_tool_call':
       return faultInTexts(item, 'call_id', 'name', 'input');
     case 'function_call_output':
     case 'custom_tool_call_output':
-      return faultInTexts(item, 'call_id') ?? within('output', faultInContent(item['output']));
+      return faultInTexts(item, 'call_id') ?? at('output', faultInContent(item['output']));
     case 'reasoning':
       return faultInReasoning(item);
     case 'tool_search_output':
     case 'additional_tools':
-      return within('tools', faultInItemTools(item['tools']));
+      return at('tools', faultInItemTools(item['tools']));
     case 'item_reference':
-      return fault(['type'], 'item_reference names a stored item, and nothing is stored');
+      return fault('item_reference names a stored item, and nothing is stored', 'type');
     default:
-      return LOCAL_ITEMS.has(type) ? null : fault(['type'], `${textIn(type).slice(0, 64) || 'this type of item'} is not supported`);
+      return LOCAL_ITEMS.has(type) ? null : fault(`${textIn(type).slice(0, 64) || 'this type of item'} is not supported`, 'type');
   }
 }
 
 function faultInReasoning(item: JsonObject): Fault | null {
   const sealed = item['encrypted_content'] ?? null;
-  if (sealed !== null && typeof sealed !== 'string') return fault(['encrypted_content'], 'must be a string');
+  if (sealed !== null && typeof sealed !== 'string') return fault('must be a string', 'encrypted_content');
   for (const name of ['summary', 'content']) {
     const texts = item[name] ?? [];
-    const found = faultInList(texts, (text) => (isObject(text) ? faultInTexts(text, 'text') : fault([], 'must be an object')), {
+    const found = faultInList(texts, (text) => (isObject(text) ? faultInTexts(text, 'text') : fault('must be an object')), {
       max: MOST_PARTS,
       of: 'texts',
     });
-    if (found) return within(name, found);
+    if (found) return at(name, found);
   }
   return null;
 }
 
 function faultInContent(value: unknown): Fault | null {
   if (typeof value === 'string') return null;
-  if (value === undefined || value === null) return fault([], 'is required');
-  if (!Array.isArray(value)) return fault([], 'must be a string or a list of content parts');
+  if (value === undefined || value === null) return fault('is required');
+  if (!Array.isArray(value)) return fault('must be a string or a list of content parts');
   return faultInList(value, faultInPart, { max: MOST_PARTS, of: 'parts' });
 }
 
 function faultInPart(part: unknown): Fault | null {
-  if (!isObject(part)) return fault([], 'must be an object');
+  if (!isObject(part)) return fault('must be an object');
   const lifetime = isObject(part['prompt_cache_breakpoint']) ? (part['prompt_cache_breakpoint']['ttl'] ?? null) : null;
   if (lifetime !== null && lifetime !== PRICED_CACHE_LIFETIME) {
-    return fault(['prompt_cache_breakpoint', 'ttl'], `only ${PRICED_CACHE_LIFETIME} has a known price`);
+    return fault(`only ${PRICED_CACHE_LIFETIME} has a known price`, 'prompt_cache_breakpoint', 'ttl');
   }
   switch (part['type']) {
     case 'input_text':
@@ -90,22 +91,22 @@ function faultInPart(part: unknown): Fault | null {
     case 'input_file':
       return faultInFile(part);
     default:
-      return fault(['type'], 'must be input_text, output_text, refusal, input_image or input_file');
+      return fault('must be input_text, output_text, refusal, input_image or input_file', 'type');
   }
 }
 
 function faultInImage(part: JsonObject): Fault | null {
-  if ((part['file_id'] ?? null) !== null) return fault(['file_id'], 'names a stored object, which is not supported');
+  if ((part['file_id'] ?? null) !== null) return fault('names a stored object, which is not supported', 'file_id');
   const url = part['image_url'];
   if (typeof url === 'string' && (IMAGE_DATA.test(url) || HTTPS.test(url))) return null;
-  return fault(['image_url'], 'must be a data: URL of an image in base64 or an https: URL');
+  return fault('must be a data: URL of an image in base64 or an https: URL', 'image_url');
 }
 
 /** Only data: what a document costs must be known beforehand. */
 function faultInFile(part: JsonObject): Fault | null {
   for (const name of ['file_id', 'file_url']) {
-    if ((part[name] ?? null) !== null) return fault([name], 'is not supported: send the document as file_data');
+    if ((part[name] ?? null) !== null) return fault('is not supported: send the document as file_data', name);
   }
   const data = part['file_data'];
-  return typeof data === 'string' && PDF_DATA.test(data) ? null : fault(['file_data'], 'must be a data: URL of a PDF in base64');
+  return typeof data === 'string' && PDF_DATA.test(data) ? null : fault('must be a data: URL of a PDF in base64', 'file_data');
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { listOf, recordOf } from '../../list-of.ts';
 import type { Parameter, Parameters } from '../parameter.ts';
 import { routingSchema } from '../routing-options.ts';
-import { checkedBy } from './fault.ts';
+import { checked } from '../fault.ts';
 import { faultInInput } from './input-items.ts';
 import { faultInToolChoice, faultInTools } from './tools.ts';
 
@@ -29,7 +29,7 @@ const format = z
  * A field that is not here is refused by name.
  */
 export const PARAMETERS: Parameters = new Map<string, Parameter>([
-  ['input', { rule: 'free', schema: checkedBy(faultInInput) }],
+  ['input', { rule: 'free', schema: checked(faultInInput) }],
   ['instructions', free(z.string())],
 
   ['model', gateway(z.string().min(1).max(256))],
@@ -57,8 +57,8 @@ export const PARAMETERS: Parameters = new Map<string, Parameter>([
   ['service_tier', free(z.enum(['auto', 'default'], 'must be auto or default'))],
   ['temperature', free(z.number())],
   ['text', free(z.looseObject({ format: format.nullish(), verbosity: z.string().nullish() }))],
-  ['tool_choice', free(checkedBy(faultInToolChoice))],
-  ['tools', free(checkedBy(faultInTools))],
+  ['tool_choice', free(checked(faultInToolChoice))],
+  ['tools', free(checked(faultInTools))],
   ['top_logprobs', free(z.int().min(0))],
   ['top_p', free(z.number())],
   // `auto` lets the provider leave out what does not fit: that makes no request dearer.

@@ -1,6 +1,7 @@
 import { isObject, objectsIn, textIn } from '../json-object.ts';
 import type { JsonObject } from '../wire.ts';
-import { fault, faultInList, faultInTexts, within, type Fault } from './fault.ts';
+import { at, fault, type Fault } from '../fault.ts';
+import { faultInList, faultInTexts } from './checks.ts';
 
 const MOST_TOOLS = 1024;
 
@@ -46,47 +47,47 @@ export function faultInItemTools(value: unknown): Fault | null {
 }
 
 function faultInHosted(tool: JsonObject): Fault | null {
-  return isRunByClient(tool) ? null : fault(['type'], `${textIn(tool['type'])} is not supported here: it runs at the provider`);
+  return isRunByClient(tool) ? null : fault(`${textIn(tool['type'])} is not supported here: it runs at the provider`, 'type');
 }
 
 function faultInTool(tool: unknown): Fault | null {
-  if (!isObject(tool)) return fault([], 'must be an object');
+  if (!isObject(tool)) return fault('must be an object');
   const { type } = tool;
   if (type === 'function') return faultInFunction(tool);
   if (type === 'custom') return faultInTexts(tool, 'name');
   if (type === 'namespace') {
     const inner = faultInList(tool['tools'], faultInInnerTool, { max: MOST_TOOLS, of: 'tools' });
-    return faultInTexts(tool, 'name') ?? within('tools', inner);
+    return faultInTexts(tool, 'name') ?? at('tools', inner);
   }
   return faultInTexts(tool, 'type');
 }
 
 function faultInInnerTool(tool: unknown): Fault | null {
   const type = isObject(tool) ? tool['type'] : undefined;
-  return type === 'function' || type === 'custom' ? faultInTool(tool) : fault(['type'], 'must be function or custom');
+  return type === 'function' || type === 'custom' ? faultInTool(tool) : fault('must be function or custom', 'type');
 }
 
 function faultInFunction(tool: JsonObject): Fault | null {
   const parameters = tool['parameters'] ?? null;
-  if (parameters !== null && !isObject(parameters)) return fault(['parameters'], 'must be a JSON schema');
+  if (parameters !== null && !isObject(parameters)) return fault('must be a JSON schema', 'parameters');
   return faultInTexts(tool, 'name');
 }
 
 /** A choice among the tools. One that runs at the provider cannot be forced, since none is offered. */
 export function faultInToolChoice(value: unknown): Fault | null {
   if (value === 'auto' || value === 'none' || value === 'required') return null;
-  if (!isObject(value)) return fault([], 'must be auto, none, required or an object');
+  if (!isObject(value)) return fault('must be auto, none, required or an object');
   const { type } = value;
   if (type === 'function' || type === 'custom') return faultInTexts(value, 'name');
   if (type === 'allowed_tools') {
-    if (value['mode'] !== 'auto' && value['mode'] !== 'required') return fault(['mode'], 'must be auto or required');
-    return within('tools', faultInList(value['tools'], faultInAllowed, { min: 1, max: MOST_TOOLS, of: 'tools' }));
+    if (value['mode'] !== 'auto' && value['mode'] !== 'required') return fault('must be auto or required', 'mode');
+    return at('tools', faultInList(value['tools'], faultInAllowed, { min: 1, max: MOST_TOOLS, of: 'tools' }));
   }
-  return fault(['type'], `${textIn(type) || 'this'} cannot be forced`);
+  return fault(`${textIn(type) || 'this'} cannot be forced`, 'type');
 }
 
 function faultInAllowed(tool: unknown): Fault | null {
-  if (!isObject(tool)) return fault([], 'must be an object');
+  if (!isObject(tool)) return fault('must be an object');
   if (tool['type'] === 'function' || tool['type'] === 'custom') return faultInTexts(tool, 'name');
-  return fault(['type'], 'must be function or custom');
+  return fault('must be function or custom', 'type');
 }

@@ -1,33 +1,8 @@
-import { z } from 'zod';
+import { at, fault, faultInElements, type Check } from '../fault.ts';
 import { isObject } from '../json-object.ts';
-
-/** The first thing that is wrong with a value, and where in it. */
-export interface Fault {
-  readonly path: readonly (string | number)[];
-  readonly message: string;
-}
-
-export type Check = (value: unknown) => Fault | null;
 
 export const REQUIRED = 'Field required';
 export const EXTRA = 'Extra inputs are not permitted';
-
-export function fault(message: string, ...path: (string | number)[]): Fault {
-  return { path, message };
-}
-
-/** A fault of a member as one of the whole. */
-export function at(step: string | number, inner: Fault | null): Fault | null {
-  return inner && { path: [step, ...inner.path], message: inner.message };
-}
-
-/** A schema that checks and copies nothing, and stops at the first fault: a conversation may hold any number of blocks. */
-export function checked(check: Check): z.ZodType {
-  return z.unknown().superRefine((value, context) => {
-    const found = check(value);
-    if (found) context.addIssue({ code: 'custom', path: [...found.path], message: found.message });
-  });
-}
 
 export const aText: Check = (value) => {
   if (value === undefined) return fault(REQUIRED);
@@ -44,16 +19,13 @@ export function optional(check: Check): Check {
   return (value) => (value === undefined || value === null ? null : check(value));
 }
 
+/** A list whose elements are all as the check says. */
 export function listOfAll(check: Check, most: number): Check {
   return (value) => {
     if (value === undefined) return fault(REQUIRED);
     if (!Array.isArray(value)) return fault('must be a list');
     if (value.length > most) return fault(`must hold at most ${most} elements`);
-    for (let index = 0; index < value.length; index++) {
-      const found = at(index, check(value[index]));
-      if (found) return found;
-    }
-    return null;
+    return faultInElements(value, check);
   };
 }
 
@@ -70,6 +42,7 @@ export function objectOf(members: Readonly<Record<string, Check>>, { closed = fa
   };
 }
 
+/** One of some words. */
 export function oneOf(...values: readonly string[]): Check {
   return (value) => {
     if (value === undefined) return fault(REQUIRED);
