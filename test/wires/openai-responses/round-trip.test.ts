@@ -24,7 +24,8 @@ const TARGET: Target = {
   dialect: PLAIN_DIALECT,
   allowParameters: [],
 };
-const upstreams = Object.values(UPSTREAMS).filter(({ operation }) => operation === 'generate');
+/** Those that chat: legacy completions take none of the other wires' requests. */
+const upstreams = Object.values(UPSTREAMS).filter(({ operation, wire }) => operation === 'generate' && wire !== 'openai-completions');
 
 function parse(wire: SurfaceName, body: JsonObject) {
   return SURFACES[wire].parse({ fields: body, verbatim: body, bodyBytes: 0 }, { streamDefault: false, headers: {} });
