@@ -28,15 +28,6 @@ export interface RateStep extends TokenRates {
   readonly fromTokens: number;
 }
 
-/** What the provider counted. All integers of 0 or more; cached and cache-write tokens are part of `promptTokens`, reasoning of `completionTokens`. */
-export interface Usage {
-  promptTokens: number;
-  completionTokens: number;
-  cachedTokens: number;
-  cacheWriteTokens: number;
-  reasoningTokens: number;
-}
-
 /** A request's cost by part, with the markup; `totalPicoUsd` is rounded up once and is the figure of record. */
 export interface Cost {
   inputPicoUsd: PicoUsd;
@@ -45,7 +36,6 @@ export interface Cost {
   totalPicoUsd: PicoUsd;
 }
 
-export const ZERO_USAGE: Usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
 export const ZERO_COST: Cost = {
   inputPicoUsd: picoUsd(0n),
   outputPicoUsd: picoUsd(0n),

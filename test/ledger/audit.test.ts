@@ -9,7 +9,8 @@ import { createPool, transaction, type Pool } from '../../src/db/postgres.ts';
 import { msat } from '../../src/amount.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
 import { lockAccount, postDeposit } from '../../src/ledger/deposit.ts';
-import { costOf } from '../../src/pricing/cost.ts';
+import { costOfUsage } from '../../src/pricing/cost.ts';
+import { ZERO_USAGE } from '../../src/wires/usage.ts';
 import { randomFrom } from '../support/random.ts';
 import { copyOf, createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { cardOf } from '../support/deployment.ts';
@@ -358,16 +359,18 @@ describe("a request's cost, worked out again", () => {
     for (let row = 0; row < 300; row++) {
       const promptTokens = [upTo(9), 9, 10, 11, 199, 200, 201, upTo(9_000)][row % 8] ?? 0;
       const cachedTokens = upTo(promptTokens);
+      const cacheWriteTokens = upTo(promptTokens - cachedTokens);
+      const completionTokens = upTo(500);
       const usage = {
-        promptTokens,
-        cachedTokens,
-        cacheWriteTokens: upTo(promptTokens - cachedTokens),
-        completionTokens: upTo(500),
-        reasoningTokens: 0,
+        ...ZERO_USAGE,
+        input: promptTokens - cachedTokens - cacheWriteTokens,
+        cacheRead: cachedTokens,
+        cacheWrite: cacheWriteTokens,
+        output: completionTokens,
       };
       const markup = [0, 1, 1_250, upTo(100_000)][row % 4] ?? 0;
       const pricedAs = `a/${row % 3}`;
-      const { totalPicoUsd } = costOf(usage, cardOf(prices[pricedAs] ?? price(), version), BigInt(markup));
+      const { totalPicoUsd } = costOfUsage(usage, cardOf(prices[pricedAs] ?? price(), version), BigInt(markup));
       const held = row % 5 === 0 ? totalPicoUsd - totalPicoUsd / 3n : totalPicoUsd + 1n;
       const cost = totalPicoUsd < held ? totalPicoUsd : held;
       const id = randomUUID();
@@ -381,7 +384,7 @@ describe("a request's cost, worked out again", () => {
         `insert into requests (id, account_id, key_id, path, stream, outcome, status, funding, prompt_tokens, completion_tokens, cached_tokens,
            cache_write_tokens, cost_pico_usd, cost_msat, pico_usd_per_msat, price_version, priced_as, markup_basis_points)
          values ($1, $2, $3, '/', false, 'ok', 200, 'byok', $4, $5, $6, $7, $8, ($8::bigint + 999) / 1000, 1000, $9, $10, $11)`,
-        [id, accountId, keyId, promptTokens, usage.completionTokens, cachedTokens, usage.cacheWriteTokens, cost, version, pricedAs, markup],
+        [id, accountId, keyId, promptTokens, completionTokens, cachedTokens, cacheWriteTokens, cost, version, pricedAs, markup],
       );
     }
     expect(await auditOf(pool)).toEqual([]);
