@@ -14,7 +14,7 @@ import { openGrant } from './completions/grant.ts';
 import { bareStreamHead } from './completions/head.ts';
 import { OpenRequests } from './completions/open-requests.ts';
 import { plan, type PlanDeps } from './completions/plan.ts';
-import { reach } from './completions/reach.ts';
+import { reach, type ReachDeps } from './completions/reach.ts';
 import { replyTo, storedAnswer } from './completions/reply.ts';
 import { heldBy, settle } from './completions/settle.ts';
 import type { Config } from './config/config.ts';
@@ -59,7 +59,7 @@ const MOST_ATTEMPTS = 5;
 export class Gateway {
   readonly requests = new OpenRequests();
   readonly #deps: GatewayDeps;
-  readonly #endUsers: EndUsers;
+  readonly #reachDeps: ReachDeps;
   readonly #cashier: Cashier;
   readonly #timeLimitMs: number;
   readonly #openStreams: OpenStreams;
@@ -69,7 +69,8 @@ export class Gateway {
     this.#deps = deps;
     this.#openStreams = new OpenStreams(deps.config.OPEN_STREAMS_PER_ACCOUNT);
     this.#entrance = new Entrance(deps);
-    this.#endUsers = new EndUsers(deps.config.secretKeys);
+    const endUsers = new EndUsers(deps.config.secretKeys);
+    this.#reachDeps = { ...deps, accountHashOf: ({ apiKey }) => endUsers.hashOf(apiKey) };
     this.#cashier = new Cashier(deps);
     this.#timeLimitMs = deps.config.STREAM_MAX_SECONDS * 1000;
   }
@@ -163,7 +164,7 @@ export class Gateway {
     const { call, plan: planned, grant } = underWay;
     this.requests.begin(grant.cancellation);
     try {
-      const leg = await reach({ ...this.#deps, accountHashOf: ({ apiKey }) => this.#endUsers.hashOf(apiKey) }, call, planned, grant);
+      const leg = await reach(this.#reachDeps, call, planned, grant);
       const ending = await deliver(this.#deps.health, leg, grant);
       const timing = timingOf(call, ending);
       const owed = await billFor(this.#deps.config, underWay, ending);

@@ -32,7 +32,8 @@ export function wireFor(request: InferenceRequest, deployment: Deployment): Upst
 }
 
 function otherObstacle(request: InferenceRequest, { model, target }: Deployment, upstream: Upstream): GatewayError | null {
-  const { ownWireOnly: param } = request;
+  // A field without a rule means something on its own wire alone.
+  const param = request.ownWireOnly ?? request.unruled[0];
   if (param === undefined) return upstream.obstacle(request, target);
   return new GatewayError('invalid_request', { message: `${param}: ${model} cannot be asked this.`, param });
 }
