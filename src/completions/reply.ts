@@ -62,21 +62,22 @@ function streamReply(underWay: UnderWay, { candidate, end, reader }: Of<'stream'
     return { kind: 'last_events', ending: { usage: call.request.includeUsage ? usage : Buffer.alloc(0), last } };
   }
   if (end.reason === 'client_gone' || end.reason === 'lease_lost') return { kind: 'nothing' };
-  return { kind: 'broken_stream', error: streamFailure(end.failure, (text) => censored(underWay, candidate, text)) };
+  const isOfOneShape = haveOneShape(candidate.upstream.wire, call.surface.wire);
+  return { kind: 'broken_stream', error: streamFailure(end.failure, isOfOneShape, (text) => censored(underWay, candidate, text)) };
 }
 
 function refusalReply({ call }: UnderWay, { candidate, answer, text }: Of<'refused'>): Reply {
   const { surface, requestId } = call;
   const { wire } = candidate.upstream;
-  const { error, isWhole } = refusalError(answer.status, text, wire === surface.wire || (isOpenAi(wire) && isOpenAi(surface.wire)));
+  const { error, isWhole } = refusalError(answer.status, text, haveOneShape(wire, surface.wire));
   // An error object of the client's own wire goes out as the provider wrote it.
   const asWritten = isWhole && wire === surface.wire;
   return { kind: 'refusal', error, body: Buffer.from(asWritten ? text : JSON.stringify(surface.errorBody(error, requestId))) };
 }
 
-/** OpenAI's wires have one shape of error object. */
-function isOpenAi(wire: WireName): boolean {
-  return wire.startsWith('openai-');
+/** Whether the error objects of two wires look the same: all of OpenAI's do. */
+function haveOneShape(one: WireName, other: WireName): boolean {
+  return one === other || (one.startsWith('openai-') && other.startsWith('openai-'));
 }
 
 function failureReply({ grant }: UnderWay, attempts: readonly Attempt[]): Reply {

@@ -1,4 +1,4 @@
-import { GatewayError } from '../errors.ts';
+import { GatewayError, type ErrorType } from '../errors.ts';
 import type { ErrorObject } from '../wires/wire.ts';
 
 /** What a provider's error body says, whatever its dialect. A member is absent where the body has none. */
@@ -32,6 +32,22 @@ const HOLDERS = [
 const TYPES = ['type', 'error_type', 'status', '__type'];
 const CODES = ['code', 'error_code'];
 
+/** Google's canonical statuses (https://cloud.google.com/apis/design/errors), as the types of OpenAI's and Anthropic's clients. */
+const TYPES_OF_STATUSES: ReadonlyMap<string, ErrorType> = new Map([
+  ['INVALID_ARGUMENT', 'invalid_request_error'],
+  ['FAILED_PRECONDITION', 'invalid_request_error'],
+  ['OUT_OF_RANGE', 'invalid_request_error'],
+  ['NOT_FOUND', 'invalid_request_error'],
+  ['UNAUTHENTICATED', 'authentication_error'],
+  ['PERMISSION_DENIED', 'permission_error'],
+  ['RESOURCE_EXHAUSTED', 'rate_limit_error'],
+  ['CANCELLED', 'api_error'],
+  ['DEADLINE_EXCEEDED', 'api_error'],
+  ['INTERNAL', 'api_error'],
+  ['UNAVAILABLE', 'api_error'],
+  ['UNKNOWN', 'api_error'],
+]);
+
 type Members = Record<string, unknown>;
 
 /**
@@ -43,17 +59,20 @@ export function refusalError(status: number, text: string, mayBeWhole = true): {
   const whole = mayBeWhole && text.length <= MOST_PASSED_CHARACTERS ? parsed(text) : undefined;
   if (isErrorObject(whole)) return { error: whole, isWhole: true };
   const ours = new GatewayError('invalid_request', { message: `The provider refused the request (HTTP ${status}).` });
-  return { error: inItsWords(ours, providerReason(text)), isWhole: false };
+  const error = inItsWords(ours, providerReason(text));
+  return { error: mayBeWhole ? error : inCommonWords(error), isWhole: false };
 }
 
 /**
  * The failure that a provider tells of in the middle of a stream, whatever its dialect: its own words, where it has any.
+ * @param isOfOneShape whether the provider's wire has error objects of the same shape as the client's.
  * @param censor leaves out of them what no client may see.
  */
-export function streamFailure(failure: unknown, censor: (text: string) => string): ErrorObject {
+export function streamFailure(failure: unknown, isOfOneShape: boolean, censor: (text: string) => string): ErrorObject {
   const ours = new GatewayError('upstream_error', { message: 'The provider broke off its answer.' });
   const reason = failureReason(failure);
-  return inItsWords(ours, reason && { ...reason, message: censor(reason.message) });
+  const error = inItsWords(ours, reason && { ...reason, message: censor(reason.message) });
+  return isOfOneShape ? error : inCommonWords(error);
 }
 
 /** The reason that a failure gives which came as a value; null where it gives none. */
@@ -63,6 +82,14 @@ export function failureReason(failure: unknown): ProviderReason | null {
 
 function inItsWords(ours: GatewayError, reason: ProviderReason | null): ErrorObject {
   return { error: { ...ours.toJSON().error, ...reason } };
+}
+
+/** Labels that clients of another wire can read: a type that they know in place of Google's status, and a code that is text. */
+function inCommonWords({ error }: ErrorObject): ErrorObject {
+  const { type, code } = error;
+  const known = typeof type === 'string' ? TYPES_OF_STATUSES.get(type) : undefined;
+  if (known !== undefined) return { error: { ...error, type: known, code: type } };
+  return { error: { ...error, code: typeof code === 'number' ? String(code) : code } };
 }
 
 /** The reason that an error body gives; null where it gives none that could be read. */

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { providerFailure } from '../../src/providers/provider-failure.ts';
-import { providerReason, refusalError } from '../../src/providers/provider-reason.ts';
+import { providerReason, refusalError, streamFailure } from '../../src/providers/provider-reason.ts';
 
 const refusal = (body: unknown): Record<string, unknown> => {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
-  return refusalError(400, text).error.error;
+  return refusalError(400, text, true).error.error;
 };
 const failure = (status: number, body: unknown, headers: Record<string, string> = {}) =>
   providerFailure({ status, headers, read: () => {}, resume: () => {} }, typeof body === 'string' ? body : JSON.stringify(body));
@@ -65,7 +65,7 @@ describe('the body of a refusal', () => {
 
   it('is known to be one already', () => {
     const text = '{ "error": {"message":"Too long.","type":"t","param":"messages","code":null,"extra":[1e2]},\n"request_id":"r" }';
-    expect(refusalError(400, text)).toEqual({ isWhole: true, error: JSON.parse(text) });
+    expect(refusalError(400, text, true)).toEqual({ isWhole: true, error: JSON.parse(text) });
   });
 
   it('is cut, never within a character', () => {
@@ -84,8 +84,8 @@ describe('the body of a refusal', () => {
   it('is an error object whatever came', () => {
     const text = fc.oneof(fc.string({ unit: 'binary' }), fc.json());
     fc.assert(
-      fc.property(text, (body) => {
-        const { error } = refusalError(422, body).error;
+      fc.property(text, fc.boolean(), (body, isOfSameWire) => {
+        const { error } = refusalError(422, body, isOfSameWire).error;
         expect(typeof error['message']).toBe('string');
         expect(error['message']).not.toBe('');
       }),
@@ -96,6 +96,40 @@ describe('the body of a refusal', () => {
   it('is read in bounded time, however deep', () => {
     expect(providerReason('{"error":'.repeat(100_000) + '"x"' + '}'.repeat(100_000))).toBeNull();
     expect(providerReason(`<html>${'<script'.repeat(200_000)}`)).toBeNull();
+  });
+});
+
+describe('what a client of another wire is told', () => {
+  const gemini = (code: number, status: string) => ({ error: { code, message: TOO_LONG, status, details: [{ reason: 'x' }] } });
+
+  it.each<[string, unknown, Record<string, unknown>]>([
+    [
+      'Anthropic’s refusal',
+      { type: 'error', error: { type: 'invalid_request_error', message: TOO_LONG }, request_id: 'req_1' },
+      { ...OURS, message: TOO_LONG },
+    ],
+    ['Gemini’s refusal', gemini(400, 'INVALID_ARGUMENT'), { ...OURS, message: TOO_LONG, code: 'INVALID_ARGUMENT' }],
+    [
+      'a number as a code',
+      { message: TOO_LONG, type: 'BadRequestError', code: 400 },
+      { ...OURS, message: TOO_LONG, type: 'BadRequestError', code: '400' },
+    ],
+    [
+      'OpenAI’s refusal',
+      { error: { message: TOO_LONG, type: 'invalid_request_error', param: 'messages', code: 'context_length_exceeded', extra: 1 } },
+      { message: TOO_LONG, type: 'invalid_request_error', param: 'messages', code: 'context_length_exceeded' },
+    ],
+  ])('of %s', (_what, body, expected) => {
+    expect(refusalError(400, JSON.stringify(body), false)).toEqual({ isWhole: false, error: { error: expected } });
+  });
+
+  it.each([
+    [429, 'RESOURCE_EXHAUSTED', 'rate_limit_error'],
+    [503, 'UNAVAILABLE', 'api_error'],
+    [403, 'PERMISSION_DENIED', 'permission_error'],
+  ])('of a stream that Gemini breaks off with %i', (code, status, type) => {
+    const { error } = streamFailure(gemini(code, status), false, (text) => text);
+    expect(error).toEqual({ message: TOO_LONG, type, code: status, param: null });
   });
 });
 
