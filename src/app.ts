@@ -83,14 +83,14 @@ export function createApp(deps: AppDeps): Express {
     });
   }
 
-  app.use(requestId);
   app.use((req, res, next) => {
     res.locals['surface'] = surfaceOf(req.path);
     next();
   });
+  app.use(requestId);
   app.use(['/v1', '/api', '/l402'], cors);
 
-  app.use('/v1/responses', refuseUpgrades);
+  app.use(['/v1/responses', '/l402/v1/responses'], refuseUpgrades);
   app.post('/v1/messages/count_tokens', key, countTokensHandler(deps));
   app.get('/v1/models', key, models.list);
   app.get('/v1/models/*id', key, models.show);

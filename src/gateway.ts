@@ -77,9 +77,7 @@ export class Gateway {
 
   /** Answers one inference request. Rejects with what the client is to be told, as long as nothing was sent. */
   async answer(req: Request, res: Response, route: InferenceRoute): Promise<void> {
-    const head = identify(res);
-    const { requestIdHeader } = route.surface;
-    if (requestIdHeader !== undefined) head.push(requestIdHeader, res.locals['requestId'] as string);
+    const head = identify(req, res);
     try {
       const leave = this.requests.enter();
       try {

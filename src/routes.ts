@@ -20,12 +20,7 @@ export const INFERENCE_ROUTES: readonly InferenceRoute[] = [
   { path: '/api/chat', surface: SURFACES['openai-chat'], streamDefault: true },
 ];
 
-const surfaces = new Map<string, Surface>([
-  ...INFERENCE_ROUTES.map(({ path, surface }) => [path, surface] as const),
-  ['/v1/messages/count_tokens', SURFACES['anthropic-messages']],
-]);
-
-/** The wire in which a path's errors are told; undefined where they are the gateway's own. */
+/** The wire in which a path's errors are told, and those of all paths below it; undefined where they are the gateway's own. */
 export function surfaceOf(path: string): Surface | undefined {
-  return surfaces.get(path);
+  return INFERENCE_ROUTES.find((route) => `${path}/`.startsWith(`${route.path}/`))?.surface;
 }

@@ -187,6 +187,39 @@ describe('a request with', () => {
   });
 });
 
+describe('a refusal', () => {
+  it.each([
+    ['POST', '/v1/messages', 401],
+    ['POST', '/l402/v1/messages/', 400],
+    ['GET', '/v1/messages', 405],
+    ['GET', '/v1/messages/count_tokens', 405],
+    ['POST', '/v1/messages/count_tokens', 401],
+    ['POST', '/v1/messages/batches', 404],
+    ['GET', '/l402/v1/messages/', 405],
+  ])('of %s %s is in the words of the Messages API, and names the request as its clients look for it', async (method, path, status) => {
+    const headers = { 'content-type': 'application/json', 'x-client-request-id': 'trace-3' };
+    const answer = await fetch(`${gateway.url}${path}`, { method, headers, ...(method === 'POST' && { body: '{}' }) });
+    const id = answer.headers.get('x-pura-request-id');
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get('request-id')).toBe(id);
+    expect(answer.headers.get('x-client-request-id')).toBe('trace-3');
+    expect(await answer.json()).toMatchObject({ type: 'error', request_id: id, error: { message: expect.any(String) } });
+  });
+
+  it.each([
+    ['GET', '/v1/responses', 405],
+    ['POST', '/v1/embeddings', 401],
+    ['POST', '/v1/messagesx', 404],
+    ['GET', '/api/wallet/balance', 401],
+  ])('of %s %s echoes the id that the client gave, in the words of OpenAI', async (method, path, status) => {
+    const answer = await fetch(`${gateway.url}${path}`, { method, headers: { 'x-client-request-id': 'trace-4' } });
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get('x-client-request-id')).toBe('trace-4');
+    expect(answer.headers.get('request-id')).toBeNull();
+    expect(await answer.json()).toEqual({ error: expect.objectContaining({ param: null }) });
+  });
+});
+
 describe('a request with every fault at once', () => {
   /** Each has the faults of all that follow it. */
   const FAULTS = [

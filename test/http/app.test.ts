@@ -206,7 +206,15 @@ describe('pages of other origins', () => {
     expect(headers.get('access-control-allow-credentials')).toBeNull();
     const exposed = headers.get('access-control-expose-headers')?.split(',');
     expect(exposed).toEqual(
-      expect.arrayContaining(['WWW-Authenticate', 'PAYMENT-REQUIRED', 'Payment-Receipt', 'Retry-After', 'X-Pura-Cost']),
+      expect.arrayContaining([
+        'WWW-Authenticate',
+        'PAYMENT-REQUIRED',
+        'Payment-Receipt',
+        'Retry-After',
+        'X-Pura-Cost',
+        'X-Pura-Ignored',
+        'request-id',
+      ]),
     );
     expect(exposed).toContain('X-Pura-RateLimit-Remaining-Tokens');
   });
@@ -260,10 +268,10 @@ describe('createApp', () => {
 });
 
 describe('a WebSocket', () => {
-  it('is refused at once where clients ask for one first', async () => {
+  it.each(['/v1/responses', '/l402/v1/responses'])('is refused at once where clients ask for one first: %s', async (path) => {
     const headers =
       'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n';
-    const answer = await exchange(`GET /v1/responses HTTP/1.1\r\nHost: a\r\n${headers}\r\n`);
+    const answer = await exchange(`GET ${path} HTTP/1.1\r\nHost: a\r\n${headers}\r\n`);
     expect(answer).toMatch(/^HTTP\/1\.1 426 /);
     expect(answer).toContain('upgrade_required');
   });

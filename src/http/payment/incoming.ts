@@ -78,7 +78,6 @@ export async function readIncoming({ payers, exchangeRate, models }: IncomingDep
   const limits = surface.operation === 'embed' ? { maxValues: MOST_EMBEDDING_VALUES } : {};
   const request = surface.parse(parseBody(body, limits), { streamDefault, allowParameters, headers: req.headers });
   const idempotencyKey = idempotencyKeyOf(req.headers['idempotency-key'], path, Buffer.from(bodySha256, 'hex'));
-  if (clientRequestId) head.push('X-Client-Request-Id', clientRequestId);
   if (request.routing.quality) head.push('X-Pura-Quality', request.routing.quality);
   const requestId = res.locals['requestId'] as string;
   return { requestId, res, head, path, surface, request, payer, options, idempotencyKey, picoUsdPerMsat, startedAt, clientRequestId };

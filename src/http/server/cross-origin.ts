@@ -23,11 +23,13 @@ const EXPOSED = [
   'X-Pura-Quality',
   'X-Pura-Explored',
   'X-Pura-Output-Cap',
+  'X-Pura-Ignored',
   'X-Pura-Request-Id',
   'X-Pura-Body-Sha256',
   ...limits,
   'X-Client-Request-Id',
   'x-request-id',
+  'request-id',
   'Idempotency-Replayed',
 ];
 

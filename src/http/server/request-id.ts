@@ -1,6 +1,7 @@
 import { randomFillSync } from 'node:crypto';
-import type { RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import { v7 } from 'uuid';
+import type { Surface } from '../../wires/wire.ts';
 
 const RANDOM_BYTES = 16;
 /** Random bytes for many ids at once: asking for 16 at a time costs several times as much as all the rest of an id. */
@@ -8,8 +9,8 @@ const random = new Uint8Array(RANDOM_BYTES * 256);
 let used = random.length;
 
 /** Gives every request its id, and sets what every answer says. */
-export const requestId: RequestHandler = (_req, res, next) => {
-  setHeaders(res, identify(res));
+export const requestId: RequestHandler = (req, res, next) => {
+  setHeaders(res, identify(req, res));
   next();
 };
 
@@ -17,10 +18,21 @@ export const requestId: RequestHandler = (_req, res, next) => {
  * Gives a request its id, which is also its usage record's, its hold's and its charge's: in `res.locals.requestId`. Returns the names and
  * values, in turn, that the head of every answer to it carries.
  */
-export function identify(res: Response): string[] {
+export function identify(req: Request, res: Response): string[] {
   const id = newRequestId();
   res.locals['requestId'] = id;
-  return ['X-Pura-Request-Id', id, 'X-Content-Type-Options', 'nosniff'];
+  const head = ['X-Pura-Request-Id', id, 'X-Content-Type-Options', 'nosniff'];
+  const clients = clientRequestIdOf(req);
+  if (clients !== undefined) head.push('X-Client-Request-Id', clients);
+  const surface = res.locals['surface'] as Surface | undefined;
+  if (surface?.requestIdHeader !== undefined) head.push(surface.requestIdHeader, id);
+  return head;
+}
+
+/** The id that a client gave its request: only where it can be a header's value. OpenAI takes 512 ASCII characters. */
+export function clientRequestIdOf({ headers }: Pick<Request, 'headers'>): string | undefined {
+  const id = headers['x-client-request-id'];
+  return typeof id === 'string' && /^[\x21-\x7e]{1,512}$/.test(id) ? id : undefined;
 }
 
 /** Sets the head of an answer that comes from no provider. `x-request-id` is what the OpenAI clients show in their errors. */

@@ -4,6 +4,7 @@ import { msatFromSats, picoUsdFromMsat, type PicoUsd, type PicoUsdPerMsat } from
 import { isPublicProvider, PUBLIC_PROVIDERS } from '../../config/public-providers.ts';
 import { parseTopupSats } from '../../invoices/invoice.ts';
 import { CallerKey } from '../../providers/caller-key.ts';
+import { clientRequestIdOf } from './request-id.ts';
 
 /** What an inference request asks for in headers. */
 export interface RequestOptions {
@@ -19,7 +20,6 @@ const PROVIDER_KEY = /^[\x21-\x7e]{8,512}$/;
 
 /** Reads them; `rate` turns sats into USD. Throws `invalid_request` naming the header. */
 export function readRequestOptions(req: Request, rate: PicoUsdPerMsat): RequestOptions {
-  const clientRequestId = req.headers['x-client-request-id'];
   const maxCostSats = req.headers['x-pura-max-cost-sats'];
   if (maxCostSats !== undefined && !/^\d{1,12}$/.test(String(maxCostSats))) {
     throw new GatewayError('invalid_request', {
@@ -28,8 +28,7 @@ export function readRequestOptions(req: Request, rate: PicoUsdPerMsat): RequestO
     });
   }
   return {
-    // Passed on only where it can be a header's value; OpenAI takes 512 ASCII characters.
-    clientRequestId: typeof clientRequestId === 'string' && /^[\x21-\x7e]{1,512}$/.test(clientRequestId) ? clientRequestId : undefined,
+    clientRequestId: clientRequestIdOf(req),
     topupSats: parseTopupSats(req.headers['x-pura-topup-sats'] as string | undefined),
     maxCostPicoUsd: maxCostSats === undefined ? null : picoUsdFromMsat(msatFromSats(Number(maxCostSats)), rate),
     callerKey: callerKeyOf(req),

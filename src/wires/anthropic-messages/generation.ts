@@ -26,9 +26,9 @@ export function generationOf(fields: JsonObject, values: JsonObject, own: JsonOb
     parallelToolCalls: choice['disable_parallel_tool_use'] === true ? false : null,
     format: formatOf(fields),
     sampling: {
-      temperature: values['temperature'] as number | undefined,
-      topP: values['top_p'] as number | undefined,
-      topK: values['top_k'] as number | undefined,
+      temperature: (values['temperature'] as number | null | undefined) ?? undefined,
+      topP: (values['top_p'] as number | null | undefined) ?? undefined,
+      topK: (values['top_k'] as number | null | undefined) ?? undefined,
     },
     stop: (values['stop_sequences'] as string[] | undefined) ?? [],
     reasoning: reasoningOf(values, output),
@@ -38,7 +38,7 @@ export function generationOf(fields: JsonObject, values: JsonObject, own: JsonOb
     namesUser: isObject(own['metadata']) && typeof own['metadata']['user_id'] === 'string',
     cacheKey: null,
     unsaid: [
-      ...['context_management', 'cache_control'].filter((name) => fields[name] !== undefined),
+      ...['context_management', 'cache_control'].filter((name) => (fields[name] ?? null) !== null),
       ...(output['task_budget'] ? ['output_config.task_budget'] : []),
       ...hosted,
     ],

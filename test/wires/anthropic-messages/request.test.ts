@@ -110,6 +110,22 @@ describe('what is accepted', () => {
     expect(request.fields).toEqual({ messages: HELLO.messages });
   });
 
+  it('says nothing with null to another wire either', () => {
+    const nulls = [
+      'temperature',
+      'top_p',
+      'top_k',
+      'stop_sequences',
+      'system',
+      'tools',
+      'tool_choice',
+      'context_management',
+      'output_config',
+    ];
+    const silent = parsed({ ...HELLO, ...Object.fromEntries(nulls.map((name) => [name, null])) });
+    expect(silent.generation()).toEqual(parsed(HELLO).generation());
+  });
+
   it('reads what the gateway must know', () => {
     const request = parsed({ ...HELLO, stream: true, routing: { quality: 'low' }, metadata: { user_id: 'me' }, service_tier: 'auto' });
     expect(request).toMatchObject({ model: 'claude', stream: true, includeUsage: true, completions: 1, outputCap: 100 });
