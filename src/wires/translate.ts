@@ -53,7 +53,8 @@ class Translated implements StreamReader {
       if (part.type === 'finish') this.#finished = true;
       if (part.type === 'failed' || part.type === 'done') this.#done = true;
       if (part.type !== 'failed') text += this.#writer.write(part);
-      if (part.type === 'usage') usages.push({ usage: part.usage, alone: true, offset: Buffer.byteLength(text) });
+      // Figures say nothing of the end here: `done` alone does.
+      if (part.type === 'usage') usages.push({ usage: part.usage, alone: false, offset: Buffer.byteLength(text) });
       if (this.#done) break;
     }
     const forward = text === '' ? EMPTY : Buffer.from(text);

@@ -66,6 +66,11 @@ export function isHosted(tool: JsonObject): boolean {
   return typeof type === 'string' && type !== 'custom' && !KNOWN.test(type);
 }
 
+/** Whether a tool's schema is Claude's own: the API adds it to the prompt. */
+export function isKnownByHeart(tool: JsonObject): boolean {
+  return typeof tool['type'] === 'string' && KNOWN.test(tool['type']);
+}
+
 /** The member `tools`. */
 export const checkTools: Check = listOfAll((tool) => {
   if (!isObject(tool)) return anObject(tool);

@@ -1,3 +1,4 @@
+import { asksForLongCache } from '../long-cache.ts';
 import { once } from '../once.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
@@ -30,9 +31,8 @@ function render(request: InferenceRequest, target: Target): Rendering {
     path: '/messages',
     headers,
     ignored,
-    // What a client wrote in words has its quotation marks escaped.
     get cachesLong() {
-      return text().includes('"ttl":"1h"');
+      return asksForLongCache(fields, text());
     },
     promptText: () => text() + hiddenText(fields),
     body(outputTokens, accountHash) {

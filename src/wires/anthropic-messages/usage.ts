@@ -22,16 +22,26 @@ export function usageFromWire(value: unknown): ReportedUsage | null {
   return { ...top, input, output };
 }
 
-/** Figures that a stream tells in several events: each one that comes takes the place of the one before, what is left out stays. */
+const PROMPT_FIGURES = ['input_tokens', 'cache_read_input_tokens', 'cache_creation_input_tokens'];
+
+/**
+ * Figures that a stream tells in several events: each one that comes takes the place of the one before, what is left out stays. So does a
+ * prompt that was counted: a later event that gives nothing for all of it says nothing of it.
+ */
 export class UsageSoFar {
   #figures: JsonObject = {};
 
   add(value: unknown): ReportedUsage | null {
     if (!isObject(value)) return null;
-    const told = Object.entries(value).filter(([, figure]) => figure !== null);
+    const keepsPrompt = tellsPrompt(this.#figures) && !tellsPrompt(value);
+    const told = Object.entries(value).filter(([name, figure]) => figure !== null && !(keepsPrompt && PROMPT_FIGURES.includes(name)));
     this.#figures = { ...this.#figures, ...Object.fromEntries(told) };
     return usageFromWire(this.#figures);
   }
+}
+
+function tellsPrompt(figures: JsonObject): boolean {
+  return PROMPT_FIGURES.some((name) => (wireCount(figures[name]) ?? 0) > 0);
 }
 
 /** Usage in this wire's words. */

@@ -12,7 +12,7 @@ import { reasoningPiecesOf, reasoningTextOf } from './reasoning-details.ts';
 import { callPieceOf, callsOf } from './tool-calls.ts';
 import { reportedUsageOf } from './usage.ts';
 import { member } from '../json-object.ts';
-import { choicesOf, failureOf, finishReasonOf, rawUsageOf } from './wire-chunk.ts';
+import { choicesOf, failureOf, finishReasonOf, isUsageOnly, rawUsageOf } from './wire-chunk.ts';
 
 const TEXT: BlockHead = { type: 'text' };
 const REFUSAL: BlockHead = { type: 'refusal' };
@@ -31,6 +31,9 @@ export class ChatParts implements PartReader {
   readonly #blocks = new BlockOrder();
   readonly #courses = new Map<number, Course>();
   #usage: ReportedUsage | null = null;
+  /** How often the figures came by themselves, and whether nothing was written after the last time. */
+  #usagesAlone = 0;
+  #endsWithUsage = false;
   #answerId = '';
   #started = false;
   #over = false;
@@ -43,9 +46,10 @@ export class ChatParts implements PartReader {
     if (this.#over) return [];
     const parts = this.#read(this.#splitter.finish());
     if (this.#over) return parts;
-    // Without `[DONE]` the finish reasons tell whether it was whole.
+    // Without `[DONE]` the finish reasons tell whether it was whole, or figures that came by themselves, and that once, at the end.
     const courses = [...this.#courses.values()];
-    return parts.concat(this.#end(courses.length > 0 && courses.every(({ finish }) => finish !== null)));
+    const isFinished = courses.every(({ finish }) => finish !== null) || (this.#endsWithUsage && this.#usagesAlone === 1);
+    return parts.concat(this.#end(courses.length > 0 && isFinished));
   }
 
   #read(events: Buffer): StreamPart[] {
@@ -80,6 +84,8 @@ export class ChatParts implements PartReader {
       if (failure !== undefined) return [...parts, ...this.#fail(failure)];
     }
     const usage = reportedUsageOf(rawUsageOf(chunk));
+    this.#endsWithUsage = usage !== null && isUsageOnly(chunk);
+    if (this.#endsWithUsage) this.#usagesAlone++;
     if (usage) {
       this.#usage = mergeUsage(this.#usage, usage);
       parts.push({ type: 'usage', usage: this.#usage });

@@ -1,4 +1,5 @@
 import { GatewayError } from '../../errors.ts';
+import { asksForLongCache } from '../long-cache.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import { tenantCacheKey } from '../tenant.ts';
@@ -64,6 +65,9 @@ function renderSameWire(request: InferenceRequest, target: Target): Rendering {
     path: '/chat/completions',
     headers: [],
     ignored,
+    get cachesLong() {
+      return asksForLongCache(fields, text());
+    },
     promptText: seen,
     body(outputTokens, accountHash) {
       const own = ownFields(request, target, outputTokens, accountHash);

@@ -25,6 +25,7 @@ export function reportedUsageOf(value: unknown): ReportedUsage | null {
 
   const cached = most(promptDetails['cached_tokens'], usage['cached_tokens'], hit, usage['cache_read_input_tokens']);
   const written = most(promptDetails['cache_write_tokens'], usage['cache_creation_input_tokens']);
+  const long = longWritten(usage, promptDetails);
   const reasoning = most(completionDetails['reasoning_tokens'], usage['reasoning_tokens']);
   const unexplained = total === null || inside === null || completion === null ? 0 : total - inside - completion;
   const isBeside = total === null ? isAnthropics(usage) : unexplained > 0 && unexplained === cached + written && unexplained !== reasoning;
@@ -38,16 +39,26 @@ export function reportedUsageOf(value: unknown): ReportedUsage | null {
   // More read from the cache than was sent is no figure.
   const cacheRead = prompt !== null && cached <= prompt ? cached : 0;
   // "Unadjusted": it may overlap with what was read.
-  const cacheWrite = Math.min(written, (prompt ?? 0) - cacheRead);
+  const cacheWrite = Math.max(0, Math.min(written, (prompt ?? 0) - cacheRead));
+  const cacheWriteLong = Math.min(long, cacheWrite);
   return {
     input: prompt === null ? null : prompt - cacheRead - cacheWrite,
     cacheRead,
-    cacheWrite: Math.max(0, cacheWrite),
-    cacheWriteLong: 0,
+    cacheWrite: cacheWrite - cacheWriteLong,
+    cacheWriteLong,
     output,
     // What the total has beyond the completion is reasoning.
     reasoning: output === null ? 0 : Math.min(output, Math.max(reasoning, output - (completion ?? output))),
   };
+}
+
+/** What was written to the cache for long, in the words of OpenAI, of Anthropic, and of those who hand Anthropic's on. */
+function longWritten(usage: Record<string, unknown>, promptDetails: Record<string, unknown>): number {
+  return most(
+    asObject(promptDetails['cache_write_tokens_details'])['ttl_12h_tokens'],
+    asObject(usage['cache_creation'])['ephemeral_1h_input_tokens'],
+    asObject(promptDetails['cache_creation_token_details'])['ephemeral_1h_input_tokens'],
+  );
 }
 
 /** Anthropic's own figures (https://docs.anthropic.com/en/api/messages), where what was read from the cache or written to it is no input. */

@@ -30,6 +30,7 @@ function readEvent(event: JsonObject, { written, open, finished }: Progress): vo
   const type = textIn(event['type']);
   const item = `item ${indexIn(event['output_index'])}`;
   const pieces = `pieces of ${item}`;
+  const text = `text ${indexOf(event['content_index'])}/${indexOf(event['summary_index'])} of ${item}`;
   if (type === 'response.completed' || type === 'response.incomplete') {
     if (open.size === 0) for (const one of objectsIn(asObject(event['response'])['output'])) collectItem(one, written);
     open.clear();
@@ -40,11 +41,23 @@ function readEvent(event: JsonObject, { written, open, finished }: Progress): vo
   } else if (type === 'response.output_item.done') {
     collectItem(rest(asObject(event['item']), { begun: open.has(item), told: open.has(pieces) }), written);
     open.add(COMPLETION).delete(item);
-    open.delete(pieces);
+    for (const one of open) if (String(one).endsWith(` of ${item}`)) open.delete(one);
   } else if (type.endsWith('.delta')) {
-    open.add(COMPLETION).add(pieces);
+    open.add(COMPLETION).add(pieces).add(text);
     take(written, event['delta']);
+  } else if (type.endsWith('.done') && !open.has(text)) {
+    // Some hosts tell a text at its end alone.
+    const whole = wholeText(event);
+    if (whole === '') return;
+    open.add(COMPLETION).add(pieces).add(text);
+    take(written, whole);
   }
+}
+
+/** What the end of a text, of a call's arguments or of a part says again, or for the first time. */
+function wholeText(event: JsonObject): string {
+  const { text, refusal } = asObject(event['part']);
+  return [event['text'], event['refusal'], event['arguments'], event['input'], text, refusal].map(textIn).find((one) => one !== '') ?? '';
 }
 
 /** What of a whole item was not said before it ended: its seal, and its text where that did not come in pieces. */

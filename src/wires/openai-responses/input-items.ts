@@ -7,6 +7,8 @@ import { faultInItemTools } from './tools.ts';
 /** Each call of a tool and its result is an item: more than any conversation has; bounds the work. */
 const MOST_ITEMS = 16_384;
 const MOST_PARTS = 4_096;
+/** The members of an item that hold content parts. */
+export const HOLDERS = ['content', 'output'] as const;
 const ROLES: readonly unknown[] = ['user', 'assistant', 'system', 'developer'];
 /** Longer lifetimes of a cache entry are billed at rates that no price list here knows. */
 const PRICED_CACHE_LIFETIME = '30m';
@@ -26,7 +28,10 @@ export function faultInInput(value: unknown): Fault | null {
 }
 
 function faultInItem(item: unknown): Fault | null {
-  if (!isObject(item)) return fault('must be an object');
+  return isObject(item) ? (faultInKind(item) ?? faultInMedia(item)) : fault('must be an object');
+}
+
+function faultInKind(item: JsonObject): Fault | null {
   const type = item['type'] ?? 'message';
   switch (type) {
     case 'message':
@@ -48,8 +53,32 @@ function faultInItem(item: unknown): Fault | null {
     case 'item_reference':
       return fault('item_reference names a stored item, and nothing is stored', 'type');
     default:
-      return LOCAL_ITEMS.has(type) ? null : fault(`${textIn(type).slice(0, 64) || 'this type of item'} is not supported`, 'type');
+      return LOCAL_ITEMS.has(type)
+        ? faultInEnvironment(item['environment'])
+        : fault(`${textIn(type).slice(0, 64) || 'this type of item'} is not supported`, 'type');
   }
+}
+
+/** Where a command ran. Any other place than the client's own is a container in the provider's account, which all tenants share. */
+function faultInEnvironment(environment: unknown): Fault | null {
+  if (environment === undefined || environment === null) return null;
+  return isObject(environment) && environment['type'] === 'local' ? null : fault('must be local', 'environment', 'type');
+}
+
+/** Images and documents in any item: they are counted wherever they stand, so they are checked there too. */
+function faultInMedia(item: JsonObject): Fault | null {
+  for (const holder of HOLDERS) {
+    const parts = Array.isArray(item[holder]) ? (item[holder] as unknown[]) : [];
+    for (const [index, part] of parts.entries()) {
+      const found = isObject(part) && isMedia(part) ? faultInPart(part) : null;
+      if (found) return at(holder, at(index, found));
+    }
+  }
+  return null;
+}
+
+function isMedia({ type }: JsonObject): boolean {
+  return type === 'input_image' || type === 'input_file';
 }
 
 function faultInReasoning(item: JsonObject): Fault | null {

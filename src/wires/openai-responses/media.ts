@@ -2,10 +2,7 @@ import { isObject, objectsIn } from '../json-object.ts';
 import type { Media } from '../request.ts';
 import { NO_MEDIA } from '../request.ts';
 import type { JsonObject } from '../wire.ts';
-import { IMAGE_DATA } from './input-items.ts';
-
-/** The members of an item that hold content parts. */
-const HOLDERS = ['content', 'output'] as const;
+import { HOLDERS, IMAGE_DATA } from './input-items.ts';
 
 interface Found {
   readonly part: JsonObject;

@@ -1,4 +1,5 @@
 import { asObject, isObject, objectsIn } from '../json-object.ts';
+import { asksForLongCache } from '../long-cache.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import { tenantCacheKey } from '../tenant.ts';
@@ -9,8 +10,6 @@ import { withoutLooseReasoning } from './render-items.ts';
 import { isReadableReasoning } from './sealed.ts';
 import { hostedTypes, isRunByClient } from './tools.ts';
 
-/** What is kept that long is written to the cache at a price of its own. */
-const LONG_RETENTION = '24h';
 /** Codex's notes about its own sessions. */
 const CLIENT_NOTES = 'internal_chat_message_metadata_passthrough';
 
@@ -34,7 +33,9 @@ export function renderVerbatim(request: InferenceRequest, target: Target): Rende
     path: PATH,
     headers: [],
     ignored: [...new Set(ignored)],
-    cachesLong: fields['prompt_cache_retention'] === LONG_RETENTION,
+    get cachesLong() {
+      return asksForLongCache(fields, whole());
+    },
     promptText: () => (hasMedia ? JSON.stringify({ ...fields, input: withoutMediaData(fields['input'] as unknown[]) }) : whole()),
     body(outputTokens, accountHash) {
       const own = ownFields(request, target, outputTokens, accountHash);

@@ -276,6 +276,15 @@ describe('the same wire', () => {
     ]);
   });
 
+  it("counts the schemas of Claude's own tools, which the API adds by itself", () => {
+    const known = ['bash_20250124', 'text_editor_20250728', 'memory_20250818'].map((type) => ({ type, name: type.slice(0, 4) }));
+    const tokensOf = (tools: object[]) =>
+      promptTokenBound(upstream.render(parsed({ ...HELLO, tools }), target()).promptText(), 'o200k_base');
+    return Promise.all([tokensOf(known), tokensOf(known.slice(0, 1))]).then(([three, one]) => {
+      expect(three - one).toBeGreaterThanOrEqual(2 * 800);
+    });
+  });
+
   it('counts all that is sent but the data of images and PDFs', () => {
     const { promptText } = upstream.render(
       parsed({ ...user({ ...image, source: { ...image.source, data: 'ZZZZ' } }), system: 'be brief' }),

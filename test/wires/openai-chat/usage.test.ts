@@ -43,6 +43,22 @@ const NONE = { prompt_tokens: undefined, completion_tokens: undefined };
 const plain: ReportedUsage = { promptTokens: 10, completionTokens: 5, cachedTokens: 0, cacheWriteTokens: 0, reasoningTokens: 0 };
 
 describe('usage from the wire', () => {
+  it.each([
+    ["OpenAI's words", { prompt_tokens_details: { cache_write_tokens: 6, cache_write_tokens_details: { ttl_12h_tokens: 4 } } }],
+    ["Anthropic's words", { cache_creation_input_tokens: 6, cache_creation: { ephemeral_1h_input_tokens: 4 } }],
+    [
+      "a translator's words",
+      { cache_creation_input_tokens: 6, prompt_tokens_details: { cache_creation_token_details: { ephemeral_1h_input_tokens: 4 } } },
+    ],
+  ])('tells what was cached for long, in %s', (_whose, told) => {
+    expect(reportedUsageOf({ ...good, ...told })).toMatchObject({ input: 4, cacheRead: 0, cacheWrite: 2, cacheWriteLong: 4, output: 5 });
+  });
+
+  it('takes no more for cached for long than was cached at all', () => {
+    const told = { cache_creation_input_tokens: 3, cache_creation: { ephemeral_1h_input_tokens: 400 } };
+    expect(reportedUsageOf({ ...good, ...told })).toMatchObject({ input: 7, cacheWrite: 0, cacheWriteLong: 3 });
+  });
+
   it('is read with its details', () => {
     const wire = {
       ...good,

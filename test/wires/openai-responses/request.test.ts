@@ -27,6 +27,26 @@ describe('a request for a response', () => {
     ['a file to fetch', { input: [user({ type: 'input_file', file_url: 'https://x/a.pdf' })] }, 'input.0.content.0.file_url'],
     ['a stored image', { input: [user({ type: 'input_image', file_id: 'file_1' })] }, 'input.0.content.0.file_id'],
     ['an image over http', { input: [user({ type: 'input_image', image_url: 'http://x/a.png' })] }, 'input.0.content.0.image_url'],
+    [
+      'a stored file in the result of a local tool',
+      { input: [{ type: 'shell_call_output', call_id: 'c', output: [{ type: 'input_file', file_id: 'file_1' }] }] },
+      'input.0.output.0.file_id',
+    ],
+    [
+      'a document without data in the result of a local tool',
+      { input: [{ type: 'apply_patch_call_output', call_id: 'c', output: [{ type: 'input_file' }] }] },
+      'input.0.output.0.file_data',
+    ],
+    [
+      'an image without an address beside a call',
+      { input: [{ type: 'function_call', call_id: 'c', name: 'f', arguments: '', content: [{ type: 'input_image' }] }] },
+      'input.0.content.0.image_url',
+    ],
+    [
+      'a container that is stored',
+      { input: [{ type: 'shell_call', call_id: 'c', environment: { type: 'container_reference', container_id: 'cntr_1' } }] },
+      'input.0.environment.type',
+    ],
     ['sound', { input: [user({ type: 'input_audio', data: 'AA' })] }, 'input.0.content.0.type'],
     ['a result without its call', { input: [{ type: 'function_call_output', output: 'x' }] }, 'input.0.call_id'],
     ['a costly tool in an item', { input: [{ type: 'additional_tools', tools: [{ type: 'web_search' }] }] }, 'input.0.tools.0.type'],
