@@ -30,7 +30,8 @@ function readEvent(event: JsonObject, { written, open, finished }: Progress): vo
   const type = textIn(event['type']);
   const item = `item ${indexIn(event['output_index'])}`;
   const pieces = `pieces of ${item}`;
-  const text = `text ${indexOf(event['content_index'])}/${indexOf(event['summary_index'])} of ${item}`;
+  // Some hosts leave an index out here and there.
+  const text = `text ${indexIn(event['content_index']) || 0}/${indexIn(event['summary_index']) || 0} of ${item}`;
   if (type === 'response.completed' || type === 'response.incomplete') {
     if (open.size === 0) for (const one of objectsIn(asObject(event['response'])['output'])) collectItem(one, written);
     open.clear();
