@@ -100,6 +100,14 @@ let key: TestKey;
     expect(Number(charged)).toBeGreaterThan(0);
   });
 
+  const counted = all.filter(({ path }) => path === '/v1/messages/count_tokens');
+  it.each(counted)('$name: tokens are counted, and no provider hears of it', async (sent) => {
+    const heard = upstream.requests.length;
+    const answer = await send(sent);
+    expect({ status: answer.status, body: await answer.json() }).toEqual({ status: 200, body: { input_tokens: expect.any(Number) } });
+    expect(upstream.requests).toHaveLength(heard);
+  });
+
   const threads = posts.filter(isThread);
   it.each(threads)('$name $path: a thread is refused so that the client sends it whole', async (sent) => {
     const answer = await send(sent);
