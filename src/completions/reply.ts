@@ -3,6 +3,7 @@ import { GatewayError } from '../errors.ts';
 import type { Bill } from '../metering/bill.ts';
 import type { StoredAnswer } from '../records/stored-answer.ts';
 import type { Ending as StreamEnding, ErrorObject, JsonObject, WireName } from '../wires/wire.ts';
+import { translatedBody } from '../wires/translate.ts';
 import { answerContext } from './answer-context.ts';
 import type { Attempt, Ending, UnderWay } from './call.ts';
 import { censored } from './credential.ts';
@@ -43,7 +44,7 @@ function jsonReply(underWay: UnderWay, { candidate, answer, read, verbatim }: Of
   const { call, plan } = underWay;
   const { surface, request } = call;
   const context = answerContext(call, candidate.deployment, plan.quote.promptTokens);
-  const own: JsonObject = candidate.upstream.wire === surface.wire ? verbatim : surface.body(read.answer(), request, context);
+  const own: JsonObject = candidate.upstream.wire === surface.wire ? verbatim : translatedBody(surface, read, request, context);
   const head = [
     'Content-Type',
     'application/json; charset=utf-8',

@@ -1,7 +1,10 @@
+import { CustomCalls, customTools, withCustomCalls } from './custom-calls.ts';
 import type { InferenceRequest } from './request.ts';
 import type {
   AnswerContext,
+  AnswerRead,
   Ending,
+  JsonObject,
   PartReader,
   Seen,
   SettledFigures,
@@ -16,7 +19,12 @@ import type { StreamPart } from './answer.ts';
 /** The one place where a surface meets an upstream. The same wire: bytes untouched, watched. Another: taken apart and written anew. */
 export function streamReader(surface: Surface, upstream: Upstream, request: InferenceRequest, context: AnswerContext): StreamReader {
   if (surface.wire === upstream.wire) return upstream.reader(context);
-  return new Translated(upstream.parts(), surface.writer(request, context));
+  return new Translated(upstream.parts(), surface.writer(request, context), new CustomCalls(customTools(request)));
+}
+
+/** An answer that came in another wire, as the surface's JSON body. */
+export function translatedBody(surface: Surface, read: AnswerRead, request: InferenceRequest, context: AnswerContext): JsonObject {
+  return surface.body(withCustomCalls(read.answer(), customTools(request)), request, context);
 }
 
 const EMPTY = Buffer.alloc(0);
@@ -24,12 +32,14 @@ const EMPTY = Buffer.alloc(0);
 class Translated implements StreamReader {
   readonly #parts: PartReader;
   readonly #writer: StreamWriter;
+  readonly #calls: CustomCalls;
   #done = false;
   #finished = false;
 
-  constructor(parts: PartReader, writer: StreamWriter) {
+  constructor(parts: PartReader, writer: StreamWriter, calls: CustomCalls) {
     this.#parts = parts;
     this.#writer = writer;
+    this.#calls = calls;
   }
 
   push(chunk: Buffer): Seen {
@@ -48,7 +58,7 @@ class Translated implements StreamReader {
     const usages: UsageSeen[] = [];
     let failure: unknown;
     let text = '';
-    for (const part of parts) {
+    for (const part of this.#calls.read(parts)) {
       if (part.type === 'failed') failure = part.failure ?? null;
       if (part.type === 'finish') this.#finished = true;
       if (part.type === 'failed' || part.type === 'done') this.#done = true;

@@ -1,4 +1,5 @@
 import { clientField } from '../client-fields.ts';
+import { asFunctions } from '../free-text.ts';
 import type { Generation } from '../generation.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
@@ -25,7 +26,7 @@ const JSON_ONLY = 'Answer with a single JSON object, and with nothing before or 
 
 /** Writes a request that came in another wire as one of the Messages API: https://docs.anthropic.com/en/api/messages. */
 export function renderGeneration(request: InferenceRequest, { traits }: Target): MessagesRequest {
-  const generation = request.generation();
+  const generation = asFunctions(request.generation());
   const { format, reasoning, toolChoice, stop, sampling } = generation;
   const turns = turnsOf(generation, traits.takesInlineSystem);
   const system = systemOf(generation, turns);

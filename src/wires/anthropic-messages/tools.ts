@@ -3,9 +3,6 @@ import type { JsonObject } from '../wire.ts';
 import { cacheControl } from './content.ts';
 import { closedSchema } from './schema.ts';
 
-/** A free text goes in this member of a tool's input. */
-export const FREE_TEXT = 'input';
-
 /** The tools of a request, on the wire; those that its choice leaves out are left out. */
 export function wireTools({ tools, toolChoice, messages }: Generation, isStrict: boolean): JsonObject[] {
   const allowed = toolChoice && 'allowed' in toolChoice ? toolChoice.allowed : undefined;
@@ -16,8 +13,8 @@ export function wireTools({ tools, toolChoice, messages }: Generation, isStrict:
   return [...new Set(called)].map((name) => ({ name, input_schema: { type: 'object' } }));
 }
 
-function wireTool({ kind, name, description, parameters, grammar, strict, cache }: Tool, isStrict: boolean): JsonObject {
-  const schema = kind === 'custom' ? freeTextSchema(grammar) : { ...parameters, type: 'object' };
+function wireTool({ name, description, parameters, strict, cache }: Tool, isStrict: boolean): JsonObject {
+  const schema = { ...parameters, type: 'object' };
   const enforced = strict === true && isStrict;
   return {
     name,
@@ -26,12 +23,6 @@ function wireTool({ kind, name, description, parameters, grammar, strict, cache 
     ...(enforced && { strict }),
     ...cacheControl(cache),
   };
-}
-
-/** A tool that takes free text, as one that takes a single string. */
-function freeTextSchema(grammar: unknown): JsonObject {
-  const description = grammar === undefined ? 'Free text.' : `Free text, by this grammar: ${JSON.stringify(grammar)}`;
-  return { type: 'object', properties: { [FREE_TEXT]: { type: 'string', description } }, required: [FREE_TEXT] };
 }
 
 /** The member `tool_choice`, beside tools; undefined where the API's default is meant. */

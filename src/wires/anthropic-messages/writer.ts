@@ -1,10 +1,10 @@
+import { FREE_TEXT } from '../free-text.ts';
 import type { BlockHead, Finish, StreamPart } from '../answer.ts';
 import type { Signature } from '../generation.ts';
 import { signatureText } from '../signature.ts';
 import { ZERO_USAGE, type ReportedUsage } from '../usage.ts';
 import type { AnswerContext, Ending, JsonObject, SettledFigures, StreamWriter } from '../wire.ts';
 import { citationToWire, messageHead, toolUseId } from './body.ts';
-import { FREE_TEXT } from './tools.ts';
 import { finishToWire } from './finish.ts';
 import { sealedBlock, signsPrevious } from './marks.ts';
 import { knownUsage, usageToWire } from './usage.ts';

@@ -51,8 +51,6 @@ function settingsObstacle(request: InferenceRequest, { traits, dialect }: Target
 function toolsObstacle(request: InferenceRequest, { traits }: Target): GatewayError | null {
   const generation = request.generation();
   const [tools, toolChoice] = [clientField(request.wire, 'tools'), clientField(request.wire, 'toolChoice')];
-  const custom = generation.tools.findIndex(({ kind }) => kind === 'custom');
-  if (custom >= 0) return cannot('this model takes no custom tools, only functions', `${tools}.${custom}`);
   const misnamed = generation.tools.findIndex(({ name }) => !TOOL_NAME.test(name));
   if (misnamed >= 0)
     return cannot('this model takes only letters, digits, _ . : and - in the name, and a letter or _ first', `${tools}.${misnamed}`);
@@ -67,8 +65,6 @@ function turnsObstacle(request: InferenceRequest, { traits }: Target): GatewayEr
   const messages = clientField(request.wire, 'messages');
   if (isSilent(generation) && generation.system.every(({ text }) => text === ''))
     return cannot('this model needs something to answer', messages);
-  if (generation.messages.some(({ parts }) => parts.some((part) => part.type === 'tool_call' && part.kind === 'custom')))
-    return cannot('this model takes no calls of custom tools', messages);
   const turns = turnsOf(generation);
   const unpaired = unpairedTurn(turns);
   if (unpaired) return cannot('every tool call needs one result, in the turn right after', messages);

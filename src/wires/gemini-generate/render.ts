@@ -1,4 +1,5 @@
 import { clientField } from '../client-fields.ts';
+import { asFunctions } from '../free-text.ts';
 import { geminiPath } from '../gemini-model.ts';
 import type { Generation, Part } from '../generation.ts';
 import type { InferenceRequest } from '../request.ts';
@@ -17,7 +18,7 @@ const SAFETY_SETTINGS = 'safety_settings';
 
 /** Writes a request that came in another wire as one of generateContent: https://ai.google.dev/api/generate-content. */
 export function renderGeneration(request: InferenceRequest, target: Target): Rendering {
-  const generation = request.generation();
+  const generation = asFunctions(request.generation());
   const { sampling, reasoning } = generation;
   const { instructions, contents } = conversationOf(generation);
   const safetySettings = safetySettingsFrom(request.extras[SAFETY_SETTINGS]);

@@ -4,6 +4,7 @@ import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 import { tenantCacheKey } from '../tenant.ts';
 import type { JsonObject, Rendering } from '../wire.ts';
+import { toldGeneration } from './told-generation.ts';
 import { wireMessages, withoutMedia } from './wire-messages.ts';
 import { wireReasoning } from './wire-reasoning.ts';
 
@@ -13,7 +14,7 @@ type Optional = readonly [field: string, value: unknown, clientName: string];
 /** Writes a request that came in another wire as a chat request: https://platform.openai.com/docs/api-reference/chat/create */
 export function renderGeneration(request: InferenceRequest, target: Target): Rendering {
   const { dialect } = target;
-  const generation = request.generation();
+  const generation = toldGeneration(request, target);
   const { system, messages } = generation;
   const optional = sorted(optionalFields(generation, request, target), dialect.drops);
   const reasoning = wireReasoning(generation.reasoning, target);

@@ -5,8 +5,6 @@ import { cannot, mediaIn, mediaObstacle } from '../obstacle.ts';
 import type { InferenceRequest } from '../request.ts';
 import type { Target } from '../target.ts';
 
-/** Providers whose chat knows functions alone. */
-const WITHOUT_CUSTOM_TOOLS = new Set(['groq', 'deepseek', 'moonshot', 'gemini']);
 const PDF = 'application/pdf';
 
 /** What a model behind the chat wire cannot take of a request that came in another wire. */
@@ -18,12 +16,9 @@ export function generationObstacle(request: InferenceRequest, target: Target): G
   const { format, toolChoice, tools, logprobs, messages } = generation;
   const named = (message: string, field: ClientField): GatewayError => cannot(message, clientField(request.wire, field));
   const forces = toolChoice?.mode === 'named' || toolChoice?.mode === 'required';
-  const custom = tools.findIndex(({ kind }) => kind === 'custom');
   if (request.completions > 1 && !dialect.manyCompletions) return named('this model gives one completion at a time', 'completions');
   if (format?.type === 'schema' && !traits.takesSchema) return named('this model keeps to no schema', 'format');
   if (forces && (!traits.forcesTools || tools.length === 0)) return named('this model cannot be made to call a tool', 'toolChoice');
-  if (custom >= 0 && WITHOUT_CUSTOM_TOOLS.has(target.providerId))
-    return cannot('this model knows functions alone', `${clientField(request.wire, 'tools')}.${custom}.type`);
   if (!traits.takesPrefill && messages.at(-1)?.role === 'assistant') return named('this model does not go on with an answer', 'messages');
   if (tools.length > 0 && traits.toolsNeedResponses && generation.reasoning?.effort !== 'none')
     return named('this model takes tools on the Responses wire alone', 'tools');

@@ -2,7 +2,6 @@ import type { BlockHead, Finish } from '../answer.ts';
 import type { Signature } from '../generation.ts';
 import type { JsonObject } from '../wire.ts';
 import { annotationOf } from './annotations.ts';
-import { inputOfFunction, isWrapped } from './free-text.ts';
 import { sealedText, type Sealed } from './sealed.ts';
 import type { OwnName, ToolNames } from './tool-names.ts';
 
@@ -58,7 +57,7 @@ export class ItemWriter {
     const block = this.#block;
     if (!block || text === '') return;
     block.text += text;
-    if (block.call) this.#tellCall(block, block.call, text);
+    if (block.call) this.#tellCall(block.call, text);
     else if (block.head.type === 'reasoning') this.#tellReasoning(block, text);
     else this.#tellContent(block, text);
   }
@@ -160,8 +159,7 @@ export class ItemWriter {
     this.#added(index, { ...item, [own.kind === 'custom' ? 'input' : 'arguments']: '' });
   }
 
-  #tellCall({ head }: OpenBlock, { index, item, own }: NonNullable<OpenBlock['call']>, delta: string): void {
-    if (isWrapped(head, own.kind)) return;
+  #tellCall({ index, item, own }: NonNullable<OpenBlock['call']>, delta: string): void {
     const type = own.kind === 'custom' ? 'response.custom_tool_call_input.delta' : 'response.function_call_arguments.delta';
     this.#emit(type, { item_id: item['id'], output_index: index, delta });
   }
@@ -171,10 +169,8 @@ export class ItemWriter {
     const place = { item_id: item['id'], output_index: index };
     // Clients read arguments as JSON, also of a call without any.
     const isEmpty = block.text.trim() === '' && own.kind === 'function';
-    const wrapped = isWrapped(block.head, own.kind);
-    const input = wrapped ? inputOfFunction(block.text) : isEmpty ? '{}' : block.text;
-    if ((wrapped || isEmpty) && input !== '')
-      this.#tellCall({ ...block, head: { ...block.head, kind: own.kind } as BlockHead }, call, input);
+    if (isEmpty) this.#tellCall(call, '{}');
+    const input = isEmpty ? '{}' : block.text;
     if (own.kind === 'custom') this.#emit('response.custom_tool_call_input.done', { ...place, input });
     else this.#emit('response.function_call_arguments.done', { ...place, name: item['name'], arguments: input });
     this.#done(index, { ...item, status: 'completed', [own.kind === 'custom' ? 'input' : 'arguments']: input });

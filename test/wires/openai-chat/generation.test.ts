@@ -257,7 +257,6 @@ describe('a request of another wire as a chat request', () => {
       'output_config.format',
     ],
     ['a forced tool', requestOf({ tools: [TOOL], toolChoice: { mode: 'required' } }), targetOf({ forcesTools: false }), 'tool_choice'],
-    ['a custom tool', requestOf({ tools: [{ ...TOOL, kind: 'custom' }] }), targetOf({}, {}, { providerId: 'groq' }), 'tools.0.type'],
     ['a begun answer', requestOf({ messages: [{ role: 'assistant', parts: [] }] }), targetOf({ takesPrefill: false }), 'messages'],
     ['probabilities', requestOf({ logprobs: 0 }), targetOf({}, { refuses: ['logprobs'] }), 'logprobs'],
     ['stops', requestOf({ stop: ['a'] }), targetOf({}, { refuses: ['stop'] }), 'stop_sequences'],
