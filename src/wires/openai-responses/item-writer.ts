@@ -170,7 +170,8 @@ export class ItemWriter {
     // Clients read arguments as JSON, also of a call without any.
     const isEmpty = block.text.trim() === '' && own.kind === 'function';
     if (isEmpty) this.#tellCall(call, '{}');
-    const input = isEmpty ? '{}' : block.text;
+    // With the blanks that were told already: the whole is what its pieces were.
+    const input = isEmpty ? `${block.text}{}` : block.text;
     if (own.kind === 'custom') this.#emit('response.custom_tool_call_input.done', { ...place, input });
     else this.#emit('response.function_call_arguments.done', { ...place, name: item['name'], arguments: input });
     this.#done(index, { ...item, status: 'completed', [own.kind === 'custom' ? 'input' : 'arguments']: input });

@@ -94,6 +94,22 @@ describe('the events of a stream', () => {
     expect(responseEvents.isDelivery(Buffer.from(stream))).toBe(true);
   });
 
+  it.each(['', ' ', '\n\t'])('have arguments that are JSON where a call has none but %j', (blanks) => {
+    const head: BlockHead = { type: 'tool_call', id: 'c', name: 'weather', kind: 'function' };
+    const last = checkEventOrder(
+      write([
+        { type: 'start' },
+        { type: 'block_start', block: 0, completion: 0, head },
+        ...(blanks === '' ? [] : [{ type: 'delta' as const, block: 0, text: blanks }]),
+        { type: 'block_end', block: 0 },
+        { type: 'finish', completion: 0, finish: { reason: 'tool_calls' } },
+        { type: 'done' },
+      ]),
+    );
+    const [call] = last['output'] as { arguments: string }[];
+    expect(JSON.parse(call?.arguments ?? '')).toEqual({});
+  });
+
   it('say nothing that counts as delivery before something was written', () => {
     const writer = openAiResponses.writer(REQUEST, CONTEXT);
     const begin = writer.write({ type: 'start' });
