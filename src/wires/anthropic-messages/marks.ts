@@ -29,7 +29,7 @@ export function previousSignature(data: string): Signature | undefined {
 }
 
 /** A thought that the API did not sign, and would refuse. */
-export function isForeignThought(block: unknown): boolean {
+function isForeignThought(block: unknown): boolean {
   if (!isObject(block)) return false;
   if (block['type'] === 'redacted_thinking') {
     const data = textIn(block['data']);

@@ -157,6 +157,6 @@ export class MessagesWriter implements StreamWriter {
   }
 }
 
-export function eventText(type: string, members: JsonObject): string {
+function eventText(type: string, members: JsonObject): string {
   return `event: ${type}\ndata: ${JSON.stringify({ type, ...members })}\n\n`;
 }

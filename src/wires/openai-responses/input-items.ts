@@ -13,7 +13,7 @@ const ROLES: readonly unknown[] = ['user', 'assistant', 'system', 'developer'];
 /** Longer lifetimes of a cache entry are billed at rates that no price list here knows. */
 const PRICED_CACHE_LIFETIME = '30m';
 export const IMAGE_DATA = /^data:image\/[a-z0-9.+-]+;base64,/i;
-export const PDF_DATA = /^data:application\/pdf;base64,/i;
+const PDF_DATA = /^data:application\/pdf;base64,/i;
 const HTTPS = /^https:\/\/[^\s]+$/i;
 
 /** Calls of tools that the client runs itself and whose results come as text: their own members are the client's. */

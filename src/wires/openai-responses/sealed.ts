@@ -1,4 +1,4 @@
-import type { ReasoningPart, Signature } from '../generation.ts';
+import type { Signature } from '../generation.ts';
 import { signatureFrom, signatureText } from '../signature.ts';
 import type { JsonObject } from '../wire.ts';
 
@@ -25,12 +25,6 @@ export function sealedFrom(text: string): Sealed {
   const [, mark, rest] = MARKED.exec(text) ?? [];
   if (mark === undefined || rest === undefined) return { of: 'thoughts', signature: signatureFrom(text, WIRE) };
   return { of: mark === 'redacted' ? 'redacted' : 'previous', signature: signatureFrom(rest, WIRE) };
-}
-
-/** What seals a part of reasoning; undefined where nothing does. */
-export function sealOf({ signature, redacted }: ReasoningPart): Sealed | undefined {
-  if (redacted) return { of: 'redacted', signature: redacted };
-  return signature && { of: 'thoughts', signature };
 }
 
 /**
