@@ -14,6 +14,7 @@ export function customDeployment(entry: DeploymentConfig, provider: Provider, ra
   const model = entry.model ?? entry.id;
   const takesDocuments = entry.documents ?? false;
   return {
+    id: `${CUSTOM_PREFIX}${entry.id}`,
     model: `${CUSTOM_PREFIX}${entry.id}`,
     provider,
     operation: operationOf(entry),

@@ -14,6 +14,7 @@ export function demoDeployments(provider: Provider, prices: Prices, priceVersion
     const maxOutputTokens = embeds ? 0 : MAX_OUTPUT_TOKENS;
     return [
       {
+        id: `demo/${model}`,
         model,
         provider,
         operation: embeds ? 'embed' : 'generate',

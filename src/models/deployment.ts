@@ -9,6 +9,8 @@ export const CREATED = 1_735_689_600;
 
 /** One model at one provider, with all that is needed to route, quote and call it. */
 export interface Deployment {
+  /** Unique: `openai/gpt-4o-mini`, `pureai/gemma-3-4b-it`, `demo/demo-cheap`. Health, limits and warm caches go by it. */
+  readonly id: string;
   /** The id clients use, e.g. `gpt-4o-mini`, `pureai/gemma-3-4b-it`, `demo-cheap`. */
   readonly model: string;
   readonly provider: Provider;

@@ -21,6 +21,20 @@ export interface ModelIndex {
    * another operation than asked for (`generate` where none is named).
    */
   find(model: string, operation?: Operation): Deployment | undefined;
+  /**
+   * All deployments that serve a model id or an alias, as the operator's configuration has them: primary ones first. The one of `find` alone
+   * where the configuration says nothing of the model; none where `find` has none.
+   */
+  serving(model: string, operation?: Operation): readonly Serving[];
+}
+
+/** One of the deployments that serve a model. */
+export interface Serving {
+  readonly deployment: Deployment;
+  /** A backup is asked once no primary one can answer. */
+  readonly type: 'primary' | 'backup';
+  /** Its share of the load among those of its type: above 0. */
+  readonly weight: number;
 }
 
 /** The models that can be called now. */
@@ -89,11 +103,16 @@ function indexOf(prices: PriceSource, sources: Sources): ModelIndex {
   const offerNow = (): Offer => (offer?.set === prices.current ? offer : (offer = createOffer(prices.current, sources)));
   // What cannot be offered stops the start, not a request.
   if (sources.custom.length > 0) offerNow();
+  const find: ModelIndex['find'] = (model, operation = 'generate') => {
+    const found = offerNow().find(model);
+    return found?.operation === operation ? found : undefined;
+  };
   return {
     list: (operation = 'generate') => offerNow().listed[operation],
-    find(model, operation = 'generate') {
-      const found = offerNow().find(model);
-      return found?.operation === operation ? found : undefined;
+    find,
+    serving(model, operation) {
+      const deployment = find(model, operation);
+      return deployment ? [{ deployment, type: 'primary', weight: 1 }] : [];
     },
   };
 }

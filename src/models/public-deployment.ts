@@ -34,6 +34,7 @@ export function publicDeployment(id: PublicProvider, model: string, provider: Pr
   const contextWindow = entry?.contextWindow ?? facts.contextWindow;
   const { maxOutputTokens, imageTokens, takesDocuments, takesRemoteMedia } = facts;
   return {
+    id: `${id}/${model}`,
     model,
     provider,
     operation: facts.operation,

@@ -15,6 +15,22 @@ export interface Choice {
   /** The tier that the request was taken for; under an exact model, that model's. */
   readonly tier: Tier;
   readonly explored: boolean;
+  /** Why; null under an exact model, where there was nothing to decide. */
+  readonly decision: Decision | null;
+}
+
+/** What the router decided under `auto`, to be told. */
+export interface Decision {
+  /** One sentence. */
+  readonly reasoning: string;
+  /** 0 to 1, calibrated: how often a decision like this one has the right tier. */
+  readonly confidence: number;
+  /** 0 to 1: the chance that the chosen deployment's answer is wrong, or does not come. */
+  readonly expectedError: number;
+  /** That of the chosen deployment. */
+  readonly costAdjustedScore: number;
+  /** Of every eligible model, lower is better; the chosen one has the lowest, unless the router explored. */
+  readonly allScores: Readonly<Record<string, number>>;
 }
 
 /** Observed latency of a provider in milliseconds; null where there was no recent traffic. */
@@ -46,7 +62,7 @@ function chooseExact(request: InferenceRequest, models: ModelIndex, { allowedMod
   if (allowedModels && !allowedModels.includes(deployment.model)) throw new GatewayError('model_not_allowed', { param: 'model' });
   const wire = wireFor(request, deployment);
   if (wire instanceof GatewayError) throw wire;
-  return { candidates: [candidateOf(request, deployment, wire)], tier: deployment.tier, explored: false };
+  return { candidates: [candidateOf(request, deployment, wire)], tier: deployment.tier, explored: false, decision: null };
 }
 
 /** A model that is there and does something else is a mistake that one cannot see from "does not exist". */
@@ -78,7 +94,7 @@ function chooseAmongAll(request: InferenceRequest, models: ModelIndex, { allowed
   // Vectors of two models do not compare: for them nobody stands in.
   const chosen = request.operation === 'embed' ? ranked.slice(0, 1) : withFallbacks(ranked);
   const candidates = chosen.map((deployment) => candidateOf(request, deployment, wires.get(deployment) as Upstream));
-  return { candidates, tier, explored: false };
+  return { candidates, tier, explored: false, decision: null };
 }
 
 /** The best one, and fallbacks of its tier and the cheaper ones; a dearer tier only where nothing else could stand in. */

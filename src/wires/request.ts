@@ -60,6 +60,19 @@ export interface RoutingOptions {
   readonly maxCostPicoUsd: PicoUsd | null;
   readonly maxLatencyMs: number | null;
   readonly excludeProviders: readonly string[];
+  /** The only models to choose from under `auto`, by id or alias. */
+  readonly models: readonly string[] | null;
+  /** 0 ignores the cost, 1 the quality. */
+  readonly costWeight: number | null;
+  readonly cascade: CascadeOptions | null;
+}
+
+/** The cheapest tier first; a dearer one while the confidence in the answer stays under the threshold. */
+export interface CascadeOptions {
+  /** 0 to 1. */
+  readonly threshold: number;
+  /** How many models may be asked in all. */
+  readonly maxDepth: number;
 }
 
 /** The images and documents of a request: how many, and the dotted paths of the first of each kind. */
@@ -83,10 +96,21 @@ export const NO_MEDIA: Media = {
   documentBytes: 0,
 };
 
+/** The facts of a request that asks nothing; those of one are made from these. */
+export const NO_FACTS: Facts = { asked: '', turns: 1, hasTools: false, system: '', opening: '', cacheKey: null, wantsJson: false };
+
 export interface Facts {
   /** The text of the last message of the user's. */
   readonly asked: string;
   /** Messages of the user's. */
   readonly turns: number;
   readonly hasTools: boolean;
+  /** The text of the instructions: of the system's and the developer's messages. */
+  readonly system: string;
+  /** The text of the first message of the user's: with the instructions, what a conversation is known again by. */
+  readonly opening: string;
+  /** The client's own name for what a provider may have cached of the conversation. */
+  readonly cacheKey: string | null;
+  /** Whether the answer must be JSON, or keep to a schema. */
+  readonly wantsJson: boolean;
 }

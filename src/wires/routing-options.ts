@@ -12,7 +12,15 @@ export const routingSchema = z.strictObject({
   /** Milliseconds. */
   maxLatency: z.number().min(1).max(86_400_000).nullish(),
   excludeProviders: listOf(z.string().min(1).max(128), { max: 64 }).nullish(),
+  models: listOf(z.string().min(1).max(256), { min: 1, max: 64 }).nullish(),
+  cost_weight: z.number().min(0).max(1).nullish(),
+  cascade: z.boolean().nullish(),
+  cascade_threshold: z.number().min(0).max(1).nullish(),
+  cascade_max_depth: z.int().min(1).max(3).nullish(),
 });
+
+const CASCADE_THRESHOLD = 0.7;
+const CASCADE_MAX_DEPTH = 3;
 
 /** @param value as `routingSchema` has checked it; undefined where the client did not say. */
 export function readRouting(value: unknown): RoutingOptions {
@@ -23,5 +31,10 @@ export function readRouting(value: unknown): RoutingOptions {
     maxCostPicoUsd: typeof routing?.maxCost === 'number' ? picoUsdFromUsd(routing.maxCost) : null,
     maxLatencyMs: routing?.maxLatency ?? null,
     excludeProviders: routing?.excludeProviders ?? [],
+    models: routing?.models ?? null,
+    costWeight: routing?.cost_weight ?? null,
+    cascade: routing?.cascade
+      ? { threshold: routing.cascade_threshold ?? CASCADE_THRESHOLD, maxDepth: routing.cascade_max_depth ?? CASCADE_MAX_DEPTH }
+      : null,
   };
 }

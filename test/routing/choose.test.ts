@@ -5,6 +5,7 @@ import { chooseCandidates, type LatencyOf } from '../../src/routing/choose.ts';
 import type { Deployment } from '../../src/models/deployment.ts';
 import type { Models } from '../../src/models/models.ts';
 import { deployment, rateCard } from '../support/deployment.ts';
+import { NO_MODELS } from '../support/models.ts';
 
 const provider = (id: string) => ({ ...deployment().provider, id });
 const make = (model: string, tier: Deployment['tier'], output: bigint, overrides: Parameters<typeof deployment>[0] = {}) =>
@@ -22,7 +23,9 @@ function modelsOf(listed: Deployment[]): Models {
     keepUp: () => undefined,
     list: () => listed,
     find: (model) => listed.find((one) => one.model === model),
-    withOwnKey: { list: () => [], find: () => undefined },
+    serving: (model) =>
+      listed.filter((one) => one.model === model).map((one) => ({ deployment: one, type: 'primary' as const, weight: 1 })),
+    withOwnKey: NO_MODELS,
     providers: [],
     allowParameters: new Set(['no_such_field']),
     close: async () => {},
@@ -59,7 +62,7 @@ const URL_PARAM = 'messages.0.content.0.image_url.url';
 
 describe('candidates for an exact model', () => {
   it('are that deployment alone', () => {
-    expect(choose({ model: 'mid-a' })).toEqual({ models: ['mid-a'], tier: 'mid', explored: false });
+    expect(choose({ model: 'mid-a' })).toEqual({ models: ['mid-a'], tier: 'mid', explored: false, decision: null });
   });
 
   it.each<[string, object, Setting, string, string]>([
@@ -86,7 +89,7 @@ describe('candidates for an exact model', () => {
 
 describe('candidates under auto', () => {
   it('are the tier’s, cheapest first, and stay in it while it has more than one', () => {
-    expect(choose({})).toEqual({ models: ['cheap-a', 'cheap-b'], tier: 'cheap', explored: false });
+    expect(choose({})).toEqual({ models: ['cheap-a', 'cheap-b'], tier: 'cheap', explored: false, decision: null });
     expect(choose({ model: 'auto' }).models).toEqual(['cheap-a', 'cheap-b']);
   });
 

@@ -19,6 +19,7 @@ import { createProviderHealth } from '../../src/routing/health.ts';
 import { Withdrawing } from '../../src/withdrawing.ts';
 import { createTestDatabase } from './database.ts';
 import { openFunding } from './funded.ts';
+import { NO_MODELS } from './models.ts';
 
 /** An answer, read. */
 export interface Answer {
@@ -92,9 +93,8 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     recorder,
     models: {
       keepUp: () => undefined,
-      list: () => [],
-      find: () => undefined,
-      withOwnKey: { list: () => [], find: () => undefined },
+      ...NO_MODELS,
+      withOwnKey: NO_MODELS,
       providers: [],
       allowParameters: new Set(),
       close: () => Promise.resolve(),

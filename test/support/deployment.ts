@@ -63,6 +63,7 @@ type Described = Partial<Deployment> & { remoteImages?: boolean; allowParameters
 export function deployment({ remoteImages: takesRemoteMedia = false, allowParameters = [], ...overrides }: Described = {}): Deployment {
   const { maxOutputTokens = 16_384, imageTokens = 1_000 } = overrides;
   return {
+    id: `${overrides.provider?.id ?? 'fake'}/${overrides.model ?? 'pureai/fake'}`,
     model: 'pureai/fake',
     provider: { ...createDemo(), id: 'fake' },
     operation: 'generate',

@@ -1,5 +1,5 @@
 import type { EmbeddingInput, Generation } from '../../src/wires/generation.ts';
-import { NO_MEDIA, type InferenceRequest } from '../../src/wires/request.ts';
+import { NO_FACTS, NO_MEDIA, type InferenceRequest } from '../../src/wires/request.ts';
 import { PLAIN_DIALECT, PLAIN_TRAITS, type Dialect, type ModelTraits, type Target } from '../../src/wires/target.ts';
 
 /** A request for a completion that asks for nothing in particular. */
@@ -34,14 +34,23 @@ export function inferenceRequest(of: Partial<Generation>, overrides: Partial<Inf
     includeUsage: false,
     completions: 1,
     outputCap: null,
-    routing: { quality: null, prefer: null, maxCostPicoUsd: null, maxLatencyMs: null, excludeProviders: [] },
+    routing: {
+      quality: null,
+      prefer: null,
+      maxCostPicoUsd: null,
+      maxLatencyMs: null,
+      excludeProviders: [],
+      models: null,
+      costWeight: null,
+      cascade: null,
+    },
     unruled: [],
     fields: {},
     extras: {},
     own: {},
     media: NO_MEDIA,
     bodyBytes: 0,
-    facts: () => ({ asked: '', turns: 1, hasTools: false }),
+    facts: () => NO_FACTS,
     generation: () => generation(of),
     embedding: () => {
       throw new Error('not a request for embeddings');

@@ -1,5 +1,5 @@
 import type { Generation } from '../../src/wires/generation.ts';
-import { NO_MEDIA, type InferenceRequest } from '../../src/wires/request.ts';
+import { NO_FACTS, NO_MEDIA, type InferenceRequest } from '../../src/wires/request.ts';
 import { PLAIN_DIALECT, PLAIN_TRAITS, type Dialect, type ModelTraits, type Target } from '../../src/wires/target.ts';
 
 export const EMPTY_GENERATION: Generation = {
@@ -31,14 +31,23 @@ export function requestOf(generation: Partial<Generation>, members: Partial<Infe
     includeUsage: false,
     completions: 1,
     outputCap: null,
-    routing: { quality: null, prefer: null, maxCostPicoUsd: null, maxLatencyMs: null, excludeProviders: [] },
+    routing: {
+      quality: null,
+      prefer: null,
+      maxCostPicoUsd: null,
+      maxLatencyMs: null,
+      excludeProviders: [],
+      models: null,
+      costWeight: null,
+      cascade: null,
+    },
     unruled: [],
     fields: {},
     extras: {},
     own: {},
     media: NO_MEDIA,
     bodyBytes: 2,
-    facts: () => ({ asked: '', turns: 1, hasTools: false }),
+    facts: () => NO_FACTS,
     generation: () => whole,
     embedding: () => ({ inputs: [], dimensions: null, encoding: 'float', namesUser: false }),
     ...members,

@@ -35,15 +35,29 @@ export function mediaOf(messages: unknown): Media {
 }
 
 /** What the complexity of checked fields is judged by. A turn that only brings the results of tools is none of the user's. */
-export function factsOf({ messages, tools }: JsonObject): Facts {
+export function factsOf({ messages, tools, system, output_config: output, output_format: format }: JsonObject): Facts {
   let turns = 0;
   let asked = '';
+  let opening = '';
   for (const message of listIn(messages)) {
     if (!isObject(message) || message['role'] !== 'user') continue;
     const blocks = blocksIn(message['content']);
     if (blocks.length > 0 && blocks.every(({ type }) => type === 'tool_result')) continue;
     turns += 1;
-    asked = blocks.flatMap(({ type, text }) => (type === 'text' ? [textIn(text)] : [])).join('\n');
+    asked = textOfBlocks(blocks);
+    if (turns === 1) opening = asked;
   }
-  return { asked, turns, hasTools: listIn(tools).length > 0 };
+  return {
+    asked,
+    turns,
+    hasTools: listIn(tools).length > 0,
+    system: textOfBlocks(blocksIn(system)),
+    opening,
+    cacheKey: null,
+    wantsJson: isObject(format ?? (isObject(output) ? output['format'] : undefined)),
+  };
+}
+
+function textOfBlocks(blocks: readonly JsonObject[]): string {
+  return blocks.flatMap(({ type, text }) => (type === 'text' ? [textIn(text)] : [])).join('\n');
 }

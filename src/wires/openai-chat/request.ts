@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { GatewayError } from '../../errors.ts';
+import { isObject, textIn } from '../json-object.ts';
 import { once } from '../once.ts';
 import { readFields } from '../parameter.ts';
 import type { Facts, InferenceRequest, ParseOptions, ReadBody } from '../request.ts';
@@ -41,10 +42,17 @@ export function parseChatRequest(body: ReadBody, { streamDefault, allowParameter
 }
 
 function factsOf(messages: readonly ChatMessage[], fields: JsonObject): Facts {
+  const asked = messages.filter(({ role }) => role === 'user');
+  const instructions = messages.filter(({ role }) => role === 'system' || role === 'developer');
+  const format = fields['response_format'];
   return {
-    asked: textOf(messages.findLast(({ role }) => role === 'user')),
-    turns: messages.filter(({ role }) => role === 'user').length,
+    asked: textOf(asked.at(-1)),
+    turns: asked.length,
     hasTools: [fields['tools'], fields['functions']].some((tools) => Array.isArray(tools) && tools.length > 0),
+    system: instructions.map(textOf).join('\n'),
+    opening: textOf(asked[0]),
+    cacheKey: textIn(fields['prompt_cache_key']) || null,
+    wantsJson: isObject(format) && format['type'] !== 'text',
   };
 }
 

@@ -6,7 +6,7 @@ import { generationOf } from '../openai-chat/generation.ts';
 import type { streamOptionsSchema } from '../openai-chat/parameters.ts';
 import { once } from '../once.ts';
 import { readFields, type CheckedFields } from '../parameter.ts';
-import { NO_MEDIA, type InferenceRequest, type ParseOptions, type ReadBody } from '../request.ts';
+import { NO_FACTS, NO_MEDIA, type InferenceRequest, type ParseOptions, type ReadBody } from '../request.ts';
 import { readRouting } from '../routing-options.ts';
 import type { JsonObject } from '../wire.ts';
 import { PARAMETERS } from './parameters.ts';
@@ -41,7 +41,7 @@ export function parseCompletionsRequest(body: ReadBody, { streamDefault, allowPa
     ...ownWireOnly(fields, prompt),
     media: NO_MEDIA,
     bodyBytes: body.bodyBytes,
-    facts: () => ({ asked: textOf(prompt), turns: 1, hasTools: false }),
+    facts: () => ({ ...NO_FACTS, asked: textOf(prompt), opening: textOf(prompt) }),
     generation: once(() => canonical(checked, prompt)),
     embedding: () => {
       throw new Error('a completions request embeds nothing');

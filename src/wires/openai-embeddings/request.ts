@@ -1,7 +1,7 @@
 import { GatewayError } from '../../errors.ts';
 import type { EmbeddingInput } from '../generation.ts';
 import { readFields } from '../parameter.ts';
-import { NO_MEDIA, type InferenceRequest, type ParseOptions, type ReadBody } from '../request.ts';
+import { NO_FACTS, NO_MEDIA, type InferenceRequest, type ParseOptions, type ReadBody } from '../request.ts';
 import { readRouting } from '../routing-options.ts';
 import { PARAMETERS } from './parameters.ts';
 
@@ -34,7 +34,7 @@ export function parseEmbeddingsRequest(body: ReadBody, { allowParameters }: Pars
     own,
     media: NO_MEDIA,
     bodyBytes: body.bodyBytes,
-    facts: () => ({ asked: typeof inputs[0] === 'string' ? inputs[0] : '', turns: 1, hasTools: false }),
+    facts: () => ({ ...NO_FACTS, asked: typeof inputs[0] === 'string' ? inputs[0] : '' }),
     generation: () => {
       throw new Error('an embeddings request generates nothing');
     },

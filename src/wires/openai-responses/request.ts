@@ -8,7 +8,7 @@ import { generationOf } from './generation.ts';
 import { mediaOf, textOfContent } from './media.ts';
 import { PARAMETERS } from './parameters.ts';
 import { hostedTypes } from './tools.ts';
-import { objectsIn } from '../json-object.ts';
+import { isObject, objectsIn, textIn } from '../json-object.ts';
 
 /** Reads a request for a response. */
 export function parseResponseRequest(body: ReadBody, { streamDefault, allowParameters }: ParseOptions): InferenceRequest {
@@ -51,9 +51,22 @@ function refuseForcedHosted({ tools, tool_choice: choice }: JsonObject): void {
   });
 }
 
-function factsOf({ input, tools }: JsonObject): Facts {
-  const hasTools = objectsIn(tools).length > 0;
-  if (typeof input === 'string') return { asked: input, turns: 1, hasTools };
-  const asked = objectsIn(input).filter(({ type = 'message', role }) => type === 'message' && role === 'user');
-  return { asked: textOfContent(asked.at(-1)?.['content']), turns: asked.length, hasTools };
+function factsOf({ input, instructions, tools, text, prompt_cache_key: cacheKey }: JsonObject): Facts {
+  const format = isObject(text) ? text['format'] : undefined;
+  const rest = {
+    hasTools: objectsIn(tools).length > 0,
+    cacheKey: textIn(cacheKey) || null,
+    wantsJson: isObject(format) && format['type'] !== 'text',
+  };
+  if (typeof input === 'string') return { ...rest, asked: input, opening: input, turns: 1, system: textIn(instructions) };
+  const messages = objectsIn(input).filter(({ type = 'message' }) => type === 'message');
+  const asked = messages.filter(({ role }) => role === 'user');
+  const told = messages.filter(({ role }) => role === 'system' || role === 'developer');
+  return {
+    ...rest,
+    asked: textOfContent(asked.at(-1)?.['content']),
+    opening: textOfContent(asked[0]?.['content']),
+    turns: asked.length,
+    system: [textIn(instructions), ...told.map(({ content }) => textOfContent(content))].filter((part) => part !== '').join('\n'),
+  };
 }

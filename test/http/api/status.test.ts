@@ -7,6 +7,7 @@ import { createProviderHealth } from '../../../src/routing/health.ts';
 import { startApi, type TestApi, type TestApiOptions } from '../../support/api.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { FakeWallet } from '../../support/fake-wallet.ts';
+import { NO_MODELS } from '../../support/models.ts';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -34,9 +35,8 @@ function provider(id: string, demo = false): Provider {
 
 const models = (...providers: Provider[]) => ({
   keepUp: () => undefined,
-  list: () => [],
-  find: () => undefined,
-  withOwnKey: { list: () => [], find: () => undefined },
+  ...NO_MODELS,
+  withOwnKey: NO_MODELS,
   providers,
   allowParameters: new Set<string>(),
   close: () => Promise.resolve(),

@@ -153,7 +153,12 @@ describe('what is accepted', () => {
       { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: 'look', input: {} }] },
       { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a', content: 'seen' }] },
     ];
-    expect(parsed({ ...HELLO, messages, tools: [tool] }).facts()).toEqual({ asked: 'first', turns: 1, hasTools: true });
+    expect(parsed({ ...HELLO, messages, tools: [tool] }).facts()).toMatchObject({
+      asked: 'first',
+      opening: 'first',
+      turns: 1,
+      hasTools: true,
+    });
   });
 
   it('leaves hosted tools that are only offered out, and names them', () => {

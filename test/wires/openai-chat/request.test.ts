@@ -152,15 +152,28 @@ describe('a chat request', () => {
   });
 
   it('reads how it is to be routed, in the units of the ledger', () => {
-    const routing = { quality: 'high', prefer: 'openai', maxCost: 1e-7, maxLatency: 800, excludeProviders: ['demo'] };
+    const own = { models: ['a', 'b'], cost_weight: 0.25, cascade: true, cascade_threshold: 0.9 };
+    const routing = { quality: 'high', prefer: 'openai', maxCost: 1e-7, maxLatency: 800, excludeProviders: ['demo'], ...own };
     expect(parse({ routing }).routing).toEqual({
       quality: 'high',
       prefer: 'openai',
       maxCostPicoUsd: picoUsd(100_000n),
       maxLatencyMs: 800,
       excludeProviders: ['demo'],
+      models: ['a', 'b'],
+      costWeight: 0.25,
+      cascade: { threshold: 0.9, maxDepth: 3 },
     });
-    expect(parse({}).routing).toEqual({ quality: null, prefer: null, maxCostPicoUsd: null, maxLatencyMs: null, excludeProviders: [] });
+    expect(parse({}).routing).toEqual({
+      quality: null,
+      prefer: null,
+      maxCostPicoUsd: null,
+      maxLatencyMs: null,
+      excludeProviders: [],
+      models: null,
+      costWeight: null,
+      cascade: null,
+    });
   });
 
   describe('is refused, naming the field', () => {
@@ -234,7 +247,7 @@ describe('a chat request', () => {
       });
     });
 
-    it.each(['cascade', 'cascade_threshold', 'nope'])('routing.%s', (name) => {
+    it.each(['cascades', 'nope'])('routing.%s', (name) => {
       expect(refusalOf(() => parse({ routing: { [name]: true } }))).toMatchObject({ code: 'unknown_parameter', param: `routing.${name}` });
     });
 

@@ -110,7 +110,7 @@ describe('a request for a response', () => {
     expect(Object.keys(request.fields)).toEqual(['input']);
     expect(request).toMatchObject({ model: 'gpt-5', stream: true, outputCap: 50 });
     expect(request.own).toMatchObject({ user: 'somebody', store: true });
-    expect(request.facts()).toEqual({ asked: '\n\nlast', turns: 2, hasTools: false });
+    expect(request.facts()).toMatchObject({ asked: '\n\nlast', opening: 'first', turns: 2, hasTools: false });
     expect(request.media).toEqual({
       images: 2,
       firstImageParam: 'input.1.content.0.image_url',

@@ -1,0 +1,27 @@
+import type { Deployment } from '../models/deployment.ts';
+
+/** Lets attempts through to deployments that can take them, and learns from how each of them went. */
+export interface Gate {
+  /** Asked right before every dispatch. A half-open circuit lets one attempt through at a time. */
+  enter(deployment: Deployment): Pass | Shut;
+}
+
+/** Leave for one attempt. */
+export interface Pass {
+  /** Told once, when the attempt is over: for a stream, when its last event is there. */
+  end(outcome: AttemptOutcome): void;
+}
+
+/** How an attempt went, as far as it says something of the deployment. */
+export type AttemptOutcome =
+  | { readonly kind: 'ok'; readonly ttftMs: number | null; readonly outputTokens: number; readonly seconds: number }
+  /** The provider's own fault, or the operator's: 429, 5xx, 401, a time-out, a broken stream. */
+  | { readonly kind: 'fault'; readonly reason: string; readonly retryAfterSeconds: number | null }
+  /** Nothing of the deployment: a refusal of the request, a client that left, an attempt that we gave up, a caller's own key at its limit. */
+  | { readonly kind: 'void' };
+
+/** Why a deployment is not asked now. */
+export interface Shut {
+  readonly shut: 'circuit open' | 'pause asked for' | 'limit reached';
+  readonly retryAfterSeconds: number;
+}
