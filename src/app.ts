@@ -1,5 +1,6 @@
 import express, { type Express } from 'express';
 import type { ApiKeys } from './accounts/api-keys.ts';
+import type { CapacityWeights } from './capacity/capacity-weights.ts';
 import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
@@ -52,6 +53,7 @@ export interface AppDeps {
   models: Models;
   exchangeRate: ExchangeRate;
   health: ProviderHealth;
+  capacity: Pick<CapacityWeights, 'status'>;
   wallet: Wallet;
   funding: Funding;
   withdrawing: Withdrawing;

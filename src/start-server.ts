@@ -7,6 +7,7 @@ import { KeyAuthenticator } from './accounts/key-authenticator.ts';
 import { createKeySecrets } from './accounts/key-secret.ts';
 import { RateLimit } from './admission/rate-limit.ts';
 import { createApp } from './app.ts';
+import { CapacityWeights } from './capacity/capacity-weights.ts';
 import { Recorder } from './records/usage-record.ts';
 import { ANSWER_BYTES_A_DAY, FREE_ANSWER_BYTES_A_DAY } from './records/stored-answer.ts';
 import { loadTokenizer } from './wires/tokens.ts';
@@ -96,7 +97,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const money = await openMoney(options, base);
   await refuseOtherNetwork(base.pool, money.wallet);
   const { pool, reportPool, probePool, notifications } = base;
-  const { models, holds, deliveries, instance, leases, recorder, funding, withdrawing, wallet, oldWallets } = money;
+  const { models, holds, deliveries, instance, leases, recorder, funding, withdrawing, wallet, oldWallets, capacity } = money;
 
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool, secrets, notifications, log });
@@ -113,6 +114,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   await listen(server, config);
   leases.start();
   instance.start();
+  capacity.start();
   const jobs = startJobs({ ...options, ...base, ...money, gateway });
 
   const { port } = server.address() as AddressInfo;
@@ -137,7 +139,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       await closed;
       await authenticator.close();
       funding.close();
-      await Promise.all([wallet.close(), ...oldWallets.map((old) => old.close()), models.close()]);
+      await Promise.all([wallet.close(), ...oldWallets.map((old) => old.close()), models.close(), capacity.close()]);
       await closeBase(base);
     },
   };
@@ -199,6 +201,7 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
   const deliveries = new Deliveries(pool, log);
   return {
     models,
+    capacity: new CapacityWeights(config.capacity, { log, providerIds: () => models.providers.map(({ id }) => id) }),
     wallet,
     oldWallets,
     openElsewhere: new OpenElsewhereWatch({ pool, nodeIds, log }),

@@ -1,3 +1,4 @@
+import type { CapacityConfig } from './capacity-config.ts';
 import { ConfigError } from './config-error.ts';
 import { readEnvironment, type Environment } from './environment.ts';
 import { readGatewayFile, type DeploymentConfig, type PricesConfig } from './gateway-file.ts';
@@ -9,6 +10,8 @@ export type Config = Readonly<Omit<Environment, 'GATEWAY_CONFIG' | 'SECRET_KEY' 
   readonly deployments: readonly DeploymentConfig[];
   readonly aliases: Readonly<Record<string, string>>;
   readonly prices: Readonly<Record<string, PricesConfig>>;
+  /** Undefined where the operator says nothing of it: all providers are alike. */
+  readonly capacity?: CapacityConfig | undefined;
   /** Newest first: the first one signs, all of them verify. Empty until `withSecretKey` where the operator gave none. */
   readonly secretKeys: readonly RootSecret[];
   /** MARKUP_PERCENT in hundredths of a per cent, an integer. */

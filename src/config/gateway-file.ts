@@ -1,5 +1,6 @@
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
+import { capacityMembers, refuseUnknownProviders } from './capacity-config.ts';
 import { ConfigError } from './config-error.ts';
 import { deploymentMembers } from './deployment-config.ts';
 import { readNamedFile } from './named-file.ts';
@@ -22,13 +23,17 @@ const prices = z.strictObject({
 });
 
 /** The operator's YAML file, `GATEWAY_CONFIG`. */
-const gatewayFile = z.strictObject({
-  deployments: z.array(z.strictObject({ ...deploymentMembers, prices })).default([]),
-  /** Other names of models: the id that clients may ask for, and the one that then answers. */
-  aliases: z.record(text, text).default({}),
-  /** Replaces the catalogue's prices of a model, or prices one that it does not know. */
-  prices: z.record(z.string(), prices).default({}),
-});
+const gatewayFile = z
+  .strictObject({
+    deployments: z.array(z.strictObject({ ...deploymentMembers, prices })).default([]),
+    /** Other names of models: the id that clients may ask for, and the one that then answers. */
+    aliases: z.record(text, text).default({}),
+    /** Replaces the catalogue's prices of a model, or prices one that it does not know. */
+    prices: z.record(z.string(), prices).default({}),
+    /** How much each provider can take, for ties. */
+    capacity: capacityMembers.optional(),
+  })
+  .superRefine(refuseUnknownProviders);
 
 export type DeploymentConfig = z.infer<typeof gatewayFile>['deployments'][number];
 export type PricesConfig = z.infer<typeof prices>;

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { ApiKeys } from '../../src/accounts/api-keys.ts';
 import { KeyAuthenticator } from '../../src/accounts/key-authenticator.ts';
 import { createKeySecrets } from '../../src/accounts/key-secret.ts';
+import { CapacityWeights } from '../../src/capacity/capacity-weights.ts';
 import { createApp, type AppDeps } from '../../src/app.ts';
 import { Recorder } from '../../src/records/usage-record.ts';
 import { loadConfig } from '../../src/config/config.ts';
@@ -101,6 +102,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     },
     exchangeRate: await openExchangeRate(config, { pool: database.pool, log }),
     health: createProviderHealth(),
+    capacity: new CapacityWeights(config.capacity, { log, providerIds: () => [] }),
     wallet: noWallet,
     funding: opened.funding,
     withdrawing: new Withdrawing({ pool: database.pool, wallet: deps.wallet ?? noWallet, log, allowed: false, maxFeePercent: 1 }),

@@ -24,7 +24,7 @@ const FLOORS = [
   ['metering'],
   ['routing'],
   ['models'],
-  ['challenges', 'providers', 'pricing', 'records'],
+  ['capacity', 'challenges', 'providers', 'pricing', 'records'],
   ['withdrawals'],
   ['invoices'],
   ['lightning'],
@@ -42,6 +42,7 @@ const FLOORS = [
 /** The places of each library. One that is not here may be imported nowhere. */
 const LIBRARIES: Record<string, string[]> = {
   '@getalby/sdk': ['lightning/nwc'],
+  '@noble/hashes': ['config'],
   '@pydantic/genai-prices': ['pricing'],
   bolt11: ['lightning', 'node-audit'],
   cors: ['http/server'],
@@ -54,7 +55,7 @@ const LIBRARIES: Record<string, string[]> = {
   pg: ['db'],
   pino: ['log.ts', 'log-output.ts'],
   qrcode: ['http/pages'],
-  undici: ['providers', 'pricing/rate-sources.ts'],
+  undici: ['capacity', 'providers', 'pricing/rate-sources.ts'],
   uuid: ['start-server.ts', 'accounts', 'http/server', 'invoices', 'withdrawals'],
   yaml: ['config', 'pricing/own-prices.ts'],
   zod: ['challenges', 'config', 'http', 'lightning', 'list-of.ts', 'pricing', 'wires'],

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { RequestHandler } from 'express';
+import type { CapacityWeights } from '../../capacity/capacity-weights.ts';
 import { migrationNames } from '../../db/migrate.ts';
 import { isPassing, type Pool } from '../../db/postgres.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
@@ -16,6 +17,7 @@ export interface StatusRoutesDeps {
   models: { readonly providers: readonly Provider[] };
   health: ProviderHealth;
   exchangeRate: ExchangeRate;
+  capacity: Pick<CapacityWeights, 'status'>;
   /** What the wallet's word cannot tell of: why payments to other nodes are not followed. */
   openElsewhere?: { readonly reason: string | undefined };
   log: Logger;
@@ -43,7 +45,7 @@ export const VERSION = (JSON.parse(readFileSync(new URL('../../../package.json',
 
 /** The handlers that tell how the gateway is: alive, ready, and how its providers and its wallet do. */
 export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready' | 'status', RequestHandler> {
-  const { wallet, models, health, exchangeRate, knownProviders = PUBLIC_PROVIDERS, nodeDeadlineMs = DEADLINE_MS } = deps;
+  const { wallet, models, health, exchangeRate, capacity, knownProviders = PUBLIC_PROVIDERS, nodeDeadlineMs = DEADLINE_MS } = deps;
   const asked = shared(() => wallet.status());
   // A node that hangs must not make the gateway look as if it did.
   const lightning = () => within(nodeDeadlineMs, asked(), { ready: false, reason: `${NAMES[wallet.backend]} does not answer` });
@@ -78,6 +80,7 @@ export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready
         providers: providerRows(models.providers, knownProviders, health),
         lightning: { backend: wallet.backend, network: wallet.network, ready, ...(reason !== undefined && { reason }) },
         exchangeRate: rateRow(exchangeRate),
+        capacity: capacity.status(),
       });
     },
   };
