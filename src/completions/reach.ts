@@ -16,6 +16,7 @@ import { streamReader } from '../wires/translate.ts';
 import type { Asked, Attempt, Call, Grant, Leg, Plan, UnderWay } from './call.ts';
 import { answerContext } from './answer-context.ts';
 import { checkpointer } from './checkpoint.ts';
+import { Deadline } from './deadline.ts';
 import type { ClientStream } from './client-stream.ts';
 import { readJsonAnswer } from './json-answer.ts';
 import { relayStream } from './relay.ts';
@@ -41,17 +42,21 @@ const SSE_TYPE = /^text\/event-stream\b/i;
 const ANY_TYPE = /^(?:$|(?:application|binary)\/octet-stream\b|text\/plain\b)/i;
 
 /**
- * Sends the request to one candidate after the other until one answers. The next one is tried only while nothing has been delivered, and
- * never when the provider found the request itself at fault. Never rejects for a provider's failure.
+ * Sends the request to one candidate after the other until one answers, all of them within `UPSTREAM_TIMEOUT_SECONDS`. The next one is
+ * tried at once, only while nothing has been delivered, and never when the provider found the request itself at fault. Never rejects for a
+ * provider's failure.
  */
 export async function reach(deps: ReachDeps, call: Call, plan: Plan, grant: Grant): Promise<Leg> {
   const attempts: Attempt[] = [];
   const { cancellation, lease } = grant;
-  for (const candidate of plan.candidates) {
+  const deadline = new Deadline({ totalMs: deps.config.UPSTREAM_TIMEOUT_SECONDS * 1000, stream: call.request.stream });
+  for (const [index, candidate] of plan.candidates.entries()) {
     if (cancellation.reason || !lease.held()) break;
+    const allowance = deadline.allow({ isLast: index === plan.candidates.length - 1 });
+    if (!allowance) break;
     const asked: Asked = { candidate, dispatchedAt: performance.now() };
     call.client?.setHead(streamHead({ call, plan, grant }, candidate, null));
-    const result = await attempt(deps, { call, plan, grant }, asked);
+    const result = await attempt(deps, { call, plan, grant }, asked, allowance.ms);
     if (result.kind !== 'stream') observe(deps.health, cancellation, asked, { ok: result.kind !== 'failed', at: firstByteOf(result) });
     if (result.kind !== 'failed') return result;
     if (cancellation.reason === 'client_gone') return { ...asked, kind: 'client_gone' };
@@ -75,7 +80,7 @@ function firstByteOf(result: Answered | Failed): number | null {
   return result.kind === 'json' ? result.firstByteAt : null;
 }
 
-async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked): Promise<Answered | Failed> {
+async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked, allowedMs: number): Promise<Answered | Failed> {
   const { call, grant } = underWay;
   const { deployment, upstream, rendering } = asked.candidate;
   const abort = new Abort();
@@ -84,7 +89,7 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked): Promi
   const silence = setTimeout(() => {
     silent = true;
     abort.abort();
-  }, deps.config.UPSTREAM_TIMEOUT_SECONDS * 1000);
+  }, allowedMs);
   let streams = false;
   try {
     const received = await deployment.provider.send(

@@ -14,9 +14,12 @@ import { ProviderError } from '../../src/providers/provider-error.ts';
 import type { BodyReader, UpstreamAnswer } from '../../src/providers/provider.ts';
 import type { Observation } from '../../src/routing/health.ts';
 import { deployment } from '../support/deployment.ts';
-import { contentEvent, event, finishEvent, usageEvent } from '../support/fake-provider.ts';
+import { completion, contentEvent, event, finishEvent, usageEvent } from '../support/fake-provider.ts';
 
-const FIRST_BYTE_MS = 120_000;
+/** To the first byte, over all attempts. */
+const TOTAL_MS = 120_000;
+/** What the first of two has of it, for a stream. */
+const FIRST_MS = TOTAL_MS / 2;
 const DONE = 'data: [DONE]\n\n';
 const ROLE = event({ choices: [{ index: 0, delta: { role: 'assistant', content: '' } }] });
 
@@ -83,13 +86,24 @@ class HandProvider {
 
   /** Sends the head of a stream. */
   async begin(): Promise<void> {
-    this.#resolve?.({
-      status: 200,
-      headers: { 'content-type': 'text/event-stream' },
-      read: (reader) => (this.reader = reader),
-      resume: () => {},
-    });
+    this.#head(200, 'text/event-stream');
     await pass(0);
+  }
+
+  /** Sends a whole answer in JSON. */
+  async answer(body: object, status = 200): Promise<void> {
+    this.#head(status, 'application/json');
+    await pass(0);
+    this.reader?.data(Buffer.from(JSON.stringify(body)));
+    this.reader?.end();
+  }
+
+  refuse(status: number): Promise<void> {
+    return this.answer({ error: { message: 'no' } }, status);
+  }
+
+  #head(status: number, type: string): void {
+    this.#resolve?.({ status, headers: { 'content-type': type }, read: (reader) => (this.reader = reader), resume: () => {} });
   }
 
   tell(...events: string[]): void {
@@ -110,14 +124,21 @@ interface Bench {
   end: Promise<Ending>;
 }
 
-/** A streamed request under way to the first of two candidates. */
-function start(): Bench {
+/** A request under way to the first of two candidates. */
+function start({ stream: asStream = true } = {}): Bench {
   const client = new FakeClient();
   const stream = new ClientStream(client as unknown as ServerResponse, { head: () => ['nobody'], model: null });
   const [first, second] = [new HandProvider('first'), new HandProvider('second')];
   const observed: Bench['observed'] = [];
-  const request = readChat('{"messages":[{"role":"user","content":"hi"}],"stream":true}');
-  const call = { requestId: 'id', head: [], surface: openAiChat, request, clientRequestId: undefined, client: stream } as unknown as Call;
+  const request = readChat(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], stream: asStream }));
+  const call = {
+    requestId: 'id',
+    head: [],
+    surface: openAiChat,
+    request,
+    clientRequestId: undefined,
+    client: asStream ? stream : null,
+  } as unknown as Call;
   const candidates = [first, second].map((provider) => chatCandidate(request, deployment({ provider, model: provider.id })));
   const plan = { candidates, explored: false, quote: { promptTokens: 1 } } as unknown as Plan;
   const grant = {
@@ -128,7 +149,7 @@ function start(): Bench {
     copy: null,
   } as unknown as Grant;
   const deps = {
-    config: { UPSTREAM_TIMEOUT_SECONDS: FIRST_BYTE_MS / 1000, markupBasisPoints: 0n },
+    config: { UPSTREAM_TIMEOUT_SECONDS: TOTAL_MS / 1000, markupBasisPoints: 0n },
     health: { observe: (id: string, observation: Observation) => void observed.push({ id, observation }) },
     accountHashOf: () => '',
   } as unknown as ReachDeps;
@@ -143,7 +164,7 @@ describe('the time that a provider has', () => {
     await first.begin();
     for (let word = 0; word < 10; word++) {
       first.tell(contentEvent('word'));
-      await pass(FIRST_BYTE_MS - 1);
+      await pass(TOTAL_MS - 1);
     }
     expect(first.aborted).toBe(false);
     first.tell(finishEvent(), usageEvent(), DONE);
@@ -164,7 +185,7 @@ describe('the time that a provider has', () => {
   ])('does not end with %s: the next one is asked', async (_what, answer) => {
     const { first, second, client, observed, end } = start();
     await answer(first);
-    await pass(FIRST_BYTE_MS - 1);
+    await pass(FIRST_MS - 1);
     expect([first.aborted, second.asked]).toEqual([false, false]);
     await pass(1);
     expect([first.aborted, second.asked]).toEqual([true, true]);
@@ -178,14 +199,34 @@ describe('the time that a provider has', () => {
     ]);
   });
 
-  it('is each one’s own', async () => {
+  it('is one for all of them together', async () => {
     const { first, second, end } = start();
-    await pass(FIRST_BYTE_MS);
-    await pass(FIRST_BYTE_MS - 1);
+    await pass(FIRST_MS);
+    await pass(TOTAL_MS - FIRST_MS - 1);
     expect(second.aborted).toBe(false);
     await pass(1);
     expect([first.aborted, second.aborted]).toEqual([true, true]);
     expect(await end).toMatchObject({ kind: 'failed', attempts: [{ reason: 'timeout' }, { reason: 'timeout' }] });
+  });
+
+  it('is all for the last one, where those before it failed at once', async () => {
+    const { first, second, end } = start();
+    await first.refuse(503);
+    await pass(TOTAL_MS - 1);
+    expect([second.asked, second.aborted]).toEqual([true, false]);
+    await pass(1);
+    expect(await end).toMatchObject({ kind: 'failed', attempts: [{ reason: 'HTTP 503' }, { reason: 'timeout' }] });
+  });
+
+  it('is mostly the first one’s where the answer comes whole', async () => {
+    const { first, second, end } = start({ stream: false });
+    await pass(TOTAL_MS * 0.75 - 1);
+    expect([first.aborted, second.asked]).toEqual([false, false]);
+    await pass(1);
+    expect([first.aborted, second.asked]).toEqual([true, true]);
+    await pass(TOTAL_MS / 4 - 1);
+    await second.answer(completion());
+    expect(await end).toMatchObject({ kind: 'json', candidate: { deployment: { model: 'second' } } });
   });
 });
 
@@ -197,16 +238,16 @@ describe('a client that waits', () => {
     expect(client.written).toBe(': ping\n');
     await first.begin();
     first.tell(': PROCESSING\n\n', ROLE);
-    await pass(FIRST_BYTE_MS - 15_000);
+    await pass(FIRST_MS - 15_000);
     expect(second.asked).toBe(true);
     await pass(15_000);
-    expect(client.written).toBe(': ping\n'.repeat(9));
+    expect(client.written).toBe(': ping\n'.repeat(5));
     await second.begin();
     second.tell(contentEvent('word'));
     await pass(15_000);
     second.tell(finishEvent(), usageEvent(), DONE);
     await end;
-    expect(client.written).toBe(`${': ping\n'.repeat(9)}${contentEvent('word')}: ping\n${finishEvent()}`);
+    expect(client.written).toBe(`${': ping\n'.repeat(5)}${contentEvent('word')}: ping\n${finishEvent()}`);
     expect(stream.namedModel).toBe('first');
     expect(client.head).not.toContain('second');
   });
