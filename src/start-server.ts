@@ -37,6 +37,7 @@ import { PriceSchedule } from './pricing/price-schedule.ts';
 import { warnOfHeldPrices } from './pricing/held-prices.ts';
 import type { Provider } from './providers/provider.ts';
 import { createProviderHealth } from './routing/health.ts';
+import { WarmCaches } from './routing/warm-caches.ts';
 import { createModels, type Models } from './models/models.ts';
 import { startJobs } from './jobs/start-jobs.ts';
 import { Withdrawing } from './withdrawing.ts';
@@ -207,6 +208,7 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
     openElsewhere: new OpenElsewhereWatch({ pool, nodeIds, log }),
     exchangeRate: await openExchangeRate(config, { pool, log }),
     health: createProviderHealth(),
+    warmCaches: new WarmCaches(),
     rateLimit: new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM }),
     leases: new Leases(leasePool, log, config.HOLD_LEASE_SECONDS),
     recorder: new Recorder(pool, log),

@@ -5,11 +5,13 @@ import type { Logger } from '../log.ts';
 import { NOTHING_BILLED, type Bill } from '../metering/bill.ts';
 import { retryAfterOf } from '../providers/provider-failure.ts';
 import type { Replay } from '../records/stored-answer.ts';
+import type { WarmCaches } from '../routing/warm-caches.ts';
 import { promptTokensOf } from '../wires/usage.ts';
 import type { Outcome, Recorder } from '../records/usage-record.ts';
 import type { Call, Ending, UnderWay } from './call.ts';
 import type { Timing } from './figures.ts';
 import { accountHead, costHead, headersOf, headOf, providerHead } from './head.ts';
+import { keepWarm } from './keep-warm.ts';
 import { pendingComment, settledComment } from './last-words.ts';
 import type { Reply } from './reply.ts';
 import type { Settled } from './settle.ts';
@@ -19,6 +21,7 @@ export interface FinishDeps {
   log: Logger;
   rateLimit: RateLimit;
   recorder: Recorder;
+  warmCaches: WarmCaches;
 }
 
 /** How a request ended, all told. */
@@ -38,6 +41,7 @@ export function finish(deps: FinishDeps, underWay: UnderWay, finished: Finished)
   if (finished.ending.kind === 'refused' || finished.ending.kind === 'failed') deps.rateLimit.refundTokens(grant.ticket);
   else if (outcome !== 'unsettled') deps.rateLimit.correct(grant.ticket, promptTokensOf(bill.usage) + bill.usage.output);
   record(deps, underWay, finished, outcome, status);
+  keepWarm(deps.warmCaches, underWay, finished.ending, bill, outcome === 'ok');
   tell(underWay, finished);
 }
 
