@@ -6,7 +6,7 @@ import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Funding } from './funding.ts';
 import type { Gateway } from './gateway.ts';
-import { INFERENCE_ROUTES, surfaceOf } from './routes.ts';
+import { ESTIMATE_ROUTE, INFERENCE_ROUTES, surfaceOf } from './routes.ts';
 import { refuseUpgrades } from './http/server/refuse-upgrades.ts';
 import { Assets } from './http/pages/assets.ts';
 import { requireKey, type Authenticate } from './http/payment/authenticate.ts';
@@ -78,7 +78,7 @@ export function createApp(deps: AppDeps): Express {
   const cors = crossOrigin(config.CORS_ORIGINS);
 
   // First, so that nothing else is gone through for them; the gateway gives their requests an id by itself.
-  for (const route of INFERENCE_ROUTES) {
+  for (const route of [...INFERENCE_ROUTES, ESTIMATE_ROUTE]) {
     app.post(route.path, cors, (req, res) => {
       res.locals['surface'] = route.surface;
       return gateway.answer(req, res, route);

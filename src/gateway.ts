@@ -10,6 +10,7 @@ import { deliver } from './completions/deliver.ts';
 import { EndUsers } from './completions/end-users.ts';
 import { timingOf } from './completions/figures.ts';
 import { finish, replay, type FinishDeps } from './completions/finish.ts';
+import { foretell } from './completions/foretell.ts';
 import { openGrant } from './completions/grant.ts';
 import { bareStreamHead } from './completions/head.ts';
 import { OpenRequests } from './completions/open-requests.ts';
@@ -100,11 +101,20 @@ export class Gateway {
       const incoming = await readIncoming(this.#deps, { req, res, route, head, payer, body });
       if (!incoming.payer || 'unpaid' in incoming.payer) throw await this.#askToPay(req, incoming, incoming.payer);
       if (incoming.payer.receipt) head.push('Payment-Receipt', incoming.payer.receipt);
-      await this.#answerOnce(req, incoming, incoming.payer.key);
+      const { key } = incoming.payer;
+      await (incoming.foretells ? this.#foretell(incoming, key) : this.#answerOnce(req, incoming, key));
     } catch (error) {
       this.#entrance.refused(payer, error);
       throw error;
     }
+  }
+
+  /** Who would serve, and at what cost. Nothing is sent, held or recorded, so there is nothing to repeat either. */
+  async #foretell(incoming: Incoming, apiKey: ApiKey): Promise<void> {
+    const { res, head, request, options } = incoming;
+    const planned = await plan(this.#deps, request, options, apiKey);
+    const told = await foretell(this.#deps, { ...incoming, apiKey }, planned);
+    res.writeHead(200, [...head, ...told.head]).end(told.body);
   }
 
   /** A repeat with the same Idempotency-Key gets the answer of before. */

@@ -8,6 +8,7 @@ const SURFACE_OF_PATH: readonly (readonly [path: string, surface: Surface])[] = 
   ['/v1/completions', SURFACES['openai-completions']],
   ['/v1/responses', SURFACES['openai-responses']],
   ['/v1/messages', SURFACES['anthropic-messages']],
+  ['/v1/router', SURFACES['pura-router']],
   ['/v1/embeddings', SURFACES['openai-embeddings']],
 ];
 
@@ -19,6 +20,14 @@ export const INFERENCE_ROUTES: readonly InferenceRoute[] = [
   ]),
   { path: '/api/chat', surface: SURFACES['openai-chat'], streamDefault: true },
 ];
+
+/** A chat is priced as a chat is answered, up to where anything would be taken for it: this path reaches no provider. */
+export const ESTIMATE_ROUTE: InferenceRoute = {
+  path: '/api/estimate',
+  surface: SURFACES['openai-chat'],
+  streamDefault: false,
+  estimates: true,
+};
 
 /** The wire in which a path's errors are told, and those of all paths below it; undefined where they are the gateway's own. */
 export function surfaceOf(path: string): Surface | undefined {

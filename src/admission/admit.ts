@@ -138,6 +138,21 @@ export function priceUnpaid(rateLimit: RateLimit, request: PriceRequest): { shor
   return { shortfallMsat: request.feeMsat ?? msatFromPicoUsd(costBound(quote, quote.leastTokens), picoUsdPerMsat), headers };
 }
 
+/**
+ * Takes one request of a key's limits for what is asked about a request, and nothing for the request itself. Throws `rate_limit_exceeded` and
+ * `max_cost_exceeded`, as `admit` does.
+ */
+export function priceAhead(
+  rateLimit: RateLimit,
+  { apiKey, quote, maxCostPicoUsd }: Pick<AdmissionRequest, 'apiKey' | 'quote' | 'maxCostPicoUsd'>,
+): { mostTokens: number; headers: Record<string, string> } {
+  refuseUnpayable(quote);
+  const headers = { ...rateLimit.check(apiKey, 0).headers };
+  const mostTokens = capByCost(quote, maxCostPicoUsd);
+  if (mostTokens < quote.leastTokens) throw new GatewayError('max_cost_exceeded', { headers });
+  return { mostTokens, headers };
+}
+
 function refuseUnpayable(quote: Quote): void {
   if (costBound(quote, quote.leastTokens) > LARGEST_COST)
     throw new GatewayError('invalid_request', { message: 'This request could cost more than a million US dollars, which none may.' });

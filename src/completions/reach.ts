@@ -141,7 +141,7 @@ async function beginStream(
   client.setHead(streamHead(underWay, candidate, answer));
   // The bytes of the same wire say the provider's count themselves.
   const promptTokens = upstream.wire === call.surface.wire ? plan.quote.promptTokens : await promptTokensOf(call.request, candidate);
-  const reader = streamReader(call.surface, upstream, call.request, answerContext(call, deployment, promptTokens));
+  const reader = streamReader(call.surface, upstream, call.request, answerContext(underWay, deployment, promptTokens));
   const stream = relayStream({
     answer,
     reader,

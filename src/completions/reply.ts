@@ -43,7 +43,7 @@ export function replyTo(underWay: UnderWay, ending: Ending, bill: Bill, timing: 
 function jsonReply(underWay: UnderWay, { candidate, answer, read, verbatim }: Of<'json'>, bill: Bill, timing: Timing): Reply {
   const { call, plan } = underWay;
   const { surface, request } = call;
-  const context = answerContext(call, candidate.deployment, plan.quote.promptTokens);
+  const context = answerContext(underWay, candidate.deployment, plan.quote.promptTokens);
   const own: JsonObject = candidate.upstream.wire === surface.wire ? verbatim : translatedBody(surface, read, request, context);
   const head = [
     'Content-Type',

@@ -32,6 +32,8 @@ export interface InferenceRequest {
   /** The client's own output cap in tokens; a model that gives less takes it as the most that it gives. */
   readonly outputCap: number | null;
   readonly routing: RoutingOptions;
+  /** True where it is only asked who would serve the request: nothing is carried out. */
+  readonly decisionOnly?: boolean;
   /** Fields without a rule, here because some deployment lets them through; only such a deployment may be called. */
   readonly unruled: readonly string[];
   /** The validated fields for an upstream of the same wire, as they were sent. What the gateway decides itself is not among them. */

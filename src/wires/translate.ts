@@ -18,8 +18,11 @@ import type { StreamPart } from './answer.ts';
 
 /** The one place where a surface meets an upstream. The same wire: bytes untouched, watched. Another: taken apart and written anew. */
 export function streamReader(surface: Surface, upstream: Upstream, request: InferenceRequest, context: AnswerContext): StreamReader {
-  if (surface.wire === upstream.wire) return upstream.reader(context);
-  return new Translated(upstream.parts(), surface.writer(request, context), new CustomCalls(customTools(request)));
+  const reader =
+    surface.wire === upstream.wire
+      ? upstream.reader(context)
+      : new Translated(upstream.parts(), surface.writer(request, context), new CustomCalls(customTools(request)));
+  return surface.retold?.(reader, context) ?? reader;
 }
 
 /** An answer that came in another wire, as the surface's JSON body. */

@@ -33,6 +33,8 @@ export interface Surface {
   withFigures(body: JsonObject, figures: SettledFigures, context: AnswerContext): JsonObject;
   /** Writes the parts of a stream that comes in another wire as this wire's events. */
   writer(request: InferenceRequest, context: AnswerContext): StreamWriter;
+  /** What is told in a stream beyond what the wire has, whoever writes it. Absent on most: their streams go out as they are. */
+  retold?(reader: StreamReader, context: AnswerContext): StreamReader;
   /** Reads the events that were handed to the client, for our own count of them. */
   readonly events: EventReading;
   /** An error as the whole body of an answer. */
@@ -99,6 +101,8 @@ export interface AnswerContext {
   readonly created: number;
   /** Our own count of the prompt, for what must be said before the provider has counted. */
   readonly promptTokens: number;
+  /** What the router decided, for surfaces that tell it. */
+  readonly routing?: () => JsonObject;
 }
 
 /** What was billed, and the members that `usage` is extended with: costs in USD and msat, latencies. */

@@ -5,6 +5,7 @@ import { Turns } from '../../src/http/payment/turns.ts';
 import { routesOf } from '../../src/http/server/method-not-allowed.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated/simulated.ts';
 import { INFERENCE_ROUTES } from '../../src/routes.ts';
+import { SURFACES } from '../../src/wires/surfaces.ts';
 import type { Surface, WireName } from '../../src/wires/wire.ts';
 import type { FakeExchange } from '../support/fake-provider.ts';
 import { startFakeUpstream, type FakeUpstream } from '../support/fake-upstream.ts';
@@ -24,9 +25,10 @@ const BODIES: Readonly<Partial<Record<WireName, object>>> = {
 
 const inference = new Map(INFERENCE_ROUTES.map((route) => [route.path, route]));
 
-/** The request, as a stream or not where the surface knows streams. */
-function bodyFor({ wire, operation }: Surface, stream: boolean): object {
-  return { ...BODIES[wire], ...(operation === 'generate' && { stream }) };
+/** The request, as a stream or not where the surface knows streams. The router takes no model, but those to choose from. */
+function bodyFor(surface: Surface, stream: boolean): object {
+  const body = surface === SURFACES['pura-router'] ? { ...turn, models: ['pureai/openai-chat'] } : BODIES[surface.wire];
+  return { ...body, ...(surface.operation === 'generate' && { stream }) };
 }
 
 /** Every path of the app and its methods, as Express has them. */

@@ -25,14 +25,20 @@ interface Sample extends CurlSample {
 const samples: Sample[] = pages.flatMap(({ name, text }) =>
   curlSamples(text).map((sample, at) => ({ ...sample, name: `${name.slice(0, 3)} #${at} ${sample.method} ${sample.path}` })),
 );
-/** Paths that are not served yet. */
-const NOT_YET = ['/v1/router'];
-const notYet = ({ path }: Sample) => NOT_YET.includes(path);
 /** A caller's own provider key. */
 const ownKey = ({ headers }: Sample) => 'X-Provider-Key' in headers;
-const plain = samples.filter((sample) => !notYet(sample) && !ownKey(sample));
-const isInference = ({ path }: Sample) => /completions$|^\/api\/chat$/.test(path);
-const bodyOf = ({ body }: CurlSample) => JSON.parse(body ?? '{}') as { model?: string; stream?: boolean; routing?: { quality?: string } };
+const plain = samples.filter((sample) => !ownKey(sample));
+interface SampleBody {
+  model?: string;
+  models?: string[];
+  stream?: boolean;
+  execute?: boolean;
+  routing?: { quality?: string };
+}
+const bodyOf = ({ body }: CurlSample) => JSON.parse(body ?? '{}') as SampleBody;
+const isRouter = ({ path }: Sample) => path === '/v1/router';
+const isDecision = (sample: Sample) => isRouter(sample) && bodyOf(sample).execute === false;
+const isInference = (sample: Sample) => /completions$|^\/api\/chat$|^\/v1\/router$/.test(sample.path) && !isDecision(sample);
 const isStream = (sample: Sample) => bodyOf(sample).stream ?? sample.path === '/api/chat';
 
 let upstream: FakeUpstream;
@@ -57,6 +63,9 @@ const COSTS = {
   latency_ms: expect.any(Number),
 };
 const COUNTS = { prompt_tokens: expect.any(Number), completion_tokens: expect.any(Number), total_tokens: expect.any(Number) };
+
+const DECIDED = { selected_model: expect.any(String) };
+const ROUTED = { id: expect.stringMatching(/^router-/), routing: DECIDED };
 
 const TEXT_CHUNK = expect.stringMatching(/^text_completion/);
 
@@ -84,6 +93,7 @@ const SHAPES: Readonly<Record<string, { status: number; body: object }>> = {
   '/api/wallet/status?invoiceId=INV_ID': { status: 200, body: { status: 'pending', invoiceId: expect.any(String) } },
   '/api/wallet/balance': { status: 200, body: { balance: expect.any(Number), unit: 'sats' } },
   '/api/status': { status: 200, body: {} },
+  '/v1/router': { status: 200, body: DECIDED },
 };
 
 (pages.length > 0 ? describe : describe.skip)('the samples of the published pages, sent as printed', () => {
@@ -97,7 +107,7 @@ const SHAPES: Readonly<Record<string, { status: number; body: object }>> = {
         ANTHROPIC_API_KEY: 'sk-ant-test',
         ANTHROPIC_BASE_URL: upstream.baseUrl,
       },
-      config: { aliases: { 'codex-auto-review': 'gpt-5.4-mini' } },
+      config: { aliases: { 'codex-auto-review': 'gpt-5.4-mini', 'codestral-latest': 'gpt-5.4-mini' } },
       deployments: [upstream.deployment('openai-chat', { id: 'gemma-3-4b-it', wire: ['openai-chat', 'openai-completions'] })],
     });
     key = await gateway.newKey();
@@ -115,7 +125,12 @@ const SHAPES: Readonly<Record<string, { status: number; body: object }>> = {
     expect(pages).toHaveLength(4);
     expect(samples.length).toBeGreaterThan(20);
     expect(samples.filter(ownKey)).toHaveLength(1);
-    expect(new Set(samples.filter(notYet).map(({ path }) => path))).toEqual(new Set(NOT_YET));
+    expect(samples.filter(isRouter).map((sample) => [isDecision(sample), isStream(sample), bodyOf(sample).models?.length])).toEqual([
+      [false, false, undefined],
+      [false, false, 2],
+      [true, false, undefined],
+      [false, true, undefined],
+    ]);
     for (const { path } of plain.filter((sample) => !isInference(sample))) expect(Object.keys(SHAPES)).toContain(path);
   });
 
@@ -128,7 +143,8 @@ const SHAPES: Readonly<Record<string, { status: number; body: object }>> = {
     expect(answer.headers.get('x-pura-quality')).toBe(bodyOf(sample).routing?.quality ?? null);
     const { chunks, done, settled, raw } = await readStream(answer);
     const object = sample.path === '/v1/completions' ? TEXT_CHUNK : 'chat.completion.chunk';
-    expect(chunks[0]).toMatchObject({ id: expect.any(String), object, choices: [{ index: 0 }] });
+    const told = isRouter(sample) && ROUTED;
+    expect(chunks[0]).toMatchObject({ id: expect.any(String), object, choices: [{ index: 0 }], ...told });
     expect({ done, text: raw.includes('Hello.') }).toEqual({ done: true, text: true });
     expect(settled?.cost_msat).toBeGreaterThan(0);
   });
@@ -147,6 +163,7 @@ const SHAPES: Readonly<Record<string, { status: number; body: object }>> = {
         model: expect.any(String),
         choices: [{ index: 0, ...choice, finish_reason: 'stop' }],
         usage: { ...COUNTS, ...COSTS },
+        ...(isRouter(sample) && ROUTED),
       },
     });
     for (const name of ['provider', 'model', 'cost', 'tier', 'budget-remaining', 'explored'])
@@ -166,10 +183,6 @@ const SHAPES: Readonly<Record<string, { status: number; body: object }>> = {
     expect({ done, settled }).toMatchObject({ done: true, settled: { funding: 'byok', charged_msat: 0 } });
     expect(settled?.cost_msat).toBeGreaterThan(0);
     expect(upstream.requests.at(-1)?.headers.authorization).toBe(`Bearer ${sample.headers['X-Provider-Key']}`);
-  });
-
-  it.each(samples.filter(notYet))('$name: not served yet', async (sample) => {
-    expect((await send(sample)).status).toBe(404);
   });
 
   it('the check of headers runs in a shell, to the letter', async () => {

@@ -18,6 +18,8 @@ export interface InferenceRoute {
   readonly streamDefault: boolean;
   /** Serves also who has no key: the answer is a 402 then, and what pays it makes one. */
   readonly keyless?: boolean;
+  /** Answers what a request would cost, and carries none out. */
+  readonly estimates?: boolean;
 }
 
 /** A request that has been read: who pays, what is asked, at which exchange rate. */
@@ -29,6 +31,8 @@ export interface Incoming {
   readonly path: string;
   readonly surface: Surface;
   readonly request: InferenceRequest;
+  /** What is asked about the request, where it is not to be carried out. */
+  readonly foretells: 'decision' | 'estimate' | null;
   readonly payer: Principal | Unpaid | null;
   readonly options: RequestOptions;
   readonly idempotencyKey: IdempotencyKey | null;
@@ -80,5 +84,9 @@ export async function readIncoming({ payers, exchangeRate, models }: IncomingDep
   const idempotencyKey = idempotencyKeyOf(req.headers['idempotency-key'], path, Buffer.from(bodySha256, 'hex'));
   if (request.routing.quality) head.push('X-Pura-Quality', request.routing.quality);
   const requestId = res.locals['requestId'] as string;
-  return { requestId, res, head, path, surface, request, payer, options, idempotencyKey, picoUsdPerMsat, startedAt, clientRequestId };
+  const foretells = route.estimates ? 'estimate' : request.decisionOnly ? 'decision' : null;
+  return {
+    ...{ requestId, res, head, path, surface, request, foretells, payer, options, idempotencyKey },
+    ...{ picoUsdPerMsat, startedAt, clientRequestId },
+  };
 }

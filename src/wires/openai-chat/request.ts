@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { GatewayError } from '../../errors.ts';
 import { isObject, textIn } from '../json-object.ts';
 import { once } from '../once.ts';
-import { readFields } from '../parameter.ts';
+import { readFields, type Parameters } from '../parameter.ts';
 import type { Facts, InferenceRequest, ParseOptions, ReadBody } from '../request.ts';
 import { readRouting } from '../routing-options.ts';
 import type { JsonObject } from '../wire.ts';
@@ -10,12 +10,19 @@ import { mediaOf, textOf, type ChatMessage } from './messages.ts';
 import { generationOf } from './generation.ts';
 import { PARAMETERS, type streamOptionsSchema } from './parameters.ts';
 
-/** Reads a chat-completions request (https://platform.openai.com/docs/api-reference/chat/create). */
-export function parseChatRequest(body: ReadBody, { streamDefault, allowParameters }: ParseOptions): InferenceRequest {
+/**
+ * Reads a chat-completions request (https://platform.openai.com/docs/api-reference/chat/create).
+ * @param parameters with those of a path that takes more than the wire does: they are among the request's `own`.
+ */
+export function parseChatRequest(
+  body: ReadBody,
+  { streamDefault, allowParameters }: ParseOptions,
+  parameters: Parameters = PARAMETERS,
+): InferenceRequest {
   const { fields: sent } = body;
   if (sent['messages'] === undefined || sent['messages'] === null)
     throw new GatewayError('invalid_request', { message: 'messages: is required', param: 'messages' });
-  const { fields, own, extras, unruled } = readFields(body, PARAMETERS, { allowParameters });
+  const { fields, own, extras, unruled } = readFields(body, parameters, { allowParameters });
   const messages = sent['messages'] as ChatMessage[];
   const streamOptions = own['stream_options'] as z.infer<typeof streamOptionsSchema> | undefined;
   return {
