@@ -7,6 +7,8 @@ import type { CallerKey } from '../providers/caller-key.ts';
 import type { Candidate } from '../routing/candidate.ts';
 import { chooseCandidates } from '../routing/choose.ts';
 import type { ProviderHealth } from '../routing/health.ts';
+import { UNKNOWN_HEALTH, type RoutingView } from '../routing/view.ts';
+import type { WarmCaches } from '../routing/warm-caches.ts';
 import { modelsUnderKey } from '../routing/models-under-key.ts';
 import type { InferenceRequest } from '../wires/request.ts';
 import type { Plan } from './call.ts';
@@ -14,8 +16,17 @@ import type { Plan } from './call.ts';
 export interface PlanDeps {
   models: Models;
   health: ProviderHealth;
+  /** In proportion to each other; all alike where left out. */
+  capacity?: Pick<RoutingView, 'capacityOf'>;
+  /** None are known where left out. */
+  warm?: Pick<WarmCaches, 'warmFor'>;
+  /** The gateway's own chance; a test brings one with a seed. */
+  random?: () => number;
   config: Pick<Config, 'DEFAULT_MAX_TOKENS' | 'markupBasisPoints' | 'BYOK_FEE_MSAT'>;
 }
+
+/** Of a key, what planning asks; there is no account yet where nobody has paid. */
+type PlanKey = Pick<ApiKey, 'allowedModels'> & Partial<Pick<ApiKey, 'accountId'>>;
 
 /** What a request's headers say of who may serve it. */
 export interface PlanOptions {
@@ -27,21 +38,34 @@ export interface PlanOptions {
 /**
  * Who may serve a request, and what it can cost at most, at the prices of now: they stay its own however long it takes.
  */
-export async function plan(
-  { models, health, config }: PlanDeps,
-  request: InferenceRequest,
-  options: PlanOptions,
-  key: Pick<ApiKey, 'allowedModels'>,
-): Promise<Plan> {
+export async function plan(deps: PlanDeps, request: InferenceRequest, options: PlanOptions, key: PlanKey): Promise<Plan> {
+  const { models, config } = deps;
   const turning = models.keepUp();
   if (turning) await turning;
   const { callerKey } = options;
   const onOffer = callerKey ? modelsUnderKey(request, models, callerKey) : models;
-  const choice = chooseCandidates(request, onOffer, key, (id) => health.snapshot(id).windows['5m'].latencyMs);
+  const choice = chooseCandidates(request, onOffer, key, viewFor(deps, request, key));
   const maxCostPicoUsd = lesser(options.maxCostPicoUsd, request.routing.maxCostPicoUsd);
   const quoted = await quoteOver(request, choice.candidates, maxCostPicoUsd, config);
   const own = callerKey && ownKeyOf(callerKey, quoted.candidates, config.BYOK_FEE_MSAT);
   return { ...choice, ...quoted, maxCostPicoUsd, own };
+}
+
+/** What is known of the world as one request is planned. */
+function viewFor(
+  { health, capacity, warm, random = Math.random }: PlanDeps,
+  request: InferenceRequest,
+  { accountId }: PlanKey,
+): RoutingView {
+  return {
+    healthOf({ provider }) {
+      const { requests, successRate, latencyMs } = health.snapshot(provider.id).windows['5m'];
+      return { ...UNKNOWN_HEALTH, successRate: successRate ?? UNKNOWN_HEALTH.successRate, ttftMs: latencyMs, samples: requests };
+    },
+    capacityOf: (providerId) => capacity?.capacityOf(providerId) ?? 1,
+    warm: (accountId !== undefined && warm?.warmFor(accountId, request)) || null,
+    random,
+  };
 }
 
 /** The caller's key, bound to the one provider that may serve. */

@@ -4,9 +4,10 @@ import type { Upstream } from '../wires/wire.ts';
 import { candidateOf, wireFor, type Candidate } from './candidate.ts';
 import { GatewayError } from '../errors.ts';
 import type { Tier } from '../providers/provider.ts';
-import { complexityTier, tiersFrom } from './complexity.ts';
+import { judge, tiersFrom } from './complexity.ts';
 import type { Deployment } from '../models/deployment.ts';
 import type { ModelIndex } from '../models/models.ts';
+import type { RoutingView } from './view.ts';
 
 /** Who may serve a request, best first, and why. */
 export interface Choice {
@@ -33,9 +34,6 @@ export interface Decision {
   readonly allScores: Readonly<Record<string, number>>;
 }
 
-/** Observed latency of a provider in milliseconds; null where there was no recent traffic. */
-export type LatencyOf = (providerId: string) => number | null;
-
 type AllowedModels = Pick<ApiKey, 'allowedModels'>;
 
 /** Every candidate makes the hold as dear as the dearest of them: a few are enough. */
@@ -47,13 +45,8 @@ const MAX_CANDIDATES = 3;
  * Throws GatewayError: `model_not_found`, `model_not_allowed`, or `invalid_request`/`unknown_parameter` naming what no
  * model that is left can do.
  */
-export function chooseCandidates(
-  request: InferenceRequest,
-  models: ModelIndex,
-  key: AllowedModels,
-  latencyOf: LatencyOf = () => null,
-): Choice {
-  return request.model === 'auto' ? chooseAmongAll(request, models, key, latencyOf) : chooseExact(request, models, key);
+export function chooseCandidates(request: InferenceRequest, models: ModelIndex, key: AllowedModels, view: RoutingView): Choice {
+  return request.model === 'auto' ? chooseAmongAll(request, models, key, view) : chooseExact(request, models, key);
 }
 
 function chooseExact(request: InferenceRequest, models: ModelIndex, { allowedModels }: AllowedModels): Choice {
@@ -72,7 +65,7 @@ function notFound({ model, operation }: InferenceRequest, models: ModelIndex): s
   return models.find(model, 'embed') ? `The model ${name} makes embeddings alone.` : `The model ${name} does not exist.`;
 }
 
-function chooseAmongAll(request: InferenceRequest, models: ModelIndex, { allowedModels }: AllowedModels, latencyOf: LatencyOf): Choice {
+function chooseAmongAll(request: InferenceRequest, models: ModelIndex, { allowedModels }: AllowedModels, view: RoutingView): Choice {
   const { prefer, maxLatencyMs } = request.routing;
   const allowed = models.list(request.operation).filter(({ model }) => !allowedModels || allowedModels.includes(model));
   if (allowed.length === 0)
@@ -82,12 +75,12 @@ function chooseAmongAll(request: InferenceRequest, models: ModelIndex, { allowed
   const able = allowed.filter((deployment) => !(wires.get(deployment) instanceof GatewayError));
   const [obstacle] = wires.values();
   if (able.length === 0 && obstacle instanceof GatewayError) throw obstacle;
-  const fast = able.filter(({ provider }) => maxLatencyMs === null || (latencyOf(provider.id) ?? 0) <= maxLatencyMs);
+  const fast = able.filter((deployment) => maxLatencyMs === null || (view.healthOf(deployment).ttftMs ?? 0) <= maxLatencyMs);
   if (fast.length === 0) {
     throw new GatewayError('invalid_request', { message: 'No provider has been that fast lately.', param: 'routing.maxLatency' });
   }
 
-  const tier = complexityTier(request);
+  const { tier } = judge(request);
   const order = tiersFrom(tier);
   const rank = ({ provider, tier: own }: Deployment) => order.indexOf(own) * 2 + (provider.id === prefer ? 0 : 1);
   const ranked = fast.toSorted((a, b) => rank(a) - rank(b) || compare(a.rateCard.output, b.rateCard.output));

@@ -14,6 +14,24 @@ const CODE = /```|\b(function|class|const|import|def|return|SELECT|public static
 const REASONING =
   /\b(step[- ]by[- ]step|prove|derive|theorem|analy[sz]e|compare|trade-?offs?|design|architect|optimi[sz]e|refactor|debug|algorithm|complexity|explain why|reason(ing)?)\b/gi;
 
+/** What the router takes a request for. */
+export interface Judgement {
+  /** 0 to 1: the chance that a model of the cheap tier answers it wrong. */
+  readonly difficulty: number;
+  readonly tier: Tier;
+  /** 0 to 1, calibrated: how often a judgement like this one has the right tier. */
+  readonly confidence: number;
+  /** Of what the request seems to be; the beginning of a sentence, without its full stop. */
+  readonly reasoning: string;
+}
+
+/** Judges a request by its facts. Pure. */
+export function judge(request: InferenceRequest): Judgement {
+  const tier = complexityTier(request);
+  const difficulty = Math.min(complexityScore(request), 12) / 12;
+  return { difficulty, tier, confidence: 0.5, reasoning: `A request for the ${tier} tier` };
+}
+
 /**
  * The tier that a request under `auto` deserves: a first simple score from its length, code, reasoning cues, turns,
  * tools and images; `routing.quality` moves it by one tier.

@@ -1,10 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import { readChat } from '../support/chat-request.ts';
 import { GatewayError } from '../../src/errors.ts';
-import { chooseCandidates, type LatencyOf } from '../../src/routing/choose.ts';
+import { chooseCandidates } from '../../src/routing/choose.ts';
 import type { Deployment } from '../../src/models/deployment.ts';
 import type { Models } from '../../src/models/models.ts';
 import { deployment, rateCard } from '../support/deployment.ts';
+import { routingView, type World } from '../support/routing-view.ts';
 import { NO_MODELS } from '../support/models.ts';
 
 const provider = (id: string) => ({ ...deployment().provider, id });
@@ -35,13 +36,13 @@ function modelsOf(listed: Deployment[]): Models {
 interface Setting {
   listed?: Deployment[];
   allowedModels?: string[] | null;
-  latencyOf?: LatencyOf;
+  world?: World;
 }
 
-function choose(fields: object, { listed = all, allowedModels = null, latencyOf }: Setting = {}) {
+function choose(fields: object, { listed = all, allowedModels = null, world }: Setting = {}) {
   const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], ...fields });
   const request = readChat(body, { allowParameters: new Set(['no_such_field']) });
-  const { candidates, ...rest } = chooseCandidates(request, modelsOf(listed), { allowedModels }, latencyOf);
+  const { candidates, ...rest } = chooseCandidates(request, modelsOf(listed), { allowedModels }, routingView(world));
   return { ...rest, models: candidates.map(({ deployment: { model } }) => model) };
 }
 
@@ -126,9 +127,9 @@ describe('candidates under auto', () => {
   });
 
   it('leave out the slow where speed is asked for; the unknown may be fast', () => {
-    const latencyOf: LatencyOf = (id) => (id === 'alpha' ? 900 : null);
-    expect(choose({ routing: { maxLatency: 500 } }, { latencyOf }).models).toEqual(['cheap-b', 'mid-b']);
-    expect(refusalOf({ routing: { maxLatency: 500 } }, { latencyOf: () => 900 })).toEqual({
+    const world: World = { health: ({ provider: { id } }) => (id === 'alpha' ? { ttftMs: 900 } : {}) };
+    expect(choose({ routing: { maxLatency: 500 } }, { world }).models).toEqual(['cheap-b', 'mid-b']);
+    expect(refusalOf({ routing: { maxLatency: 500 } }, { world: { health: () => ({ ttftMs: 900 }) } })).toEqual({
       code: 'invalid_request',
       param: 'routing.maxLatency',
     });
