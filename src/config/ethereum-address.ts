@@ -7,7 +7,7 @@ import { z } from 'zod';
  */
 export const ethereumAddress = z
   .string('must be an address in quotes')
-  .regex(/^0x[0-9a-f]{40}$/i, { error: 'must be 0x and 40 hex digits', abort: true })
+  .regex(/^0x[0-9a-fA-F]{40}$/, { error: 'must be 0x and 40 hex digits', abort: true })
   .refine(hasRightChecksum, 'does not match its checksum: some digit is wrong')
   .transform((address) => address.toLowerCase());
 
