@@ -19,6 +19,7 @@ import { invoicePageHandlers } from './http/pages/invoice-page.ts';
 import { keyHandlers } from './http/api/keys.ts';
 import { refuseOtherMethods } from './http/server/method-not-allowed.ts';
 import { modelRoutes } from './http/api/models.ts';
+import { pricingHandler } from './http/api/pricing.ts';
 import { reportHandlers } from './http/api/reports.ts';
 import { requestId } from './http/server/request-id.ts';
 import { statusHandlers } from './http/api/status.ts';
@@ -96,6 +97,7 @@ export function createApp(deps: AppDeps): Express {
   app.post('/v1/messages/count_tokens', key, countTokensHandler(deps));
   app.get('/v1/models', key, models.list);
   app.get('/v1/models/*id', key, models.show);
+  app.get('/v1/pricing/models', key, pricingHandler({ ...deps, markupBasisPoints: config.markupBasisPoints }));
 
   app.post('/api/keys', keys.create);
   app.get('/api/keys', key, keys.list);

@@ -16,6 +16,8 @@ import { createOffer, type Offer, type Sources } from './offer.ts';
 export interface ModelIndex {
   /** Those that are listed and that `auto` chooses from: of one operation, `generate` where none is named. */
   list(operation?: Operation): readonly Deployment[];
+  /** Names beside the models' own that can be asked for: aliases. Some may stand for nothing at the prices of now. */
+  names(): readonly string[];
   /**
    * The deployment behind an exact model id or an alias; undefined where no configured provider has it, no price is known, or it is of
    * another operation than asked for (`generate` where none is named).
@@ -109,6 +111,7 @@ function indexOf(prices: PriceSource, sources: Sources): ModelIndex {
   };
   return {
     list: (operation = 'generate') => offerNow().listed[operation],
+    names: () => [...sources.aliases.keys()],
     find,
     serving(model, operation) {
       const deployment = find(model, operation);

@@ -23,6 +23,7 @@ function modelsOf(listed: Deployment[]): Models {
   return {
     keepUp: () => undefined,
     list: () => listed,
+    names: () => [],
     find: (model) => listed.find((one) => one.model === model),
     serving: (model) =>
       listed.filter((one) => one.model === model).map((one) => ({ deployment: one, type: 'primary' as const, weight: 1 })),

@@ -1,3 +1,3 @@
 import type { ModelIndex } from '../../src/models/models.ts';
 
-export const NO_MODELS: ModelIndex = { list: () => [], find: () => undefined, serving: () => [] };
+export const NO_MODELS: ModelIndex = { list: () => [], names: () => [], find: () => undefined, serving: () => [] };

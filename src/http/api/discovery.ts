@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts';
 import { LARGEST_TOPUP_SAT } from '../../invoices/invoice.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
 import type { Models } from '../../models/models.ts';
-import { pricingOf } from './models.ts';
+import { pricingOf } from './pricing.ts';
 import { originOf } from '../server/origin.ts';
 
 export interface DiscoveryDeps {
