@@ -2,7 +2,7 @@
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-# What is optional is Node itself, which the image has, and the embedded PostgreSQL, which it does not use.
+# What is optional is Node itself, which the image has, the embedded PostgreSQL, and a chain for tests: it uses neither.
 RUN npm ci --omit=dev --omit=optional --no-audit --no-fund
 
 FROM node:24-bookworm-slim
