@@ -32,6 +32,7 @@ import type { Deliveries } from './ledger/deliveries.ts';
 import type { Leases } from './ledger/lease.ts';
 import { NOTHING_BILLED } from './metering/bill.ts';
 import type { Models } from './models/models.ts';
+import type { Gate } from './routing/gate.ts';
 import { lookUpAnswer, type EarlierAnswer, type Repeatable } from './records/stored-answer.ts';
 
 export interface GatewayDeps extends CashierDeps, IncomingDeps, PlanDeps, FinishDeps {
@@ -44,6 +45,7 @@ export interface GatewayDeps extends CashierDeps, IncomingDeps, PlanDeps, Finish
   /** Forgets a cached key, so that it is read again. */
   forgetKey: (keyId: string) => void;
   models: Models;
+  gate: Gate;
   deliveries: Deliveries;
   leases: Leases;
   /** After how much silence a stream shows that it is alive; as `ClientStream` has it where left out. */

@@ -11,6 +11,7 @@ import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Keeping } from '../records/stored-answer.ts';
 import type { Candidate } from '../routing/candidate.ts';
 import type { Choice } from '../routing/choose.ts';
+import type { Pass } from '../routing/gate.ts';
 import type { InferenceRequest } from '../wires/request.ts';
 import type { StreamReader, Surface } from '../wires/wire.ts';
 import type { Cancellation } from './cancellation.ts';
@@ -85,7 +86,14 @@ export interface Attempt extends ProviderFailure {
 /** What a request came to at the providers: an answer, or its beginning, or none. */
 export type Leg =
   | (Asked & JsonAnswer & { readonly kind: 'json'; readonly answer: UpstreamAnswer })
-  | (Asked & { readonly kind: 'stream'; readonly answer: UpstreamAnswer; readonly stream: RelayedStream; readonly reader: StreamReader })
+  | (Asked & {
+      readonly kind: 'stream';
+      readonly answer: UpstreamAnswer;
+      readonly stream: RelayedStream;
+      readonly reader: StreamReader;
+      /** Ended by `deliver`; all other attempts are over already. */
+      readonly pass: Pass;
+    })
   | (Asked & { readonly kind: 'refused'; readonly answer: UpstreamAnswer; readonly text: string })
   | (Asked & { readonly kind: 'client_gone' })
   | { readonly kind: 'failed'; readonly attempts: readonly Attempt[] };

@@ -1,13 +1,39 @@
+import type { AttemptOutcome } from '../routing/gate.ts';
 import type { ProviderHealth } from '../routing/health.ts';
-import type { Ending, Grant, Leg } from './call.ts';
-import { observe } from './reach.ts';
+import type { Asked, Ending, Grant, Leg } from './call.ts';
+import { observe, VOID } from './reach.ts';
+import type { StreamEnd } from './relay.ts';
 
-/** Waits until an answer that has begun has reached its client, or will not. JSON goes out once it is settled. Never rejects. */
+/** Waits until an answer that has begun has reached its client, or will not. JSON goes out once it is settled. */
 export async function deliver(health: ProviderHealth, leg: Leg, { cancellation }: Grant): Promise<Ending> {
   if (leg.kind !== 'stream') return leg;
-  const end = await leg.stream.ended;
-  cancellation.onAbort = undefined;
-  const brokenOff = end.reason === 'broke_off' || end.reason === 'provider_error';
-  observe(health, cancellation, leg, { ok: !brokenOff, at: end.deliveredAt });
-  return { ...leg, end };
+  let outcome = VOID;
+  try {
+    const end = await leg.stream.ended;
+    cancellation.onAbort = undefined;
+    const brokenOff = end.reason === 'broke_off' || end.reason === 'provider_error';
+    observe(health, cancellation, leg, { ok: !brokenOff, at: end.deliveredAt });
+    if (!cancellation.reason) outcome = await outcomeOf(leg, end);
+    return { ...leg, end };
+  } finally {
+    leg.pass.end(outcome);
+  }
+}
+
+/** What a stream that has ended says of its deployment: nothing where its client left. */
+async function outcomeOf({ dispatchedAt }: Asked, end: StreamEnd): Promise<AttemptOutcome> {
+  switch (end.reason) {
+    case 'client_gone':
+    case 'lease_lost':
+      return VOID;
+    case 'broke_off':
+      return { kind: 'fault', reason: 'broken stream', retryAfterSeconds: null };
+    case 'provider_error':
+      return { kind: 'fault', reason: 'error event', retryAfterSeconds: null };
+    case 'complete': {
+      const seconds = (performance.now() - dispatchedAt) / 1000;
+      const ttftMs = end.deliveredAt === null ? null : end.deliveredAt - dispatchedAt;
+      return { kind: 'ok', ttftMs, outputTokens: end.usage?.output ?? (await end.deliveredTokens()), seconds };
+    }
+  }
 }

@@ -11,12 +11,13 @@ import { ProviderError } from '../providers/provider-error.ts';
 import { providerFailure, toldFailure, type ProviderFailure } from '../providers/provider-failure.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Candidate } from '../routing/candidate.ts';
+import { OPEN_GATE, type AttemptOutcome, type Gate, type Pass, type Shut } from '../routing/gate.ts';
 import type { Observation, ProviderHealth } from '../routing/health.ts';
 import { streamReader } from '../wires/translate.ts';
 import type { Asked, Attempt, Call, Grant, Leg, Plan, UnderWay } from './call.ts';
 import { answerContext } from './answer-context.ts';
 import { checkpointer } from './checkpoint.ts';
-import { Deadline } from './deadline.ts';
+import { Deadline, type Allowance } from './deadline.ts';
 import type { ClientStream } from './client-stream.ts';
 import { readJsonAnswer } from './json-answer.ts';
 import { relayStream } from './relay.ts';
@@ -26,16 +27,24 @@ import { streamHead } from './head.ts';
 export interface ReachDeps {
   config: Pick<Config, 'UPSTREAM_TIMEOUT_SECONDS' | 'markupBasisPoints'>;
   health: ProviderHealth;
+  gate: Gate;
   holds: Holds;
   log: Logger;
   accountHashOf: (call: Call) => string;
 }
 
 type Answered = Exclude<Leg, { kind: 'failed' }>;
+/** A candidate that the gate lets us ask. */
+type Admitted = Asked & { readonly pass: Pass };
 interface Failed {
   readonly kind: 'failed';
   readonly failure: ProviderFailure;
+  /** Whether it is the deployment's fault, or the operator's: not where it had too little time, or told of a fault in the request. */
+  readonly isTelling: boolean;
 }
+
+/** How an attempt went that says nothing of its deployment. */
+export const VOID: AttemptOutcome = { kind: 'void' };
 
 const SSE_TYPE = /^text\/event-stream\b/i;
 /** Types that say nothing: the body itself decides. */
@@ -54,15 +63,59 @@ export async function reach(deps: ReachDeps, call: Call, plan: Plan, grant: Gran
     if (cancellation.reason || !lease.held()) break;
     const allowance = deadline.allow({ isLast: index === plan.candidates.length - 1 });
     if (!allowance) break;
-    const asked: Asked = { candidate, dispatchedAt: performance.now() };
-    call.client?.setHead(streamHead({ call, plan, grant }, candidate, null));
-    const result = await attempt(deps, { call, plan, grant }, asked, allowance.ms);
+    const pass = enter(deps.gate, plan, candidate);
+    if ('shut' in pass) {
+      attempts.push(passedOver(candidate, pass));
+      continue;
+    }
+    const asked: Admitted = { candidate, dispatchedAt: performance.now(), pass };
+    const result = await ask(deps, { call, plan, grant }, asked, allowance);
     if (result.kind !== 'stream') observe(deps.health, cancellation, asked, { ok: result.kind !== 'failed', at: firstByteOf(result) });
     if (result.kind !== 'failed') return result;
     if (cancellation.reason === 'client_gone') return { ...asked, kind: 'client_gone' };
     attempts.push({ providerId: candidate.deployment.provider.id, ...result.failure });
   }
   return { kind: 'failed', attempts };
+}
+
+/** Leave to ask a candidate. A caller's own key has limits of its own, at an account of its own: the operator's gate is none for it. */
+function enter(gate: Gate, { own }: Plan, { deployment }: Candidate): Pass | Shut {
+  return (own ? OPEN_GATE : gate).enter(deployment);
+}
+
+/** A candidate that cannot be asked now: nothing was sent to it. */
+function passedOver({ deployment }: Candidate, { shut, retryAfterSeconds }: Shut): Attempt {
+  return { providerId: deployment.provider.id, reason: shut, words: null, operatorsFault: false, retryAfterSeconds };
+}
+
+/** Asks one candidate, and ends its pass on every way out, but for a stream that goes on: that one's ends with its last event. */
+async function ask(deps: ReachDeps, underWay: UnderWay, asked: Admitted, allowance: Allowance): Promise<Answered | Failed> {
+  const { call, plan, grant } = underWay;
+  let outcome: AttemptOutcome | null = VOID;
+  try {
+    call.client?.setHead(streamHead({ call, plan, grant }, asked.candidate, null));
+    const result = await attempt(deps, underWay, asked, allowance);
+    outcome = result.kind === 'stream' ? null : outcomeOf(result, asked, grant);
+    return result;
+  } finally {
+    if (outcome) asked.pass.end(outcome);
+  }
+}
+
+/** What an attempt that is over says of its deployment. */
+function outcomeOf(
+  result: Failed | Exclude<Answered, { kind: 'stream' }>,
+  { dispatchedAt }: Asked,
+  { cancellation }: Grant,
+): AttemptOutcome {
+  if (cancellation.reason) return VOID;
+  if (result.kind === 'failed') {
+    const { reason, retryAfterSeconds } = result.failure;
+    return result.isTelling ? { kind: 'fault', reason, retryAfterSeconds } : VOID;
+  }
+  if (result.kind !== 'json') return VOID;
+  const seconds = (performance.now() - dispatchedAt) / 1000;
+  return { kind: 'ok', ttftMs: null, outputTokens: result.read.usage?.output ?? 0, seconds };
 }
 
 /** Notes how a provider did. What we ended ourselves says nothing about the provider. */
@@ -80,7 +133,7 @@ function firstByteOf(result: Answered | Failed): number | null {
   return result.kind === 'json' ? result.firstByteAt : null;
 }
 
-async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked, allowedMs: number): Promise<Answered | Failed> {
+async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Admitted, { ms, telling }: Allowance): Promise<Answered | Failed> {
   const { call, grant } = underWay;
   const { deployment, upstream, rendering } = asked.candidate;
   const abort = new Abort();
@@ -89,7 +142,7 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked, allowe
   const silence = setTimeout(() => {
     silent = true;
     abort.abort();
-  }, allowedMs);
+  }, ms);
   let streams = false;
   try {
     const received = await deployment.provider.send(
@@ -115,12 +168,12 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked, allowe
     if (!isEventStream(answer)) throw new ProviderError('protocol', 'the answer is not an event stream');
     const leg = await beginStream(deps, underWay, asked, { answer, client: call.client, abort });
     streams = leg.kind === 'stream';
-    return silent && leg.kind === 'failed' ? failed('timeout') : leg;
+    return silent && leg.kind === 'failed' ? failed('timeout', telling) : leg;
   } catch (error) {
     if (!(error instanceof ProviderError)) throw error;
     // What was not read of its answer is not wanted.
     abort.abort();
-    return failed(silent ? 'timeout' : error.kind);
+    return silent ? failed('timeout', telling) : failed(error.kind);
   } finally {
     clearTimeout(silence);
     // A stream that has begun is given up by its cancellation until it ends.
@@ -132,7 +185,7 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Asked, allowe
 async function beginStream(
   deps: ReachDeps,
   underWay: UnderWay,
-  asked: Asked,
+  asked: Admitted,
   { answer, client, abort }: { answer: UpstreamAnswer; client: ClientStream; abort: Abort },
 ): Promise<Answered | Failed> {
   const { call, plan, grant } = underWay;
@@ -168,7 +221,9 @@ async function refusalOf(underWay: UnderWay, asked: Asked, answer: UpstreamAnswe
   const isOwnKey = underWay.plan.own !== null;
   // Under the caller's own key, a limit that was reached is the caller's too.
   const isTold = faultOfAnswer(answer.status, text, isOwnKey) === 'request' || (isOwnKey && answer.status === 429);
-  return isTold ? { ...asked, kind: 'refused', answer, text } : { kind: 'failed', failure: providerFailure(answer, text, isOwnKey) };
+  return isTold
+    ? { ...asked, kind: 'refused', answer, text }
+    : { kind: 'failed', failure: providerFailure(answer, text, isOwnKey), isTelling: true };
 }
 
 /** The body of an error. The status counts also where the body breaks off or cannot be decoded. */
@@ -182,14 +237,15 @@ async function errorText(underWay: UnderWay, candidate: Candidate, answer: Upstr
   }
 }
 
-function failed(reason: string): Failed {
-  return { kind: 'failed', failure: { reason, words: null, operatorsFault: false, retryAfterSeconds: null } };
+function failed(reason: string, isTelling = true): Failed {
+  return { kind: 'failed', failure: { reason, words: null, operatorsFault: false, retryAfterSeconds: null }, isTelling };
 }
 
 /** The provider told of a failure where its answer should begin. */
 function told(reason: string, underWay: UnderWay, candidate: Candidate, failure: unknown): Failed {
   const isOwnKey = underWay.plan.own !== null;
-  return { kind: 'failed', failure: toldFailure(reason, failure, { censor: (text) => censored(underWay, candidate, text), isOwnKey }) };
+  const { fault, ...read } = toldFailure(reason, failure, { censor: (text) => censored(underWay, candidate, text), isOwnKey });
+  return { kind: 'failed', failure: read, isTelling: fault !== 'request' };
 }
 
 function isEventStream({ headers }: UpstreamAnswer): boolean {

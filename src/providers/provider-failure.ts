@@ -1,4 +1,4 @@
-import { faultOf, type Refusal } from './fault.ts';
+import { faultOf, type Fault, type Refusal } from './fault.ts';
 import type { UpstreamAnswer } from './provider.ts';
 import { member } from '../wires/openai-chat/wire-chunk.ts';
 import { failureReason, providerReason } from './provider-reason.ts';
@@ -40,11 +40,10 @@ export function toldFailure(
   reason: string,
   failure: unknown,
   { censor, isOwnKey = false }: { censor: (text: string) => string; isOwnKey?: boolean },
-): ProviderFailure {
+): ProviderFailure & { readonly fault: Fault } {
   const said = failureReason(failure);
   const refusal = { status: statusIn(failure), reason: said && { ...said, message: censor(said.message) }, text: '' };
-  const told = tellable(refusal, isOwnKey);
-  return { reason, ...told, retryAfterSeconds: null };
+  return { reason, ...tellable(refusal, isOwnKey), retryAfterSeconds: null, fault: faultOf(refusal, isOwnKey) };
 }
 
 /** The status that a failure names which came with another; 500 where it names none. */

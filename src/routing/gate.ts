@@ -6,6 +6,9 @@ export interface Gate {
   enter(deployment: Deployment): Pass | Shut;
 }
 
+/** Lets every attempt through, and learns nothing. */
+export const OPEN_GATE: Gate = { enter: () => ({ end: () => {} }) };
+
 /** Leave for one attempt. */
 export interface Pass {
   /** Told once, when the attempt is over: for a stream, when its last event is there. */
@@ -14,6 +17,10 @@ export interface Pass {
 
 /** How an attempt went, as far as it says something of the deployment. */
 export type AttemptOutcome =
+  /**
+   * `ttftMs` is to the first word of a stream, null for an answer that comes whole; `seconds` from the dispatch to the last event. Without
+   * the provider's figures, `outputTokens` of a stream is our own count, and 0 of an answer that comes whole.
+   */
   | { readonly kind: 'ok'; readonly ttftMs: number | null; readonly outputTokens: number; readonly seconds: number }
   /** The provider's own fault, or the operator's: 429, 5xx, 401, a time-out, a broken stream. */
   | { readonly kind: 'fault'; readonly reason: string; readonly retryAfterSeconds: number | null }

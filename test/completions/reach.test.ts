@@ -1,20 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { EventEmitter } from 'node:events';
-import type { ServerResponse } from 'node:http';
-import type { PicoUsdPerMsat } from '../../src/amount.ts';
-import { Cancellation } from '../../src/completions/cancellation.ts';
-import { ClientStream } from '../../src/completions/client-stream.ts';
-import type { Call, Ending, Grant, Plan } from '../../src/completions/call.ts';
-import { deliver } from '../../src/completions/deliver.ts';
-import { reach, type ReachDeps } from '../../src/completions/reach.ts';
-import { openAiChat } from '../../src/wires/openai-chat/surface.ts';
-import { chatCandidate, readChat } from '../support/chat-request.ts';
-import type { Abort } from '../../src/providers/abort.ts';
-import { ProviderError } from '../../src/providers/provider-error.ts';
-import type { BodyReader, UpstreamAnswer } from '../../src/providers/provider.ts';
-import type { Observation } from '../../src/routing/health.ts';
-import { deployment } from '../support/deployment.ts';
 import { completion, contentEvent, event, finishEvent, usageEvent } from '../support/fake-provider.ts';
+import { pass, start, type HandProvider } from '../support/reach-bench.ts';
 
 /** To the first byte, over all attempts. */
 const TOTAL_MS = 120_000;
@@ -31,132 +17,6 @@ afterEach(() => {
   expect(jest.getTimerCount()).toBe(0);
   jest.useRealTimers();
 });
-
-const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
-
-/** The client's side: its head, and what was written after it. */
-class FakeClient extends EventEmitter {
-  head: string[] = [];
-  written = '';
-  headersSent = false;
-  writableNeedDrain = false;
-  writableEnded = false;
-  destroyed = false;
-
-  writeHead(_status: number, head: string[]): this {
-    this.head = head;
-    this.headersSent = true;
-    return this;
-  }
-
-  write(bytes: Buffer | string): boolean {
-    this.written += bytes.toString();
-    return true;
-  }
-}
-
-/** A provider that a test answers for by hand. */
-class HandProvider {
-  readonly demo = false;
-  readonly passesHeaders = false;
-  aborted = false;
-  asked = false;
-  reader: BodyReader | undefined;
-  #resolve: ((answer: UpstreamAnswer) => void) | undefined;
-  #reject: ((error: Error) => void) | undefined;
-  readonly id: string;
-
-  constructor(id: string) {
-    this.id = id;
-  }
-
-  send(_request: unknown, abort: Abort): Promise<UpstreamAnswer> {
-    this.asked = true;
-    abort.onAbort = () => {
-      this.aborted = true;
-      const error = new ProviderError('aborted', 'the request was aborted');
-      if (this.reader) this.reader.error(error);
-      else this.#reject?.(error);
-    };
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  /** Sends the head of a stream. */
-  async begin(): Promise<void> {
-    this.#head(200, 'text/event-stream');
-    await pass(0);
-  }
-
-  /** Sends a whole answer in JSON. */
-  async answer(body: object, status = 200): Promise<void> {
-    this.#head(status, 'application/json');
-    await pass(0);
-    this.reader?.data(Buffer.from(JSON.stringify(body)));
-    this.reader?.end();
-  }
-
-  refuse(status: number): Promise<void> {
-    return this.answer({ error: { message: 'no' } }, status);
-  }
-
-  #head(status: number, type: string): void {
-    this.#resolve?.({ status, headers: { 'content-type': type }, read: (reader) => (this.reader = reader), resume: () => {} });
-  }
-
-  tell(...events: string[]): void {
-    this.reader?.data(Buffer.from(events.join('')));
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-}
-
-interface Bench {
-  client: FakeClient;
-  stream: ClientStream;
-  first: HandProvider;
-  second: HandProvider;
-  observed: { id: string; observation: Observation }[];
-  end: Promise<Ending>;
-}
-
-/** A request under way to the first of two candidates. */
-function start({ stream: asStream = true } = {}): Bench {
-  const client = new FakeClient();
-  const stream = new ClientStream(client as unknown as ServerResponse, { head: () => ['nobody'], model: null });
-  const [first, second] = [new HandProvider('first'), new HandProvider('second')];
-  const observed: Bench['observed'] = [];
-  const request = readChat(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], stream: asStream }));
-  const call = {
-    requestId: 'id',
-    head: [],
-    surface: openAiChat,
-    request,
-    clientRequestId: undefined,
-    client: asStream ? stream : null,
-  } as unknown as Call;
-  const candidates = [first, second].map((provider) => chatCandidate(request, deployment({ provider, model: provider.id })));
-  const plan = { candidates, explored: false, quote: { promptTokens: 1 } } as unknown as Plan;
-  const grant = {
-    hold: { tokens: 100, costPicoUsd: 0n, budgetLeftPicoUsd: 0n, availableMsat: 0n, freeLimit: 0, freeUsed: 0 },
-    ticket: { headers: {} },
-    lease: { held: () => true, renewed: () => {}, end: () => {} },
-    cancellation: new Cancellation(),
-    copy: null,
-  } as unknown as Grant;
-  const deps = {
-    config: { UPSTREAM_TIMEOUT_SECONDS: TOTAL_MS / 1000, markupBasisPoints: 0n },
-    health: { observe: (id: string, observation: Observation) => void observed.push({ id, observation }) },
-    accountHashOf: () => '',
-  } as unknown as ReachDeps;
-  const end = reach(deps, { ...call, picoUsdPerMsat: 1n as PicoUsdPerMsat }, plan, grant).then((leg) => deliver(deps.health, leg, grant));
-  void end.then(() => stream.close());
-  return { client, stream, first, second, observed, end };
-}
 
 describe('the time that a provider has', () => {
   it('ends with the first word: a stream goes on for as long as it likes', async () => {
@@ -183,7 +43,7 @@ describe('the time that a provider has', () => {
       },
     ],
   ])('does not end with %s: the next one is asked', async (_what, answer) => {
-    const { first, second, client, observed, end } = start();
+    const { first, second, client, gate, end } = start();
     await answer(first);
     await pass(FIRST_MS - 1);
     expect([first.aborted, second.asked]).toEqual([false, false]);
@@ -193,9 +53,9 @@ describe('the time that a provider has', () => {
     second.tell(contentEvent('word'), finishEvent(), usageEvent(), DONE);
     expect(await end).toMatchObject({ kind: 'stream', candidate: { deployment: { model: 'second' } }, end: { reason: 'complete' } });
     expect(client.written.replaceAll(': ping\n', '')).toBe(contentEvent('word') + finishEvent());
-    expect(observed.map(({ id, observation }) => [id, observation.ok])).toEqual([
-      ['first', false],
-      ['second', true],
+    expect(gate.ended().map(({ provider, outcome: { kind } }) => [provider, kind])).toEqual([
+      ['first', 'fault'],
+      ['second', 'ok'],
     ]);
   });
 
@@ -257,8 +117,7 @@ describe('a client that waits', () => {
     await pass(15_000);
     await first.begin();
     first.tell(ROLE);
-    client.destroyed = true;
-    client.emit('close');
+    client.leave();
     expect(await end).toMatchObject({ kind: 'stream', end: { reason: 'client_gone', delivered: false } });
     expect([first.aborted, second.asked]).toEqual([true, false]);
   });
