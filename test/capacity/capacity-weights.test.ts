@@ -4,43 +4,26 @@ import { CapacityWeights } from '../../src/capacity/capacity-weights.ts';
 import { pauseAfter } from '../../src/capacity/pool-watch.ts';
 import type { CapacityConfig, CapacityPoolConfig } from '../../src/config/capacity-config.ts';
 import { createLog } from '../../src/log.ts';
-import { RPC_KEY, startFakeRpcNode, type FakeRpcNode, type RpcRequest } from '../support/fake-rpc-node.ts';
+import { RPC_KEY, startFakeRpcNode, tellingPool, type FakeRpcNode, type PoolState, type RpcRequest } from '../support/fake-rpc-node.ts';
 import { until } from '../support/until.ts';
 
 const MEMBERS = { openai: `0x${'a1'.repeat(20)}`, anthropic: `0x${'b2'.repeat(20)}` };
 const REFRESH_SECONDS = 60;
 
-/** What the chain holds, as the fake nodes tell it. */
-interface Chain {
-  block: number;
-  openai: bigint;
-  anthropic: bigint;
-}
 type Answer = FakeRpcNode['answer'];
 
-const hex = (value: bigint | number) => `0x${value.toString(16)}`;
-const word = (value: bigint) => `0x${value.toString(16).padStart(64, '0')}`;
-const telling =
-  (chain: Chain): Answer =>
-  (batch, res) =>
-    void res.end(JSON.stringify(batch.map((call) => ({ jsonrpc: '2.0', id: call.id, result: resultOf(call, chain) }))));
-function resultOf({ method, params }: RpcRequest, { block, openai, anthropic }: Chain): string {
-  if (method === 'eth_chainId') return hex(84_532);
-  if (method === 'eth_blockNumber') return hex(block);
-  const { data } = params[0] as { data: string };
-  return word(data.endsWith('a1') ? openai : data.endsWith('b2') ? anthropic : openai + anthropic);
-}
+const unitsOf = (openai: bigint, anthropic: bigint) => ({ [MEMBERS.openai]: openai, [MEMBERS.anthropic]: anthropic });
 const failing: Answer = (_batch, res) => void res.writeHead(500).end();
 
-let chain: Chain;
+let chain: PoolState;
 let node: FakeRpcNode;
 let clock: { ms: number };
 let log: string[];
 let opened: CapacityWeights[];
 
 beforeEach(async () => {
-  chain = { block: 100, openai: 30n, anthropic: 60n };
-  node = await startFakeRpcNode(telling(chain));
+  chain = { block: 100, units: unitsOf(30n, 60n) };
+  node = await startFakeRpcNode(tellingPool(chain));
   clock = { ms: 1_000_000 };
   log = [];
   opened = [];
@@ -118,7 +101,7 @@ describe('a pool that cannot be read', () => {
 
     clock.ms += 1_000;
     expect(weights.status()).toMatchObject({ source: 'equal', ...before, reason: reason(601), weights: EQUAL });
-    node.answer = telling(chain);
+    node.answer = tellingPool(chain);
     await weights.refresh();
     expect(weights.status()).toMatchObject({ source: 'chain', stale: false, reason: null, weights: FROM_POOL });
   });
@@ -131,12 +114,12 @@ describe('a pool that cannot be read', () => {
   });
 
   it('is asked for at the next node, and only there', async () => {
-    const other = await startFakeRpcNode(telling(chain));
+    const other = await startFakeRpcNode(tellingPool(chain));
     node.answer = failing;
     const weights = open({ pool: poolAt({ rpcUrls: [node.url, other.url] }) });
     await weights.refresh();
     expect([weights.status().reason, node.asked.length, other.asked.length]).toEqual([null, 1, 2]);
-    node.answer = telling(chain);
+    node.answer = tellingPool(chain);
     await weights.refresh();
     expect([node.asked.length, other.asked.length]).toEqual([3, 2]);
     node.answer = failing;
@@ -148,7 +131,7 @@ describe('a pool that cannot be read', () => {
 
   it('is logged once, and once it can be read again', async () => {
     const weights = open({ pool: poolAt() });
-    for (const answer of [failing, failing, telling(chain), telling(chain), failing, failing]) {
+    for (const answer of [failing, failing, tellingPool(chain), tellingPool(chain), failing, failing]) {
       node.answer = answer;
       await weights.refresh();
     }
@@ -168,7 +151,7 @@ describe('a pool that cannot be read', () => {
   it('is not believed by a node that is behind, as long as newer units are good', async () => {
     const weights = open({ pool: poolAt() });
     await weights.refresh();
-    node.answer = telling({ block: 99, openai: 1n, anthropic: 0n });
+    node.answer = tellingPool({ block: 99, units: unitsOf(1n, 0n) });
     await weights.refresh();
     expect(weights.status()).toMatchObject({ block: 100, stale: true, reason: expect.stringContaining('behind'), weights: FROM_POOL });
     clock.ms += 10 * REFRESH_SECONDS * 1000 + 1;
@@ -190,7 +173,7 @@ describe('the background', () => {
     const weights = open({ pool: poolAt({ refreshSeconds: 0.001 }) });
     weights.start();
     await until(() => weights.status().source === 'chain');
-    chain.openai = 60n;
+    chain.units = unitsOf(60n, 60n);
     await until(() => weights.capacityOf('openai') === 1 && node.asked.length >= 8);
     await weights.close();
     const { length } = node.asked;
@@ -238,11 +221,11 @@ describe('another configuration', () => {
     weights.start();
     await until(() => held.length === 1);
     weights.reconfigure({ weights: { openai: 4, anthropic: 1 } });
-    for (const { batch, res } of held) telling(chain)(batch, res);
+    for (const { batch, res } of held) tellingPool(chain)(batch, res);
     await weights.refresh();
     expect(weights.status()).toMatchObject({ source: 'configured', pool: null, weights: { openai: 1, anthropic: 0.25 } });
 
-    node.answer = telling(chain);
+    node.answer = tellingPool(chain);
     weights.reconfigure({ pool: poolAt() });
     await until(() => weights.status().source === 'chain');
     weights.reconfigure(undefined);

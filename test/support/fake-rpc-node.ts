@@ -45,3 +45,28 @@ export async function startFakeRpcNode(answer: FakeRpcNode['answer']): Promise<F
   };
   return node;
 }
+
+/** What a chain holds of a pool. */
+export interface PoolState {
+  chainId?: number;
+  block: number;
+  /** By the members' addresses, in small letters. */
+  units: Readonly<Record<string, bigint>>;
+}
+
+/** Answers as a sound node does, from what the state holds at that moment. The pool has no more units than its members. */
+export function tellingPool(state: PoolState): FakeRpcNode['answer'] {
+  return (batch, res) =>
+    void res.end(JSON.stringify(batch.map((call) => ({ jsonrpc: '2.0', id: call.id, result: resultOf(call, state) }))));
+}
+
+const GET_TOTAL_UNITS = '0xa754a702';
+
+function resultOf({ method, params }: RpcRequest, { chainId = 84_532, block, units }: PoolState): string {
+  if (method === 'eth_chainId') return `0x${chainId.toString(16)}`;
+  if (method === 'eth_blockNumber') return `0x${block.toString(16)}`;
+  const { data } = params[0] as { data: string };
+  const all = Object.values(units).reduce((left, right) => left + right, 0n);
+  const told = data === GET_TOTAL_UNITS ? all : (units[`0x${data.slice(-40)}`] ?? 0n);
+  return `0x${told.toString(16).padStart(64, '0')}`;
+}
