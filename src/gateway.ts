@@ -33,6 +33,7 @@ import type { Leases } from './ledger/lease.ts';
 import { NOTHING_BILLED } from './metering/bill.ts';
 import type { Models } from './models/models.ts';
 import type { Gate } from './routing/gate.ts';
+import type { WarmCaches } from './routing/warm-caches.ts';
 import { lookUpAnswer, type EarlierAnswer, type Repeatable } from './records/stored-answer.ts';
 
 export interface GatewayDeps extends CashierDeps, IncomingDeps, PlanDeps, FinishDeps {
@@ -46,6 +47,7 @@ export interface GatewayDeps extends CashierDeps, IncomingDeps, PlanDeps, Finish
   forgetKey: (keyId: string) => void;
   models: Models;
   gate: Gate;
+  warm: WarmCaches;
   deliveries: Deliveries;
   leases: Leases;
   /** After how much silence a stream shows that it is alive; as `ClientStream` has it where left out. */

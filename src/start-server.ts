@@ -210,7 +210,7 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
     exchangeRate: await openExchangeRate(config, { pool, log }),
     health: createProviderHealth(),
     gate: OPEN_GATE,
-    warmCaches: new WarmCaches(),
+    warm: new WarmCaches(),
     rateLimit: new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM }),
     leases: new Leases(leasePool, log, config.HOLD_LEASE_SECONDS),
     recorder: new Recorder(pool, log),

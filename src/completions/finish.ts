@@ -21,7 +21,7 @@ export interface FinishDeps {
   log: Logger;
   rateLimit: RateLimit;
   recorder: Recorder;
-  warmCaches: WarmCaches;
+  warm: WarmCaches;
 }
 
 /** How a request ended, all told. */
@@ -41,7 +41,7 @@ export function finish(deps: FinishDeps, underWay: UnderWay, finished: Finished)
   if (finished.ending.kind === 'refused' || finished.ending.kind === 'failed') deps.rateLimit.refundTokens(grant.ticket);
   else if (outcome !== 'unsettled') deps.rateLimit.correct(grant.ticket, promptTokensOf(bill.usage) + bill.usage.output);
   record(deps, underWay, finished, outcome, status);
-  keepWarm(deps.warmCaches, underWay, finished.ending, bill, outcome === 'ok');
+  keepWarm(deps.warm, underWay, finished.ending, bill, outcome === 'ok');
   tell(underWay, finished);
 }
 

@@ -10,6 +10,7 @@ import type { ProviderHealth } from '../routing/health.ts';
 import { UNKNOWN_HEALTH, type RoutingView } from '../routing/view.ts';
 import type { WarmCaches } from '../routing/warm-caches.ts';
 import { modelsUnderKey } from '../routing/models-under-key.ts';
+import { once } from '../wires/once.ts';
 import type { InferenceRequest } from '../wires/request.ts';
 import type { Plan } from './call.ts';
 
@@ -57,13 +58,17 @@ function viewFor(
   request: InferenceRequest,
   { accountId }: PlanKey,
 ): RoutingView {
+  // Reads the request's texts, which most requests for one model are spared.
+  const warmDeployment = once(() => (accountId === undefined ? null : (warm?.warmFor(accountId, request) ?? null)));
   return {
     healthOf({ provider }) {
       const { requests, successRate, latencyMs } = health.snapshot(provider.id).windows['5m'];
       return { ...UNKNOWN_HEALTH, successRate: successRate ?? UNKNOWN_HEALTH.successRate, ttftMs: latencyMs, samples: requests };
     },
     capacityOf: (providerId) => capacity?.capacityOf(providerId) ?? 1,
-    warm: (accountId !== undefined && warm?.warmFor(accountId, request)) || null,
+    get warm() {
+      return warmDeployment();
+    },
     random,
   };
 }
