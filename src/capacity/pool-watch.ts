@@ -10,11 +10,13 @@ export interface PoolWatchDeps {
   now?: (() => number) | undefined;
   /** 0 up to 1. */
   random?: (() => number) | undefined;
-  /** How long one node may take. */
-  timeoutMs?: number | undefined;
 }
 
+/** For one batch, and for all that one node is asked. */
 const TIMEOUT_MS = 5_000;
+const NODE_LIMIT_MS = 60_000;
+/** The public nodes of Base have room for about one more call every two seconds. */
+const ROOM_MS = 5_000;
 /** Units that were last read so many pauses ago tell nothing any more. */
 const GOOD_FOR_PAUSES = 10;
 const FIRST_RETRY_MS = 5_000;
@@ -42,7 +44,6 @@ export class PoolWatch implements CapacitySource {
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #random: () => number;
-  readonly #timeoutMs: number;
   readonly #closed = new AbortController();
   #underWay: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -51,12 +52,11 @@ export class PoolWatch implements CapacitySource {
   #failuresInARow = 0;
   #told: string | undefined;
 
-  constructor(config: CapacityPoolConfig, { log, now, random, timeoutMs }: PoolWatchDeps) {
+  constructor(config: CapacityPoolConfig, { log, now, random }: PoolWatchDeps) {
     this.#config = config;
     this.#log = log;
     this.#now = now ?? (() => performance.now());
     this.#random = random ?? Math.random;
-    this.#timeoutMs = timeoutMs ?? TIMEOUT_MS;
   }
 
   /** Reads now, and again and again. */
@@ -68,9 +68,10 @@ export class PoolWatch implements CapacitySource {
     return this.#isGood() ? (this.#latest?.proportions ?? null) : null;
   }
 
-  /** Asks the nodes now. Calls while one is under way share it. Never rejects. */
-  refresh(): Promise<void> {
-    return (this.#underWay ??= this.#refresh().finally(() => (this.#underWay = undefined)));
+  /** Asks the nodes now. Calls while one is under way share it. Never rejects; does nothing once closed. */
+  async refresh(): Promise<void> {
+    if (this.#closed.signal.aborted) return;
+    await (this.#underWay ??= this.#refresh().finally(() => (this.#underWay = undefined)));
   }
 
   state(): CapacityState {
@@ -121,8 +122,9 @@ export class PoolWatch implements CapacitySource {
 
   async #ask(url: string): Promise<PoolUnits> {
     const { chainId, address, members } = this.#config;
-    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(this.#timeoutMs)]);
-    const units = await readSuperfluidPool({ chainId, address, members: Object.values(members) }, url, signal);
+    const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(NODE_LIMIT_MS)]);
+    const pool = { chainId, address, members: Object.values(members) };
+    const units = await readSuperfluidPool(pool, { url, signal, timeoutMs: TIMEOUT_MS, pauseMs: ROOM_MS });
     if (this.#latest && this.#isGood() && units.block < this.#latest.block) throw new NodeError('it is behind what was read before');
     return units;
   }

@@ -1,4 +1,4 @@
-import { callBatch, NodeError, type RpcCall } from './json-rpc.ts';
+import { callAll, NodeError, type RpcCall, type RpcNode } from './json-rpc.ts';
 
 /** A Superfluid GDA pool and those of its members that are asked about. */
 export interface SuperfluidPool {
@@ -21,28 +21,28 @@ const GET_UNITS = '0x0fefbc09';
 const GET_TOTAL_UNITS = '0xa754a702';
 const UINT128_BOUND = 1n << 128n;
 
+/** So many blocks behind the newest: the nodes behind one address do not all have that one yet, nor is it sure to stay. */
+const BLOCKS_BEHIND = 5;
+
 /**
- * Reads the pool's units from a node, all at one block, which is the node's newest. Rejects with `NodeError` where the node is of another
- * chain, where no contract is at the address (its answer is empty), and for figures that cannot be: none of a bad answer is used.
+ * Reads the pool's units from a node, all at one block: its calls may be answered by several nodes, at different times. Rejects with
+ * `NodeError` where the node is of another chain, where no contract is at the address (its answer is empty), and for figures that cannot
+ * be: none of a bad answer is used.
  */
-export async function readSuperfluidPool(pool: SuperfluidPool, url: string, signal: AbortSignal): Promise<PoolUnits> {
-  const [chainId, newest] = await callBatch(
-    url,
-    [
-      { method: 'eth_chainId', params: [] },
-      { method: 'eth_blockNumber', params: [] },
-    ],
-    signal,
-  );
+export async function readSuperfluidPool(pool: SuperfluidPool, node: RpcNode): Promise<PoolUnits> {
+  const [chainId, newest] = await callAll(node, [
+    { method: 'eth_chainId', params: [] },
+    { method: 'eth_blockNumber', params: [] },
+  ]);
   const chain = quantityOf(chainId, 'eth_chainId');
   if (chain !== pool.chainId) throw new NodeError(`it is a node of chain ${chain}, not ${pool.chainId}`);
-  const block = quantityOf(newest, 'eth_blockNumber');
+  const block = Math.max(0, quantityOf(newest, 'eth_blockNumber') - BLOCKS_BEHIND);
 
   const call = (data: string): RpcCall => ({ method: 'eth_call', params: [{ to: pool.address, data }, `0x${block.toString(16)}`] });
-  const answers = await callBatch(url, [call(GET_TOTAL_UNITS), ...pool.members.map((member) => call(getUnits(member)))], signal);
+  const answers = await callAll(node, [call(GET_TOTAL_UNITS), ...pool.members.map((member) => call(getUnits(member)))]);
   const [total = 0n, ...units] = answers.map(unitsFrom);
   const sum = units.reduce((left, right) => left + right, 0n);
-  if (sum > total) throw new NodeError(`the members have more units together than the pool has`);
+  if (sum > total) throw new NodeError('the members have more units together than the pool has');
   return { block, total, unitsOf: new Map(pool.members.map((member, index) => [member, units[index] ?? 0n])) };
 }
 

@@ -8,6 +8,7 @@ import { startFakeRpcNode, RPC_KEY, type FakeRpcNode, type RpcRequest } from '..
 const POOL = `0x${'fa'.repeat(20)}`;
 const [FIRST, SECOND] = ['0x00000000000000000000000000000000000000a1', `0x${'b2'.repeat(20)}`];
 const CHAIN_ID = 84_532;
+const NEWEST = '0x1c9c385';
 const BLOCK = '0x1c9c380';
 
 const word = (value: bigint | number) => `0x${value.toString(16).padStart(64, '0')}`;
@@ -16,7 +17,7 @@ const SOUND: Record<string, string> = { first: word(30), second: word(12), total
 
 function resultOf({ method, params }: RpcRequest): unknown {
   if (method === 'eth_chainId') return '0x14a34';
-  if (method === 'eth_blockNumber') return BLOCK;
+  if (method === 'eth_blockNumber') return NEWEST;
   const { data } = params[0] as { data: string };
   return data === '0xa754a702' ? SOUND['total'] : data.endsWith('a1') ? SOUND['first'] : SOUND['second'];
 }
@@ -45,13 +46,16 @@ afterEach(() => {
 });
 afterAll(() => node.close());
 
-const read = (timeoutMs = 5_000) =>
-  readSuperfluidPool({ chainId: CHAIN_ID, address: POOL, members: [FIRST, SECOND] }, node.url, AbortSignal.timeout(timeoutMs));
+const read = ({ timeoutMs = 5_000, members = [FIRST, SECOND] } = {}) =>
+  readSuperfluidPool(
+    { chainId: CHAIN_ID, address: POOL, members },
+    { url: node.url, signal: AbortSignal.timeout(20_000), timeoutMs, pauseMs: 1 },
+  );
 
 describe('the calls', () => {
   const selector = (signature: string) => Buffer.from(keccak_256(signature)).toString('hex', 0, 4);
 
-  it('are those of the contract, byte by byte, at the newest block', async () => {
+  it('are those of the contract, byte by byte, five blocks behind the newest', async () => {
     await read();
     const at = (id: number, data: string) => ({ jsonrpc: '2.0', id, method: 'eth_call', params: [{ to: POOL, data }, BLOCK] });
     expect(node.asked).toEqual([
@@ -77,6 +81,45 @@ describe('the calls', () => {
     node.answer = answer;
     const { block, total, unitsOf } = await read();
     expect([block, total, unitsOf.get(FIRST), unitsOf.get(SECOND)]).toEqual([30_000_000, 100n, 30n, 12n]);
+  });
+});
+
+describe('a rate limit', () => {
+  const limited = (id: number, code: number): Result => ({ jsonrpc: '2.0', id, error: { code, message: 'over rate limit' } });
+  /** Answers so many calls of a batch, and has no room for the others. */
+  const withRoomFor =
+    (room: number, code = -32_016): FakeRpcNode['answer'] =>
+    (batch, res) =>
+      json(
+        res,
+        sound(batch).map((one, index) => (index < room ? one : limited(index, code))),
+      );
+  const many = Array.from({ length: 24 }, (_, index) => `0x${(index + 16).toString(16).padStart(40, '0')}`);
+
+  it('of a batch is kept: no more than ten calls are in one', async () => {
+    SOUND['total'] = word(1_000);
+    const { unitsOf } = await read({ members: many });
+    SOUND['total'] = word(100);
+    expect([...unitsOf]).toEqual(many.map((member) => [member, member.endsWith('a1') ? 30n : 12n]));
+    expect(node.asked.map(({ length }) => length)).toEqual([2, 10, 10, 5]);
+  });
+
+  it.each([
+    ['proxyd', -32_016],
+    ['EIP-1474', -32_005],
+  ])('of calls, as %s says it, only makes the read take longer', async (_whose, code) => {
+    node.answer = withRoomFor(1, code);
+    const { unitsOf, total } = await read();
+    expect([total, unitsOf.get(FIRST), unitsOf.get(SECOND)]).toEqual([100n, 30n, 12n]);
+    expect(
+      node.asked.map((batch) => batch.map(({ method, params: [call] }) => (call as { data?: string })?.data?.slice(-2) ?? method)),
+    ).toEqual([['eth_chainId', 'eth_blockNumber'], ['eth_blockNumber'], ['02', 'a1', 'b2'], ['a1', 'b2'], ['b2']]);
+  });
+
+  it('without room for any call is a failure', async () => {
+    node.answer = withRoomFor(0);
+    await expect(read()).rejects.toThrow('over its rate limit');
+    expect(node.asked).toHaveLength(1);
   });
 });
 
@@ -150,7 +193,7 @@ describe('a bad answer', () => {
     ['begins and does not end', (_batch, res) => void res.writeHead(200).write('[')],
   ])('is not waited for where the node %s', async (_what, answer) => {
     node.answer = answer;
-    await expect(read(50)).rejects.toThrow('did not answer in time');
+    await expect(read({ timeoutMs: 50 })).rejects.toThrow('did not answer in time');
   });
 });
 

@@ -69,9 +69,9 @@ export async function deployPool(anvil: Anvil, address: string): Promise<void> {
   await anvil.call('anvil_setCode', address, POOL_CODE);
 }
 
-/** Sets units in a new block. `total` is the pool's; `units` those of its members by their addresses. */
+/** Sets units, in blocks old enough to be read. `total` is the pool's; `units` those of its members by their addresses. */
 export async function setUnits(anvil: Anvil, pool: string, total: bigint, units: Readonly<Record<string, bigint>>): Promise<void> {
   await anvil.call('anvil_setStorageAt', pool, word(0n), word(total));
   for (const [member, own] of Object.entries(units)) await anvil.call('anvil_setStorageAt', pool, word(member), word(own));
-  await anvil.call('anvil_mine', '0x1');
+  await anvil.call('anvil_mine', '0x6');
 }
