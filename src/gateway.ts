@@ -5,6 +5,7 @@ import { KeyChangedError, RepeatedError } from './admission/admit.ts';
 import { OpenStreams } from './admission/open-streams.ts';
 import { billFor } from './completions/billing.ts';
 import type { Call, UnderWay } from './completions/call.ts';
+import { cascade } from './completions/cascade.ts';
 import { ClientStream } from './completions/client-stream.ts';
 import { deliver } from './completions/deliver.ts';
 import { EndUsers } from './completions/end-users.ts';
@@ -171,18 +172,20 @@ export class Gateway {
     }
   }
 
-  /** Reach a provider, deliver its answer, bill, settle, finish. Settling is never cancelled. */
-  async #carryOut(underWay: UnderWay): Promise<void> {
-    const { call, plan: planned, grant } = underWay;
+  /** Reach a provider, deliver its answer, bill, settle, finish. Settling is never cancelled. A cascade reaches and delivers step by step. */
+  async #carryOut(admitted: UnderWay): Promise<void> {
+    const { call, plan: planned, grant } = admitted;
     this.requests.begin(grant.cancellation);
     try {
-      const leg = await reach(this.#reachDeps, call, planned, grant);
-      const ending = await deliver(this.#deps.health, leg, grant);
+      const { ending, climb } = call.request.routing.cascade
+        ? await cascade(this.#reachDeps, admitted)
+        : { ending: await deliver(this.#deps.health, await reach(this.#reachDeps, call, planned, grant), grant), climb: undefined };
+      const underWay = { ...admitted, climb };
       const timing = timingOf(call, ending);
       const owed = await billFor(this.#deps.config, underWay, ending);
       const bill = owed ?? NOTHING_BILLED;
       const reply = replyTo(underWay, ending, bill, timing);
-      const stored = storedAnswer(underWay, ending, reply);
+      const stored = storedAnswer(underWay, ending, bill, reply);
       const settled = await settle(this.#deps, heldBy(underWay), owed, {
         answer: stored ? grant.keeping?.seal(stored) : undefined,
         unlessLate: reply.kind === 'json',

@@ -1,5 +1,5 @@
 import type { ApiKey } from '../accounts/api-key.ts';
-import { costBound, type Quote } from '../metering/quote.ts';
+import { costBound, mostLimitedTokens, type Quote } from '../metering/quote.ts';
 import { NotCarriedOutError, OutcomeUnknownError } from '../db/batch.ts';
 import { GatewayError } from '../errors.ts';
 import { LARGEST_COST, msat, msatFromPicoUsd, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../amount.ts';
@@ -80,7 +80,7 @@ export class RepeatedError extends GatewayError {
 export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Promise<Admitted> {
   const { quote, apiKey } = request;
   refuseUnpayable(quote);
-  const ticket = deps.rateLimit.check(apiKey, quote.promptTokens + quote.mostTokens * request.completions);
+  const ticket = deps.rateLimit.check(apiKey, mostLimitedTokens(quote, request.completions));
   const mostTokens = capByCost(quote, request.maxCostPicoUsd);
   if (mostTokens < quote.leastTokens) {
     deps.rateLimit.refundTokens(ticket);
@@ -131,7 +131,7 @@ export interface PriceRequest extends Pick<AdmissionRequest, 'quote' | 'completi
 export function priceUnpaid(rateLimit: RateLimit, request: PriceRequest): { shortfallMsat: Msat; headers: Record<string, string> } {
   const { apiKey, quote, completions, picoUsdPerMsat, maxCostPicoUsd } = request;
   refuseUnpayable(quote);
-  const ticket = apiKey && rateLimit.check(apiKey, quote.promptTokens + quote.mostTokens * completions);
+  const ticket = apiKey && rateLimit.check(apiKey, mostLimitedTokens(quote, completions));
   if (ticket) rateLimit.refundTokens(ticket);
   const headers = { ...ticket?.headers };
   if (capByCost(quote, maxCostPicoUsd) < quote.leastTokens) throw new GatewayError('max_cost_exceeded', { headers });

@@ -1,24 +1,32 @@
 import type { Config } from '../config/config.ts';
 import { billedUsage, promptTokensOf, type Outcome } from '../metering/billed-usage.ts';
-import { billOf, type Bill } from '../metering/bill.ts';
+import { billOf, type Bill, type Spent } from '../metering/bill.ts';
 import { ownCount } from '../metering/own-count.ts';
 import { isFree, mostOutputTokens } from '../routing/candidate.ts';
 import type { Ending, UnderWay } from './call.ts';
 import { tokensOfWritten } from './delivered.ts';
 
-/** What a request comes to, by how its answer ended. Null: nothing is owed, and its hold is released. */
+/**
+ * What a request comes to, by how its answer ended: that answer, and those that a cascade passed over for it. Null: nothing is owed, and its
+ * hold is released. A client that gets nothing owes nothing for what was passed over either.
+ */
 export async function billFor(
   { markupBasisPoints }: Pick<Config, 'markupBasisPoints'>,
   underWay: UnderWay,
   ending: Ending,
 ): Promise<Bill | null> {
-  if (ending.kind === 'failed') return null;
-  const usage = await billedUsage(outcomeOf(underWay, ending));
-  const { rateCard } = ending.candidate.deployment;
-  if (!usage) return null;
-  const { call, grant } = underWay;
+  const spent = ending.kind === 'failed' ? null : await spentOn(underWay, ending);
+  if (!spent) return null;
+  const { call, grant, climb } = underWay;
+  const passed = climb?.passed.map((one) => one.spent) ?? [];
   const terms = { hold: grant.hold, markupBasisPoints, picoUsdPerMsat: call.picoUsdPerMsat, delivered: isDelivered(ending) };
-  return billOf([{ usage, rateCard }], terms);
+  return billOf([...passed, spent], terms);
+}
+
+/** What one answer comes to, however it ended; null: nothing. */
+export async function spentOn(underWay: UnderWay, ending: Exclude<Ending, { kind: 'failed' }>): Promise<Spent | null> {
+  const usage = await billedUsage(outcomeOf(underWay, ending));
+  return usage && { usage, rateCard: ending.candidate.deployment.rateCard };
 }
 
 /** Whether an ending brings the client anything. A JSON answer that does not get there is given back whole. */

@@ -5,17 +5,20 @@ import type { RateLimitTicket } from '../admission/rate-limit.ts';
 import type { Msat, PicoUsd, PicoUsdPerMsat } from '../amount.ts';
 import type { HoldVerdict } from '../ledger/hold.ts';
 import type { Lease } from '../ledger/lease.ts';
+import type { Spent } from '../metering/bill.ts';
 import type { Quote } from '../metering/quote.ts';
 import type { CallerKey } from '../providers/caller-key.ts';
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Keeping } from '../records/stored-answer.ts';
 import type { Candidate } from '../routing/candidate.ts';
+import type { Steps } from '../routing/cascade-steps.ts';
 import type { Choice } from '../routing/choose.ts';
 import type { Pass } from '../routing/gate.ts';
 import type { InferenceRequest } from '../wires/request.ts';
 import type { StreamReader, Surface } from '../wires/wire.ts';
 import type { Cancellation } from './cancellation.ts';
-import type { ClientStream } from './client-stream.ts';
+import type { Climb } from './climb.ts';
+import type { StreamClient } from './client-stream.ts';
 import type { Head } from './head.ts';
 import type { JsonAnswer } from './json-answer.ts';
 import type { ProviderFailure } from '../providers/provider-failure.ts';
@@ -38,11 +41,13 @@ export interface Call {
   readonly startedAt: number;
   readonly clientRequestId: string | undefined;
   /** The client's end of a streamed answer; null where it wants JSON. */
-  readonly client: ClientStream | null;
+  readonly client: StreamClient | null;
 }
 
 /** Who may serve a request, and what it can cost at most. */
 export interface Plan extends Choice {
+  /** The candidates, by the steps in which they are asked: one step without a cascade. */
+  readonly steps: Steps;
   readonly quote: Quote;
   /** The request's own cap; null where it has none. */
   readonly maxCostPicoUsd: PicoUsd | null;
@@ -62,6 +67,8 @@ export interface Grant {
   readonly keeping: Keeping | null;
   /** What of a stream was sent, as far as it can be kept. */
   readonly copy: StreamCopy | null;
+  /** What the steps before this one came to: it is charged together with this one's. */
+  readonly earlier: readonly Spent[];
 }
 
 /** A request under way: what it is, what it may cost, and its leave. */
@@ -69,6 +76,8 @@ export interface UnderWay {
   readonly call: Call;
   readonly plan: Plan;
   readonly grant: Grant;
+  /** What a cascade came to, once that is known; absent without one. */
+  readonly climb?: Climb | undefined;
 }
 
 /** A candidate that was asked. */

@@ -12,15 +12,35 @@ export interface StreamHead {
   model: string | null;
 }
 
+/** Where the events of a streamed answer go: to the client, or to what holds them back. */
+export interface StreamClient {
+  readonly res: ServerResponse;
+  /** True once something of an answer was delivered: no other candidate may answer any more. */
+  delivered: boolean;
+  /** The model that the head named when it went out. */
+  readonly namedModel: string | null;
+  /** Whether the head has gone out: from then on a failure can only be told in the stream. */
+  readonly opened: boolean;
+  /** Whether the client does not see what is written here: what dies with it costs nothing. */
+  readonly withheld: boolean;
+  /** What the head will say, unless it has gone out. */
+  setHead(head: StreamHead): void;
+  /** Writes whole events; false where the client does not keep up. */
+  write(events: Buffer | string): boolean;
+  /** Writes the last events and ends the answer. */
+  end(events: Buffer | string): void;
+  /** No more signs of life. */
+  close(): void;
+}
+
 /**
  * The client's end of a streamed answer. From the request on it shows signs of life: after 15 seconds of silence the head and a ping go out,
  * whatever is being waited for. What is written here are whole events, so that no ping ever stands inside one.
  */
-export class ClientStream {
+export class ClientStream implements StreamClient {
   readonly res: ServerResponse;
-  /** True once something of an answer was delivered: no other candidate may answer any more. */
+  readonly withheld = false;
   delivered = false;
-  /** The model that the head named when it went out. */
   namedModel: string | null = null;
   #head: StreamHead;
   #lastWriteAt = performance.now();
@@ -34,17 +54,14 @@ export class ClientStream {
     this.#timer = setTimeout(this.#tick, pingAfterMs);
   }
 
-  /** Whether the head has gone out: from then on a failure can only be told in the stream. */
   get opened(): boolean {
     return this.res.headersSent;
   }
 
-  /** What the head will say, unless it has gone out. */
   setHead(head: StreamHead): void {
     this.#head = head;
   }
 
-  /** Writes whole events; false where the client does not keep up. */
   write(events: Buffer | string): boolean {
     if (!this.opened) {
       this.namedModel = this.#head.model;
@@ -54,14 +71,12 @@ export class ClientStream {
     return this.res.write(events);
   }
 
-  /** Writes the last events and ends the answer. */
   end(events: Buffer | string): void {
     this.close();
     this.write(events);
     this.res.end();
   }
 
-  /** No more signs of life. */
   close(): void {
     clearTimeout(this.#timer);
   }

@@ -14,10 +14,10 @@ export function timingOf({ startedAt }: Call, ending: Ending): Timing {
   return { latencyMs: performance.now() - startedAt, ttftMs: firstAt === null ? null : firstAt - startedAt };
 }
 
-/** What a bill adds to an answer's `usage`. */
-export function figuresOf({ usage, cost, costPicoUsd, costMsat }: Bill, { latencyMs, ttftMs }: Timing): SettledFigures {
+/** What a bill adds to an answer's `usage`: the counts are those of the answer itself, the costs those of all that was spent on it. */
+export function figuresOf({ spent, usage, cost, costPicoUsd, costMsat }: Bill, { latencyMs, ttftMs }: Timing): SettledFigures {
   return {
-    billed: usage,
+    billed: spent.at(-1)?.usage ?? usage,
     costs: {
       input_cost_usd: usdNumber(cost.inputPicoUsd),
       output_cost_usd: usdNumber(cost.outputPicoUsd),

@@ -3,14 +3,16 @@ import type { Config } from '../config/config.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { NOTHING_BILLED, type Bill } from '../metering/bill.ts';
+import { costOfUsage } from '../pricing/cost.ts';
 import { retryAfterOf } from '../providers/provider-failure.ts';
 import type { Replay } from '../records/stored-answer.ts';
 import type { WarmCaches } from '../routing/warm-caches.ts';
 import { promptTokensOf } from '../wires/usage.ts';
-import type { Outcome, Recorder } from '../records/usage-record.ts';
+import type { Outcome, RecordedStep, Recorder } from '../records/usage-record.ts';
 import type { Call, Ending, UnderWay } from './call.ts';
 import type { Timing } from './figures.ts';
 import { accountHead, costHead, headersOf, headOf, providerHead } from './head.ts';
+import { climbFigures } from './climb.ts';
 import { keepWarm } from './keep-warm.ts';
 import { pendingComment, settledComment } from './last-words.ts';
 import type { Reply } from './reply.ts';
@@ -107,9 +109,11 @@ function tell(underWay: UnderWay, { ending, bill, reply, settled }: Finished): v
       else client?.end(closingComment(underWay, ending, settled, bill) + surface.errorEvents(reply.error, requestId));
       return;
     case 'last_events': {
-      const { usage, last } = reply.ending;
-      if (settled.state === 'lost') call.res.destroy();
-      else client?.end(Buffer.concat([usage, Buffer.from(closingComment(underWay, ending, settled, bill)), last]));
+      const { first, ending: end } = reply;
+      if (settled.state === 'lost') return void call.res.destroy();
+      if (first) client?.setHead(first.head);
+      if (first) client?.write(first.events);
+      client?.end(Buffer.concat([end.usage, Buffer.from(closingComment(underWay, ending, settled, bill)), end.last]));
     }
   }
 }
@@ -144,23 +148,27 @@ function tellRefusal(underWay: UnderWay, ending: Ending, { body }: Extract<Reply
 }
 
 /** Who answered, if anybody did, is told again where the head had to go out before that was known. */
-function closingComment({ call, grant }: UnderWay, ending: Ending, settled: Settled, bill: Bill): string {
+function closingComment({ call, grant, climb }: UnderWay, ending: Ending, settled: Settled, bill: Bill): string {
   const { requestId, client } = call;
   if (settled.state !== 'settled') return pendingComment(requestId);
   const { chargedMsat, availableMsat } = settled.verdict;
   const deployment = ending.kind === 'stream' ? ending.candidate.deployment : undefined;
   const served =
     deployment && client?.namedModel !== deployment.model ? { provider: deployment.provider.id, model: deployment.model } : undefined;
-  return settledComment({ ...bill, chargedMsat, availableMsat, funding: grant.hold.funding ?? 'wallet', requestId, served });
+  return settledComment({
+    ...{ ...bill, chargedMsat, availableMsat, funding: grant.hold.funding ?? 'wallet', requestId, served },
+    climb: climbFigures(climb, bill),
+  });
 }
 
 function record(
   { recorder, log, config }: FinishDeps,
-  { call, plan, grant }: UnderWay,
+  underWay: UnderWay,
   { ending, bill: billed, timing }: Finished,
   outcome: Outcome,
   status: number,
 ): void {
+  const { call, plan, grant, climb } = underWay;
   const { requestId, apiKey, path, request, clientRequestId } = call;
   const bill = outcome === 'unsettled' ? NOTHING_BILLED : billed;
   if (bill.overrunPicoUsd > 0n) log.warn({ requestId, overrunPicoUsd: String(bill.overrunPicoUsd) }, 'an answer cost more than its hold');
@@ -187,13 +195,31 @@ function record(
     costMsat: bill.costMsat,
     chargedMsat: bill.chargeMsat,
     picoUsdPerMsat: call.picoUsdPerMsat,
-    priceVersion: deployment?.rateCard.priceVersion ?? null,
-    pricedAs: deployment?.pricedAs ?? null,
+    priceVersion: climb ? null : (deployment?.rateCard.priceVersion ?? null),
+    pricedAs: climb ? null : (deployment?.pricedAs ?? null),
     markupBasisPoints: config.markupBasisPoints,
     latencyMs: timing.latencyMs,
     ttftMs: timing.ttftMs,
     explored: plan.explored,
     upstreamRequestId: typeof upstreamId === 'string' ? upstreamId : null,
     clientRequestId: clientRequestId ?? null,
+    steps: stepsOf(underWay, ending, bill, config),
+  });
+}
+
+/** What a cascade's bill is made of; null without one. */
+function stepsOf(
+  { climb }: UnderWay,
+  ending: Ending,
+  { spent }: Bill,
+  { markupBasisPoints }: FinishDeps['config'],
+): readonly RecordedStep[] | null {
+  if (!climb || ending.kind === 'failed') return climb ? [] : null;
+  const answers = [...climb.passed, { candidate: ending.candidate, confidence: climb.confidence }];
+  return spent.map(({ usage, rateCard }, index) => {
+    const { candidate, confidence } = answers[index] ?? { candidate: ending.candidate, confidence: null };
+    const { model, provider, tier, pricedAs } = candidate.deployment;
+    const { totalPicoUsd: costPicoUsd } = costOfUsage(usage, rateCard, markupBasisPoints);
+    return { model, provider: provider.id, tier, usage, costPicoUsd, priceVersion: rateCard.priceVersion, pricedAs, confidence };
   });
 }

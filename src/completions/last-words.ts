@@ -15,6 +15,8 @@ export function settledComment(figures: {
   requestId: string;
   /** Who answered, where the head had gone out before that was known. */
   served?: { provider: string; model: string } | undefined;
+  /** How far a cascade climbed. */
+  climb?: Record<string, number> | undefined;
 }): string {
   return `: pura ${JSON.stringify({
     cost_usd: usdNumber(figures.costPicoUsd),
@@ -24,6 +26,7 @@ export function settledComment(figures: {
     balance_sats: satsFromMsat(figures.availableMsat),
     request_id: figures.requestId,
     ...figures.served,
+    ...figures.climb,
   })}\n`;
 }
 

@@ -1,11 +1,12 @@
 import type { ApiKey } from '../accounts/api-key.ts';
 import type { Msat, PicoUsd } from '../amount.ts';
 import type { Config } from '../config/config.ts';
-import { costBound, quote as quoteFor, type Quote } from '../metering/quote.ts';
-import type { Models } from '../models/models.ts';
+import { costBound, quote as quoteFor, sumOfQuotes, type Quote } from '../metering/quote.ts';
+import type { ModelIndex, Models } from '../models/models.ts';
 import type { CallerKey } from '../providers/caller-key.ts';
 import type { Candidate } from '../routing/candidate.ts';
-import { chooseCandidates } from '../routing/choose.ts';
+import { chooseSteps, refuseCascade, type Steps } from '../routing/cascade-steps.ts';
+import { chooseCandidates, type Choice } from '../routing/choose.ts';
 import type { ProviderHealth } from '../routing/health.ts';
 import { UNKNOWN_HEALTH, type RoutingView } from '../routing/view.ts';
 import type { WarmCaches } from '../routing/warm-caches.ts';
@@ -44,10 +45,14 @@ export async function plan(deps: PlanDeps, request: InferenceRequest, options: P
   const turning = models.keepUp();
   if (turning) await turning;
   const { callerKey } = options;
+  refuseCascade(request, callerKey !== null);
   const onOffer = callerKey ? modelsUnderKey(request, models, callerKey) : models;
-  const choice = chooseCandidates(request, onOffer, key, viewFor(deps, request, key));
+  const view = viewFor(deps, request, key);
+  const choose = (some: ModelIndex) => chooseCandidates(request, some, key, view);
+  const { cascade } = request.routing;
+  const choice: Choice & { readonly steps?: Steps } = cascade ? chooseSteps(onOffer, cascade, choose) : choose(onOffer);
   const maxCostPicoUsd = lesser(options.maxCostPicoUsd, request.routing.maxCostPicoUsd);
-  const quoted = await quoteOver(request, choice.candidates, maxCostPicoUsd, config);
+  const quoted = await quoteOver(request, choice.steps ?? [choice.candidates], maxCostPicoUsd, config);
   const own = callerKey && ownKeyOf(callerKey, quoted.candidates, config.BYOK_FEE_MSAT);
   return { ...choice, ...quoted, maxCostPicoUsd, own };
 }
@@ -80,23 +85,44 @@ function ownKeyOf(callerKey: CallerKey, candidates: readonly Candidate[], feeMsa
   return { key: callerKey.boundTo(first), feeMsat };
 }
 
-/** What the request can cost at most. Under `auto`, candidates that the request's own cap does not cover drop out first. */
+type QuoteConfig = Pick<Config, 'DEFAULT_MAX_TOKENS' | 'markupBasisPoints'>;
+
+/** What the request can cost at most: all of its steps. The last ones drop out first where the request's own cap does not cover their sum. */
 async function quoteOver(
+  request: InferenceRequest,
+  steps: Steps,
+  maxCostPicoUsd: PicoUsd | null,
+  config: QuoteConfig,
+): Promise<{ candidates: readonly Candidate[]; steps: Steps; quote: Quote }> {
+  const quoted = await Promise.all(steps.map(async (step) => quoteStep(request, step, maxCostPicoUsd, config)));
+  const quoteOf = (count: number) => sumOfQuotes(quoted.slice(0, count).map(({ quote }) => quote));
+  let count = quoted.length;
+  while (count > 1 && !covers(maxCostPicoUsd, quoteOf(count))) count--;
+  const covered = quoted.slice(0, count).map(({ candidates }) => candidates);
+  return { candidates: covered.flat(), steps: covered, quote: quoteOf(count) };
+}
+
+/** What one step can cost at most. Candidates that the request's own cap does not cover drop out first. */
+async function quoteStep(
   request: InferenceRequest,
   candidates: readonly Candidate[],
   maxCostPicoUsd: PicoUsd | null,
-  { DEFAULT_MAX_TOKENS: defaultMaxTokens, markupBasisPoints }: Pick<Config, 'DEFAULT_MAX_TOKENS' | 'markupBasisPoints'>,
+  { DEFAULT_MAX_TOKENS: defaultMaxTokens, markupBasisPoints }: QuoteConfig,
 ): Promise<{ candidates: readonly Candidate[]; quote: Quote }> {
   const quoteOf = (some: readonly Candidate[]) => quoteFor(request, some, { defaultMaxTokens, markupBasisPoints });
   if (maxCostPicoUsd !== null && candidates.length > 1) {
     const quotes = await Promise.all(candidates.map(async (candidate) => quoteOf([candidate])));
     const covered = candidates.filter((_, index) => {
       const own = quotes[index];
-      return own !== undefined && costBound(own, own.leastTokens) <= maxCostPicoUsd;
+      return own !== undefined && covers(maxCostPicoUsd, own);
     });
     if (covered.length > 0) return { candidates: covered, quote: await quoteOf(covered) };
   }
   return { candidates, quote: await quoteOf(candidates) };
+}
+
+function covers(maxCostPicoUsd: PicoUsd | null, quote: Quote): boolean {
+  return maxCostPicoUsd === null || costBound(quote, quote.leastTokens) <= maxCostPicoUsd;
 }
 
 function lesser(a: PicoUsd | null, b: PicoUsd | null): PicoUsd | null {

@@ -18,7 +18,7 @@ import type { Asked, Attempt, Call, Grant, Leg, Plan, UnderWay } from './call.ts
 import { answerContext } from './answer-context.ts';
 import { checkpointer } from './checkpoint.ts';
 import { Deadline, type Allowance } from './deadline.ts';
-import type { ClientStream } from './client-stream.ts';
+import type { StreamClient } from './client-stream.ts';
 import { readJsonAnswer } from './json-answer.ts';
 import { relayStream } from './relay.ts';
 import { censored, credentialOf } from './credential.ts';
@@ -186,7 +186,7 @@ async function beginStream(
   deps: ReachDeps,
   underWay: UnderWay,
   asked: Admitted,
-  { answer, client, abort }: { answer: UpstreamAnswer; client: ClientStream; abort: Abort },
+  { answer, client, abort }: { answer: UpstreamAnswer; client: StreamClient; abort: Abort },
 ): Promise<Answered | Failed> {
   const { call, plan, grant } = underWay;
   const { candidate, dispatchedAt } = asked;

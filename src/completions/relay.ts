@@ -3,7 +3,7 @@ import type { UpstreamAnswer } from '../providers/provider.ts';
 import { SseTooLongError } from '../wires/sse.ts';
 import { mergeUsage, type ReportedUsage } from '../wires/usage.ts';
 import type { EventReading, Seen, StreamReader, UsageSeen } from '../wires/wire.ts';
-import type { ClientStream } from './client-stream.ts';
+import type { StreamClient } from './client-stream.ts';
 import { Delivered, type CountTokens } from './delivered.ts';
 import { HiddenTime } from './hidden-time.ts';
 import type { StreamCopy } from './stream-copy.ts';
@@ -22,7 +22,7 @@ export interface StreamRelay {
   reader: StreamReader;
   /** Reads what the client gets. */
   events: EventReading;
-  client: ClientStream;
+  client: StreamClient;
   /** When the model was asked, on the monotonic clock. */
   dispatchedAt: number;
   /** Ends the exchange with the provider. */

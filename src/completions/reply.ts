@@ -7,16 +7,18 @@ import { translatedBody } from '../wires/translate.ts';
 import { answerContext } from './answer-context.ts';
 import type { Attempt, Ending, UnderWay } from './call.ts';
 import { censored } from './credential.ts';
+import { climbHead } from './climb.ts';
+import type { StreamHead } from './client-stream.ts';
 import { figuresOf, type Timing } from './figures.ts';
-import { costHead, headersOf, lastingStreamHead, providerHead, type Head } from './head.ts';
+import { costHead, headersOf, lastingStreamHead, providerHead, streamHead, type Head } from './head.ts';
 
 type Of<Kind extends Ending['kind']> = Extract<Ending, { kind: Kind }>;
 
 /** What is left to tell the client once its request is settled. All of it is made before, so that the settlement can store it. */
 export type Reply =
   | { readonly kind: 'json'; readonly head: Head; readonly body: Buffer }
-  /** The last events of a whole stream. */
-  | { readonly kind: 'last_events'; readonly ending: StreamEnding }
+  /** The last events of a whole stream; where all of it was held back, also its head and what goes before them. */
+  | { readonly kind: 'last_events'; readonly ending: StreamEnding; readonly first: { head: StreamHead; events: Buffer } | null }
   /** A provider's word for what is wrong with the request. */
   | { readonly kind: 'refusal'; readonly error: ErrorObject; readonly body: Buffer }
   /** A stream that broke off. */
@@ -41,7 +43,7 @@ export function replyTo(underWay: UnderWay, ending: Ending, bill: Bill, timing: 
 }
 
 function jsonReply(underWay: UnderWay, { candidate, answer, read, verbatim }: Of<'json'>, bill: Bill, timing: Timing): Reply {
-  const { call, plan } = underWay;
+  const { call, plan, climb } = underWay;
   const { surface, request } = call;
   const context = answerContext(underWay, candidate.deployment, plan.quote.promptTokens);
   const own: JsonObject = candidate.upstream.wire === surface.wire ? verbatim : translatedBody(surface, read, request, context);
@@ -52,15 +54,18 @@ function jsonReply(underWay: UnderWay, { candidate, answer, read, verbatim }: Of
     ...costHead(bill.costPicoUsd, bill.costMsat, 'settled'),
     'X-Pura-Charged-Msat',
     bill.chargeMsat.toString(),
+    ...climbHead(climb, bill),
   ];
   return { kind: 'json', head, body: Buffer.from(JSON.stringify(surface.withFigures(own, figuresOf(bill, timing), context))) };
 }
 
-function streamReply(underWay: UnderWay, { candidate, end, reader }: Of<'stream'>, bill: Bill, timing: Timing): Reply {
-  const { call } = underWay;
+function streamReply(underWay: UnderWay, { candidate, answer, end, reader }: Of<'stream'>, bill: Bill, timing: Timing): Reply {
+  const { call, climb } = underWay;
   if (end.reason === 'complete') {
     const { usage, last } = reader.ending(call.request.includeUsage ? figuresOf(bill, timing) : null);
-    return { kind: 'last_events', ending: { usage: call.request.includeUsage ? usage : Buffer.alloc(0), last } };
+    const headed = { ...underWay, call: { ...call, head: [...call.head, ...climbHead(climb, bill)] } };
+    const first = climb?.held ? { head: streamHead(headed, candidate, answer), events: climb.held } : null;
+    return { kind: 'last_events', ending: { usage: call.request.includeUsage ? usage : Buffer.alloc(0), last }, first };
   }
   if (end.reason === 'client_gone' || end.reason === 'lease_lost') return { kind: 'nothing' };
   const isOfOneShape = haveOneShape(candidate.upstream.wire, call.surface.wire);
@@ -103,16 +108,18 @@ function allFailed(attempts: readonly Attempt[], headers: Readonly<Record<string
 }
 
 /** What of a reply, and of what was sent before it, a repeat with the same Idempotency-Key gets; null where nothing can be kept. */
-export function storedAnswer(underWay: UnderWay, ending: Ending, reply: Reply): StoredAnswer | null {
+export function storedAnswer(underWay: UnderWay, ending: Ending, bill: Bill, reply: Reply): StoredAnswer | null {
   const paidBy = ['X-Pura-Funding', underWay.grant.hold.funding ?? 'wallet'];
   if (reply.kind === 'json')
     return { status: 200, headers: headersOf([...reply.head, ...paidBy]), stream: false, body: reply.body, lastBytes: 0 };
-  const sent = underWay.grant.copy?.bytes();
+  const { grant, climb } = underWay;
+  if (climb?.held) grant.copy?.add(climb.held);
+  const sent = grant.copy?.bytes();
   if (reply.kind !== 'last_events' || ending.kind !== 'stream' || !sent) return null;
   const { usage, last } = reply.ending;
   return {
     status: 200,
-    headers: headersOf([...lastingStreamHead(underWay, ending.candidate, ending.answer), ...paidBy]),
+    headers: headersOf([...lastingStreamHead(underWay, ending.candidate, ending.answer), ...climbHead(climb, bill), ...paidBy]),
     stream: true,
     body: Buffer.concat([sent, usage, last]),
     lastBytes: last.length,

@@ -12,6 +12,8 @@ export interface Spent {
 
 /** What a request comes to: the sum of what was spent on it, within its hold. */
 export interface Bill {
+  /** In order; the last of it is the answer that the client gets. */
+  readonly spent: readonly Spent[];
   readonly usage: Usage;
   readonly cost: Cost;
   /** The cost of record: never above the hold. */
@@ -24,6 +26,7 @@ export interface Bill {
 }
 
 export const NOTHING_BILLED: Bill = {
+  spent: [],
   usage: ZERO_USAGE,
   cost: ZERO_COST,
   costPicoUsd: picoUsd(0n),
@@ -49,7 +52,7 @@ export function billOf(spent: readonly Spent[], { hold, markupBasisPoints, picoU
   const feeMsat = delivered && hold.funding === 'byok' ? hold.heldMsat : msat(0n);
   const chargeMsat = hold.funding === 'wallet' ? costMsat : feeMsat;
   const usage = spent.map((one) => one.usage).reduce(sumOfUsages, ZERO_USAGE);
-  return { usage, cost, costPicoUsd, costMsat, chargeMsat, overrunPicoUsd: picoUsd(cost.totalPicoUsd - costPicoUsd) };
+  return { spent, usage, cost, costPicoUsd, costMsat, chargeMsat, overrunPicoUsd: picoUsd(cost.totalPicoUsd - costPicoUsd) };
 }
 
 function sumOfCosts(a: Cost, b: Cost): Cost {

@@ -16,6 +16,8 @@ export interface Quote {
   readonly mostTokens: number;
   /** The most tokens the prompt can be counted as. */
   readonly promptTokens: number;
+  /** How many models may be asked, one after the other, each for all of this: one where it is not said. */
+  readonly steps?: number;
 }
 
 export interface QuoteSettings {
@@ -42,6 +44,26 @@ export function quote(request: InferenceRequest, candidates: readonly Candidate[
   });
   const finish = (textTokens: readonly number[]) => combine(request, candidates, textTokens, settings);
   return bounds.every((bound) => typeof bound === 'number') ? finish(bounds) : Promise.all(bounds.map(async (bound) => bound)).then(finish);
+}
+
+/**
+ * Quotes a request of several steps, each of which may be charged: the hold covers their sum. All of them are granted the same output cap.
+ * @param quotes of each step; at least one.
+ */
+export function sumOfQuotes(quotes: readonly Quote[]): Quote {
+  return quotes.reduce((sum, one) => ({
+    basePicoUsd: picoUsd(sum.basePicoUsd + one.basePicoUsd),
+    perTokenPicoUsd: picoUsd(sum.perTokenPicoUsd + one.perTokenPicoUsd),
+    leastTokens: Math.max(sum.leastTokens, one.leastTokens),
+    mostTokens: Math.max(sum.mostTokens, one.mostTokens),
+    promptTokens: Math.max(sum.promptTokens, one.promptTokens),
+    steps: (sum.steps ?? 1) + (one.steps ?? 1),
+  }));
+}
+
+/** The most tokens that a request can take of a rate limit. */
+export function mostLimitedTokens({ promptTokens, mostTokens, steps = 1 }: Quote, completions: number): number {
+  return (promptTokens + mostTokens * completions) * steps;
 }
 
 /** The most the request can cost when `tokens` of output are granted. */

@@ -11,6 +11,20 @@ import { promptTokensOf, type Usage } from '../wires/usage.ts';
  */
 export type Outcome = 'ok' | 'refused' | 'upstream_error' | 'client_gone' | 'broke_off' | 'provider_error' | 'lease_lost' | 'unsettled';
 
+/** One answer of a cascade: the last one is what the client got. */
+export interface RecordedStep {
+  model: string;
+  provider: string;
+  tier: string;
+  usage: Usage;
+  costPicoUsd: bigint;
+  priceVersion: number;
+  /** The name of the price in its version. */
+  pricedAs: string;
+  /** Null where the answer was not judged. */
+  confidence: number | null;
+}
+
 /** What a request was, for reports and `/api/requests`. Never what was said. */
 export interface UsageRecord {
   id: string;
@@ -40,6 +54,8 @@ export interface UsageRecord {
   explored: boolean;
   upstreamRequestId: string | null;
   clientRequestId: string | null;
+  /** What a cascade asked for and paid: then the prices are those of the steps. Null without one. */
+  steps?: readonly RecordedStep[] | null;
 }
 
 const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => string | number | bigint | boolean | null][] = [
@@ -74,6 +90,7 @@ const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => st
   ['explored', 'boolean', (r) => r.explored],
   ['upstream_request_id', 'text', (r) => clean(r.upstreamRequestId)],
   ['client_request_id', 'text', (r) => clean(r.clientRequestId)],
+  ['steps', 'jsonb', (r) => textLiteral(r.steps ? stepsJson(r.steps) : null)],
 ];
 
 const INSERT = `insert into requests (${COLUMNS.map(([column]) => column).join(', ')})
@@ -152,4 +169,16 @@ export class Recorder {
 /** Text from outside, fit for a text column: no NUL, no half of a character, and not endless. */
 function clean(text: string | null): string | null {
   return text === null ? null : textLiteral(text.replaceAll('\0', '').slice(0, 200).toWellFormed());
+}
+
+/** With each step's usage as the columns of a request have it, so that both are priced alike. Costs are text: they may pass 2^53. */
+function stepsJson(steps: readonly RecordedStep[]): string {
+  return JSON.stringify(
+    steps.map(({ model, provider, tier, usage, costPicoUsd, priceVersion, pricedAs, confidence }) => ({
+      ...{ model, provider, tier, confidence },
+      ...{ price_version: priceVersion, priced_as: pricedAs, cost_pico_usd: costPicoUsd.toString() },
+      ...{ prompt_tokens: promptTokensOf(usage), completion_tokens: usage.output, reasoning_tokens: usage.reasoning },
+      ...{ cached_tokens: usage.cacheRead, cache_write_tokens: usage.cacheWrite, cache_write_long_tokens: usage.cacheWriteLong },
+    })),
+  );
 }
