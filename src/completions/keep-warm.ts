@@ -1,4 +1,5 @@
 import type { Bill } from '../metering/bill.ts';
+import type { Candidate } from '../routing/candidate.ts';
 import type { WarmCaches } from '../routing/warm-caches.ts';
 import type { Ending, UnderWay } from './call.ts';
 
@@ -7,9 +8,10 @@ import type { Ending, UnderWay } from './call.ts';
  * off, counts for no more. Where only one could serve there is nothing to note.
  */
 export function keepWarm(caches: WarmCaches, { call, plan, grant }: UnderWay, ending: Ending, bill: Bill, isWhole: boolean): void {
-  if (plan.candidates.length < 2) return;
+  const candidates = stepOf(plan, ending);
+  if (candidates.length < 2) return;
   const { request, apiKey } = call;
-  const ids = plan.candidates.map(({ deployment }) => deployment.id);
+  const ids = candidates.map(({ deployment }) => deployment.id);
   if (ending.kind === 'failed') {
     if (!grant.cancellation.reason) caches.failed(apiKey.accountId, request, ids);
     return;
@@ -21,10 +23,17 @@ export function keepWarm(caches: WarmCaches, { call, plan, grant }: UnderWay, en
   if (isWhole) {
     caches.answered(apiKey.accountId, request, {
       deploymentId: deployment.id,
-      usage: bill.usage,
+      usage: bill.spent.at(-1)?.usage ?? bill.usage,
       cachesLong: rendering.cachesLong === true,
     });
   }
+}
+
+/** The candidates of the step that an answer is of: who was asked in the steps before it has not failed. */
+function stepOf({ candidates, steps }: UnderWay['plan'], ending: Ending): readonly Candidate[] {
+  if (ending.kind === 'failed') return candidates;
+  const { id } = ending.candidate.deployment;
+  return steps.find((step) => step.some(({ deployment }) => deployment.id === id)) ?? candidates;
 }
 
 function brokeOff(ending: Ending): boolean {

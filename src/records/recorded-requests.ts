@@ -4,6 +4,18 @@ import type { PaidBy } from '../ledger/hold.ts';
 import { UNRECORDED } from '../ledger/spend.ts';
 import { BEFORE_KEYS } from '../ledger/statement.ts';
 
+/** An answer of a cascade, with what it cost by itself: the last one is what the client got. */
+export interface RecordedStep {
+  model: string;
+  provider: string;
+  tier: string;
+  promptTokens: number;
+  completionTokens: number;
+  costPicoUsd: PicoUsd;
+  /** Null where the answer was not judged. */
+  confidence: number | null;
+}
+
 /** What is known of a request that has ended: never what was said in it. */
 export interface RecordedRequest {
   id: string;
@@ -32,6 +44,8 @@ export interface RecordedRequest {
   explored: boolean;
   upstreamRequestId: string | null;
   clientRequestId: string | null;
+  /** What a cascade asked for and paid; null without one. */
+  steps: readonly RecordedStep[] | null;
   /** Where this request stands in the list, exactly: in microseconds, which a JavaScript date would lose. */
   position: { atMicros: bigint; id: string };
 }
@@ -71,6 +85,14 @@ interface Row {
   explored: boolean;
   upstream_request_id: string | null;
   client_request_id: string | null;
+  steps: readonly StepRow[] | null;
+}
+
+interface StepRow extends Pick<RecordedStep, 'model' | 'provider' | 'tier' | 'confidence'> {
+  prompt_tokens: number;
+  completion_tokens: number;
+  /** In digits. */
+  cost_pico_usd: string;
 }
 
 /** A page of an account's requests, newest first. Charged ones whose record was lost are among them, without a name; refunded ones cost nothing. */
@@ -107,8 +129,14 @@ export async function readRequests(pool: Pool, { accountId, keyId, after, limit 
     explored: row.explored,
     upstreamRequestId: row.upstream_request_id,
     clientRequestId: row.client_request_id,
+    steps: row.steps?.map(stepOf) ?? null,
     position: { atMicros: row.at_micros, id: row.id },
   }));
+}
+
+function stepOf({ model, provider, tier, confidence, prompt_tokens, completion_tokens, cost_pico_usd }: StepRow): RecordedStep {
+  const costPicoUsd = picoUsd(BigInt(cost_pico_usd));
+  return { model, provider, tier, promptTokens: prompt_tokens, completionTokens: completion_tokens, costPicoUsd, confidence };
 }
 
 function newestFirst(a: Row, b: Row): number {
@@ -124,7 +152,7 @@ const RECORDED = `
     r.outcome, r.status, r.error_code, coalesce(h.funding, r.funding) as funding, r.prompt_tokens, r.completion_tokens, r.cached_tokens,
     r.reasoning_tokens, coalesce(h.posted_pico_usd, 0) as cost_pico_usd,
     coalesce((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat, 0) as cost_msat, coalesce(h.posted_msat, 0) as charged_msat,
-    r.latency_ms, r.ttft_ms, r.explored, r.upstream_request_id, r.client_request_id
+    r.latency_ms, r.ttft_ms, r.explored, r.upstream_request_id, r.client_request_id, r.steps
   from requests r left join holds h on h.request_id = r.id and h.state <> 'refunded'
   where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::bigint is null or (r.created_at, r.id) < (${time('$3')}, $4::uuid))
   order by r.created_at desc, r.id desc limit $5`;
@@ -147,7 +175,7 @@ const LOST = (ofKey: boolean) => `
     0::bigint as prompt_tokens, 0::bigint as completion_tokens, 0::bigint as cached_tokens, 0::bigint as reasoning_tokens,
     h.posted_pico_usd as cost_pico_usd, (h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat as cost_msat,
     h.posted_msat as charged_msat, null::double precision as latency_ms, null::double precision as ttft_ms, false as explored,
-    null as upstream_request_id, null as client_request_id
+    null as upstream_request_id, null as client_request_id, null::jsonb as steps
   from ${ofKey ? CHARGED_TO_KEY : 'holds h'}
   where h.account_id = $1 and h.state = 'posted' and ${ofKey ? 'h.key_id = $2' : '$2::uuid is null'}
     and ($3::bigint is null or (h.resolved_at, h.request_id) < (${time('$3')}, $4::uuid))

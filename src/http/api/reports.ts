@@ -113,9 +113,10 @@ function breakdown(spends: Map<string, Spend>): Record<string, unknown> {
   );
 }
 
-function requestRow({ position: _position, costPicoUsd, costMsat, chargedMsat, createdAt, ...rest }: RecordedRequest) {
+function requestRow({ position: _position, costPicoUsd, costMsat, chargedMsat, createdAt, steps, ...rest }: RecordedRequest) {
   return {
     ...rest,
+    ...(steps && { steps: steps.map(({ costPicoUsd: cost, ...step }) => ({ ...step, costUsd: usdNumber(cost) })) }),
     createdAt: createdAt.toISOString(),
     costUsd: usdNumber(costPicoUsd),
     costMsat: Number(costMsat),
