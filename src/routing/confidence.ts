@@ -7,7 +7,7 @@ import { tokenProbability } from './token-probability.ts';
 
 /** What was asked of a model, as far as its answer is judged by it. */
 export interface Expected {
-  /** How hard the question is: 0 to 1. */
+  /** 0 to 1: the chance that a model of the cheap tier answers it wrong. */
   readonly difficulty: number;
   /** The tier of the model that answered. */
   readonly tier: Tier;
@@ -18,7 +18,7 @@ export interface Expected {
 
 /** No model is sure of everything. */
 const AT_BEST = 0.95;
-/** How much of the confidence the hardest question takes from an answer that shows no fault. */
+/** How much of the confidence the hardest question takes from an answer that shows no fault: most wrong answers to it do show one. */
 const DOUBT: Readonly<Record<Tier, number>> = { cheap: 0.35, mid: 0.25, premium: 0.15 };
 /** What is no answer to what was asked: not JSON, no call, cut off, refused, a loop. */
 const FAULTY = 0.1;
@@ -30,7 +30,7 @@ const LEAST_HEDGED = 0.4;
 const EXPECTED_CHARACTERS = 240;
 const TOO_SHORT = 0.7;
 /** Easier questions than this may have an answer of a word. */
-const EASY = 0.3;
+const EASY = 0.5;
 
 /** The geometric mean of the tokens' probabilities, and how often such an answer is right. Between two of them lies a straight line. */
 const CALIBRATION: readonly (readonly [probability: number, confidence: number])[] = [
@@ -79,7 +79,8 @@ function withoutFault({ difficulty, tier }: Expected): number {
 
 function lengthFactor(characters: number, difficulty: number): number {
   if (difficulty <= EASY) return 1;
-  return TOO_SHORT + (1 - TOO_SHORT) * Math.min(1, characters / (EXPECTED_CHARACTERS * difficulty));
+  const expected = (EXPECTED_CHARACTERS * (difficulty - EASY)) / (1 - EASY);
+  return TOO_SHORT + (1 - TOO_SHORT) * Math.min(1, characters / expected);
 }
 
 function calibrated(probability: number): number {
