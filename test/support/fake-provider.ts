@@ -46,6 +46,9 @@ export interface FakeProvider {
   received(count: number): Promise<FakeExchange>;
   /** Drops the requests kept so far, in a test that makes very many. */
   forget(): void;
+  /** Drops every connection and refuses new ones, until `accept()`. */
+  refuse(): Promise<void>;
+  accept(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -213,8 +216,14 @@ export async function startFakeProvider(): Promise<FakeProvider> {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
+  const listen = (on: number) => new Promise<void>((resolve) => server.listen(on, '127.0.0.1', resolve));
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  const baseUrl = `http://127.0.0.1:${port}/v1`;
+  const shut = async (): Promise<void> => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  };
 
   return {
     baseUrl,
@@ -249,9 +258,8 @@ export async function startFakeProvider(): Promise<FakeProvider> {
         check();
       }),
     forget: () => void (requests.length = 0),
-    close: async () => {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
+    refuse: shut,
+    accept: () => listen(port),
+    close: shut,
   };
 }

@@ -1,0 +1,222 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { readStream } from '../support/chat-stream.ts';
+import { chat, errorOf, ownPromptTokens } from '../support/chat.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { startFakeProvider, type FakeExchange, type FakeProvider, type FakeScript } from '../support/fake-provider.ts';
+import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
+import { accountOf, holdsOf } from '../support/ledger.ts';
+import { plainAnswer, wireOfPath } from '../support/plain-answers.ts';
+
+const PATH = '/v1/chat/completions';
+/** The providers that fail, and the model of each that is asked before the spare. */
+const MODELS = {
+  openai: 'gpt-4o-mini',
+  anthropic: 'claude-haiku-4-5',
+  gemini: 'gemini-2.5-flash',
+  groq: 'llama-3.1-8b-instant',
+  deepseek: 'deepseek-v4-flash',
+  moonshot: 'kimi-k2.5',
+  custom: 'pureai/custom',
+} as const;
+type Name = keyof typeof MODELS;
+const NAMES = Object.keys(MODELS) as Name[];
+
+const PARALLEL = 20;
+/** 10 × $200 and 5 × $400 a million tokens, in msat of 100,000 USD a bitcoin: no other model asks as much. */
+const SPARE_MSAT = 4_000;
+const SPARE_PRICES = { input: 200, output: 400 };
+const DEPOSIT_SATS = 50_000;
+
+const upstreams = new Map<Name, FakeProvider>();
+let spare: FakeProvider;
+let database: TestDatabase;
+let gateway: TestGateway;
+
+const at = (name: Name): FakeProvider => upstreams.get(name) as FakeProvider;
+const answerWell: FakeScript = (exchange) => {
+  const { contentType, body } = plainAnswer(wireOfPath(exchange.path), isStream(exchange), exchange.body);
+  exchange.raw(body, { headers: { 'content-type': contentType } });
+};
+const isStream = ({ body, path }: FakeExchange) => body['stream'] === true || path.includes(':streamGenerateContent');
+
+beforeAll(async () => {
+  for (const name of NAMES) upstreams.set(name, await startFakeProvider());
+  spare = await startFakeProvider();
+  database = await createTestDatabase();
+});
+
+afterEach(async () => {
+  await gateway.close();
+});
+
+afterAll(async () => {
+  await Promise.all([...upstreams.values(), spare].map((upstream) => upstream.close()));
+  await database.drop();
+});
+
+/** A gateway that has not seen any of them fail yet. */
+async function openGateway(): Promise<void> {
+  gateway = await startGateway({
+    env: {
+      ...Object.fromEntries(NAMES.filter((name) => name !== 'custom').flatMap((name) => variablesOf(name))),
+      ...{ FREE_TIER_REQUESTS: '0', ALLOW_SIMULATED: 'true', UPSTREAM_TIMEOUT_SECONDS: '4', OPEN_STREAMS_PER_ACCOUNT: '1000' },
+      DAILY_BUDGET_USD: '100000',
+    },
+    deployments: [at('custom').deployment({ id: 'custom' }), spare.deployment({ id: 'spare', tier: 'premium', prices: SPARE_PRICES })],
+    database,
+  });
+}
+
+function variablesOf(name: Name): [string, string][] {
+  return [
+    [`${name.toUpperCase()}_API_KEY`, 'sk-operator'],
+    [`${name.toUpperCase()}_BASE_URL`, at(name).baseUrl],
+  ];
+}
+
+/** A key with money that may have each one's model and the spare. */
+async function fundedKey(): Promise<TestKey> {
+  const key = await gateway.newKey({ allowedModels: [...Object.values(MODELS), 'pureai/spare'] });
+  await gateway.fund(key, DEPOSIT_SATS);
+  return key;
+}
+
+/** What one provider and the spare may answer. */
+function askFor(name: Name, stream: boolean, members: object = {}): object {
+  const excludeProviders = NAMES.filter((other) => other !== name);
+  return chat({ model: 'auto', stream, max_tokens: 20, routing: { excludeProviders, prefer: name }, ...members });
+}
+
+/** A failure before the first word: what its provider does to each request, or before all of them. */
+interface Failure {
+  what: string;
+  script?: FakeScript;
+  before?: (upstream: FakeProvider) => Promise<void>;
+  after?: (upstream: FakeProvider) => Promise<void>;
+}
+
+const FAILURES: Failure[] = [
+  { what: '429 with a wait', script: (exchange) => exchange.error(429, 'Slow down.', { 'retry-after': '30' }) },
+  { what: '500', script: (exchange) => exchange.error(500) },
+  { what: 'silence', script: () => {} },
+  {
+    what: 'a connection cut before the first event',
+    script: async (exchange) => {
+      const type = isStream(exchange) ? 'text/event-stream' : 'application/json';
+      exchange.startAnswer(200, { 'content-type': type });
+      await exchange.send(': working\n\n');
+      exchange.reset();
+    },
+  },
+  { what: 'a refused connection', before: (upstream) => upstream.refuse(), after: (upstream) => upstream.accept() },
+];
+
+/** What an answer says, and what it says it cost. */
+async function told(answer: Response, stream: boolean): Promise<{ content: string; chargedMsat: number }> {
+  if (stream) {
+    const { content, settled } = await readStream(answer);
+    return { content, chargedMsat: Number(settled?.charged_msat) };
+  }
+  const { choices } = (await answer.json()) as { choices: [{ message: { content: string } }] };
+  return { content: choices[0].message.content, chargedMsat: Number(answer.headers.get('x-pura-charged-msat')) };
+}
+
+describe('every provider at once', () => {
+  it.each(FAILURES.flatMap((failure) => [false, true].map((stream) => ({ ...failure, stream }))))(
+    `failing by $what (stream: $stream): ${PARALLEL} requests to each are answered by another, and charged once, at its price`,
+    async ({ script, before, after, stream }) => {
+      await openGateway();
+      const key = await fundedKey();
+      for (const upstream of upstreams.values()) {
+        upstream.forget();
+        if (script) upstream.always(script);
+        await before?.(upstream);
+      }
+      const count = PARALLEL * NAMES.length;
+      try {
+        const answers = await Promise.all(
+          Array.from({ length: count }, (_, index) => gateway.post(PATH, askFor(NAMES[index % NAMES.length] as Name, stream), key)),
+        );
+        for (const answer of answers) {
+          expect([answer.status, answer.headers.get('x-pura-provider'), answer.headers.get('x-pura-model')]).toEqual([
+            200,
+            'spare',
+            'pureai/spare',
+          ]);
+          expect(await told(answer, stream)).toEqual({ content: 'Hello.', chargedMsat: SPARE_MSAT });
+        }
+      } finally {
+        for (const upstream of upstreams.values()) await after?.(upstream);
+      }
+      const reachable = script ? NAMES : [];
+      expect(reachable.filter((name) => at(name).requests.length === 0)).toEqual([]);
+
+      const charged = BigInt(count * SPARE_MSAT);
+      expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({
+        posted_msat: BigInt(DEPOSIT_SATS) * 1000n - charged,
+        held_msat: 0n,
+      });
+      expect(new Set((await holdsOf(gateway.pool, key.accountId)).map(({ state }) => state))).toEqual(new Set(['posted']));
+      expect(await (await gateway.get('/api/report', key)).json()).toMatchObject({
+        totalSpendMsat: Number(charged),
+        totalChargedMsat: Number(charged),
+        requestCount: count,
+        perProvider: { spare: { requestCount: count } },
+      });
+      expect(await gateway.audit()).toEqual([]);
+    },
+  );
+});
+
+describe('the candidate behind one that failed', () => {
+  it('is not asked once something was delivered: what was is charged, at the price of the one that broke off', async () => {
+    await openGateway();
+    const key = await fundedKey();
+    spare.forget();
+    at('custom').script(async (exchange) => {
+      exchange.startStream();
+      await exchange.content('twelve bytes');
+      exchange.reset();
+    });
+    const request = askFor('custom', true) as ReturnType<typeof chat>;
+    const stream = await readStream(await gateway.post(PATH, request, key));
+    expect(stream).toMatchObject({ content: 'twelve bytes', done: false, error: { code: 'upstream_error' } });
+    expect(spare.requests).toEqual([]);
+    // A token of $1 a million is a msat here; three of $2 were delivered.
+    const charged = ownPromptTokens(request) + 3 * 2;
+    expect(stream.settled).toMatchObject({ charged_msat: charged });
+    expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({
+      posted_msat: BigInt(DEPOSIT_SATS) * 1000n - BigInt(charged),
+      held_msat: 0n,
+    });
+    expect(await gateway.audit()).toEqual([]);
+  });
+
+  it.each([false, true])('tells what it finds wrong with the request: nothing is charged (stream: %s)', async (stream) => {
+    await openGateway();
+    const key = await fundedKey();
+    at('custom').script((exchange) => exchange.error(503));
+    spare.script((exchange) => exchange.error(400, 'The prompt is too long.'));
+    const answer = await gateway.post(PATH, askFor('custom', stream), key);
+    expect([answer.status, answer.headers.get('x-pura-provider'), (await errorOf(answer)).message]).toEqual([
+      400,
+      'spare',
+      'The prompt is too long.',
+    ]);
+    expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ posted_msat: BigInt(DEPOSIT_SATS) * 1000n, held_msat: 0n });
+  });
+
+  it('is held for from the beginning: the hold covers the dearest of all', async () => {
+    await openGateway();
+    const key = await fundedKey();
+    const held = at('custom').hold();
+    const answer = gateway.post(PATH, askFor('custom', false), key);
+    const exchange = await held;
+    const [hold] = await holdsOf(gateway.pool, key.accountId);
+    // 20 tokens of output at the spare's price.
+    expect(hold?.amount_msat).toBeGreaterThan(BigInt(20 * SPARE_PRICES.output));
+    await answerWell(exchange);
+    expect((await answer).headers.get('x-pura-charged-msat')).toBe('20');
+    expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ posted_msat: BigInt(DEPOSIT_SATS) * 1000n - 20n, held_msat: 0n });
+  });
+});
