@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { CapacityWeights } from '../../src/capacity/capacity-weights.ts';
 import { pauseAfter } from '../../src/capacity/pool-watch.ts';
 import type { CapacityConfig, CapacityPoolConfig } from '../../src/config/capacity-config.ts';
@@ -46,6 +46,7 @@ function open(config: CapacityConfig | undefined, providers = Object.keys(MEMBER
     log: createLog('info', { write: (line) => log.push(line) }),
     providerIds: () => providers,
     now: () => clock.ms,
+    random: () => 0.5,
   });
   opened.push(weights);
   return weights;
@@ -191,6 +192,35 @@ describe('the background', () => {
   ])('waits %s, a tenth more or less', (_when, failures, pauseMs) => {
     const pauses = [0, 0.5, 1].map((chance) => Math.round(pauseAfter(failures, 60_000, chance)));
     expect(pauses).toEqual([pauseMs * 0.9, pauseMs, pauseMs * 1.1]);
+  });
+
+  it('asks again after a pause, a longer one after each failure, and no pool of before', async () => {
+    jest.useFakeTimers({ doNotFake: ['performance', 'queueMicrotask', 'nextTick', 'setImmediate', 'Date'] });
+    try {
+      node.answer = failing;
+      const weights = open({ pool: poolAt() });
+      weights.start();
+      let asked = 0;
+      // The answers come over a real connection: each read is joined, and only the pauses are the clock's.
+      for (const pauseMs of [5_000, 10_000, 20_000]) {
+        await weights.refresh();
+        expect(node.asked).toHaveLength((asked += 1));
+        await jest.advanceTimersByTimeAsync(pauseMs - 1);
+        expect(node.asked).toHaveLength(asked);
+        await jest.advanceTimersByTimeAsync(1);
+      }
+      node.answer = tellingPool(chain);
+      await weights.refresh();
+      await jest.advanceTimersByTimeAsync(REFRESH_SECONDS * 1000);
+      await weights.refresh();
+      expect(weights.status()).toMatchObject({ source: 'chain', reason: null });
+      const { length } = node.asked;
+      weights.reconfigure({ weights: { openai: 1 } });
+      await jest.advanceTimersByTimeAsync(3_600_000);
+      expect(node.asked).toHaveLength(length);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('is given up in the middle of a read when it closes', async () => {

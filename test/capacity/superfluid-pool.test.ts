@@ -163,7 +163,6 @@ describe('a bad answer', () => {
     ['no array', answering(() => 'no'), 'no batch'],
     ['no JSON', (_batch, res) => res.end('<html>'), 'no JSON'],
     ['nothing', (_batch, res) => res.end(), 'no JSON'],
-    ['no end of it', (_batch, res) => endless(res), 'too long'],
     ['nothing but brackets', (_batch, res) => res.end('['.repeat(500_000)), 'no JSON'],
     [
       'a gzip bomb',
@@ -188,6 +187,13 @@ describe('a bad answer', () => {
     expect(node.asked.length).toBeLessThanOrEqual(2);
   });
 
+  it('is refused before it is too long for the memory', async () => {
+    const sent = { bytes: 0 };
+    node.answer = (_batch, res) => endless(res, sent);
+    await expect(read()).rejects.toThrow('too long');
+    expect(sent.bytes).toBeLessThan(32 * 1024 * 1024);
+  });
+
   it.each<[string, FakeRpcNode['answer']]>([
     ['says nothing', () => undefined],
     ['begins and does not end', (_batch, res) => void res.writeHead(200).write('[')],
@@ -197,9 +203,12 @@ describe('a bad answer', () => {
   });
 });
 
-function endless(res: ServerResponse): void {
+/** Sends for ever, and counts. */
+function endless(res: ServerResponse, sent: { bytes: number }): void {
+  const piece = Buffer.alloc(64 * 1024, ' ');
   const more = (): void => {
-    while (!res.destroyed && res.write(Buffer.alloc(64 * 1024, ' ')));
+    do sent.bytes += piece.length;
+    while (!res.destroyed && res.write(piece));
   };
   res.on('drain', more).on('error', () => undefined);
   more();
