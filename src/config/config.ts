@@ -3,12 +3,15 @@ import { ConfigError } from './config-error.ts';
 import { readEnvironment, type Environment } from './environment.ts';
 import { readGatewayFile, type DeploymentConfig, type PricesConfig } from './gateway-file.ts';
 import { lightningBackend, refuseUnsafeSimulation, type LightningBackend } from './lightning-backend.ts';
+import type { ModelsConfig } from './model-config.ts';
 import { ownSecretKeys, parseSecretKeys, type RootSecret } from './secret-keys.ts';
 
 export type Config = Readonly<Omit<Environment, 'GATEWAY_CONFIG' | 'SECRET_KEY' | 'LIGHTNING_BACKEND'>> & {
   readonly LIGHTNING_BACKEND: LightningBackend;
   readonly deployments: readonly DeploymentConfig[];
   readonly aliases: Readonly<Record<string, string>>;
+  /** Models that several deployments serve, by the id that clients ask for. */
+  readonly models: Readonly<ModelsConfig>;
   readonly prices: Readonly<Record<string, PricesConfig>>;
   /** Undefined where the operator says nothing of it: all providers are alike. */
   readonly capacity?: CapacityConfig | undefined;

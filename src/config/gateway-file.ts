@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { capacityMembers, refuseUnknownProviders } from './capacity-config.ts';
 import { ConfigError } from './config-error.ts';
 import { deploymentMembers } from './deployment-config.ts';
+import { modelMembers, refuseSharedNames } from './model-config.ts';
 import { readNamedFile } from './named-file.ts';
 import { describeProblems, text, tokens } from './value.ts';
 
@@ -28,12 +29,15 @@ const gatewayFile = z
     deployments: z.array(z.strictObject({ ...deploymentMembers, prices })).default([]),
     /** Other names of models: the id that clients may ask for, and the one that then answers. */
     aliases: z.record(text, text).default({}),
+    /** Models that several deployments serve. */
+    models: modelMembers.default({}),
     /** Replaces the catalogue's prices of a model, or prices one that it does not know. */
     prices: z.record(z.string(), prices).default({}),
     /** How much each provider can take, for ties. */
     capacity: capacityMembers.optional(),
   })
-  .superRefine(refuseUnknownProviders);
+  .superRefine(refuseUnknownProviders)
+  .superRefine(refuseSharedNames);
 
 export type DeploymentConfig = z.infer<typeof gatewayFile>['deployments'][number];
 export type PricesConfig = z.infer<typeof prices>;

@@ -10,16 +10,19 @@ import type { Provider } from '../providers/provider.ts';
 import type { Operation } from '../wires/wire.ts';
 import { customAuth } from './custom-deployment.ts';
 import type { Deployment } from './deployment.ts';
-import { createOffer, type Offer, type Sources } from './offer.ts';
+import { refuseNamesOfNothing } from './names-of-nothing.ts';
+import { createOffer, type Offer, type Serving, type Sources } from './offer.ts';
+
+export type { Serving } from './offer.ts';
 
 /** Models at the prices of now: those of a deployment never change, another one takes its place. */
 export interface ModelIndex {
   /** Those that are listed and that `auto` chooses from: of one operation, `generate` where none is named. */
   list(operation?: Operation): readonly Deployment[];
-  /** Names beside the models' own that can be asked for: aliases. Some may stand for nothing at the prices of now. */
+  /** Names beside the deployments' own that can be asked for: aliases, and models that several serve. Some may stand for nothing at the prices of now. */
   names(): readonly string[];
   /**
-   * The deployment behind an exact model id or an alias; undefined where no configured provider has it, no price is known, or it is of
+   * The deployment behind an exact model id or an alias: the first of those that serve it. Undefined where no configured provider has it, no price is known, or it is of
    * another operation than asked for (`generate` where none is named).
    */
   find(model: string, operation?: Operation): Deployment | undefined;
@@ -28,15 +31,6 @@ export interface ModelIndex {
    * where the configuration says nothing of the model; none where `find` has none.
    */
   serving(model: string, operation?: Operation): readonly Serving[];
-}
-
-/** One of the deployments that serve a model. */
-export interface Serving {
-  readonly deployment: Deployment;
-  /** A backup is asked once no primary one can answer. */
-  readonly type: 'primary' | 'backup';
-  /** Its share of the load among those of its type: above 0. */
-  readonly weight: number;
 }
 
 /** The models that can be called now. */
@@ -61,12 +55,12 @@ export interface ModelsOptions {
 
 type Variables = Partial<Pick<Config, `${Uppercase<PublicProvider>}_API_KEY` | `${Uppercase<PublicProvider>}_BASE_URL`>>;
 type ModelsConfig = Pick<Config, 'DEMO_PROVIDER' | 'UPSTREAM_TIMEOUT_SECONDS' | 'deployments'> &
-  Partial<Pick<Config, 'aliases'>> &
+  Partial<Pick<Config, 'aliases' | 'models'>> &
   Variables;
 
 /**
  * The deployments of a configuration: those of each public provider with a key, the operator's own, and the demo where there is nothing
- * else or the operator wants it. Throws ConfigError for deployments that cannot be told apart, and for an alias of nothing.
+ * else or the operator wants it. Throws ConfigError for deployments that cannot be told apart, and for names of nothing.
  */
 export function createModels(config: ModelsConfig, { prices, providers: standIns = [] }: ModelsOptions): Models {
   const headersTimeoutMs = config.UPSTREAM_TIMEOUT_SECONDS * 1000;
@@ -84,14 +78,13 @@ export function createModels(config: ModelsConfig, { prices, providers: standIns
   if (demo) providers.push(demo);
 
   const aliases = new Map(Object.entries(config.aliases ?? {}));
-  const own: Sources = { known: new Map([...known].filter(([id]) => isConfigured(id))), custom, demo, aliases };
+  const served = new Map(Object.entries(config.models ?? {}).map(([model, { deployments }]) => [model, deployments] as const));
+  const own: Sources = { known: new Map([...known].filter(([id]) => isConfigured(id))), custom, demo, aliases, served };
+  refuseNamesOfNothing(createOffer(prices.current, own), own);
   const index = indexOf(prices, own);
-  for (const [alias, model] of aliases)
-    if (!index.find(model) && !index.find(model, 'embed'))
-      throw new ConfigError(`GATEWAY_CONFIG: aliases: ${alias} stands for no model that is served`);
   return {
     ...index,
-    withOwnKey: indexOf(prices, { known, custom: [], demo: undefined, aliases }),
+    withOwnKey: indexOf(prices, { known, custom: [], demo: undefined, aliases, served: new Map() }),
     keepUp: () => prices.keepUp(),
     providers,
     allowParameters: new Set(config.deployments.flatMap((entry) => entry.allowParameters)),
@@ -103,20 +96,15 @@ export function createModels(config: ModelsConfig, { prices, providers: standIns
 function indexOf(prices: PriceSource, sources: Sources): ModelIndex {
   let offer: Offer | undefined;
   const offerNow = (): Offer => (offer?.set === prices.current ? offer : (offer = createOffer(prices.current, sources)));
-  // What cannot be offered stops the start, not a request.
-  if (sources.custom.length > 0) offerNow();
-  const find: ModelIndex['find'] = (model, operation = 'generate') => {
-    const found = offerNow().find(model);
-    return found?.operation === operation ? found : undefined;
+  const serving = (model: string, operation: Operation = 'generate'): readonly Serving[] => {
+    const servings = offerNow().serving(model);
+    return servings[0]?.deployment.operation === operation ? servings : [];
   };
   return {
     list: (operation = 'generate') => offerNow().listed[operation],
-    names: () => [...sources.aliases.keys()],
-    find,
-    serving(model, operation) {
-      const deployment = find(model, operation);
-      return deployment ? [{ deployment, type: 'primary', weight: 1 }] : [];
-    },
+    names: () => [...sources.aliases.keys(), ...sources.served.keys()],
+    find: (model, operation) => serving(model, operation)[0]?.deployment,
+    serving,
   };
 }
 

@@ -14,7 +14,8 @@ export function modelsUnderKey(request: InferenceRequest, models: Models, { prov
   const { model, operation, routing } = request;
   const unfit = (message: string, param: string) => new GatewayError('invalid_request', { message, param });
   if (model !== 'auto') {
-    const { provider } = models.find(model, operation) ?? withOwnKey.find(model, operation) ?? {};
+    // A model that the operator has others serve too is still one of the provider's own.
+    const { provider } = withOwnKey.find(model, operation) ?? models.find(model, operation) ?? {};
     // Choosing says that there is no such model.
     if (!provider) return withOwnKey;
     if (!isPublicProvider(provider.id)) throw unfit(`${provider.id} takes no X-Provider-Key.`, 'X-Provider-Key');

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { ConfigError } from '../../src/config/config-error.ts';
+import type { ModelsConfig } from '../../src/config/model-config.ts';
 import { API_KEY_VARIABLES, type ApiKeyVariable } from '../../src/config/public-providers.ts';
 import { publicProviderOf } from '../../src/providers/known-providers.ts';
 import { compilePrices } from '../../src/pricing/catalogue.ts';
@@ -25,6 +26,7 @@ function make(
     [name in ApiKeyVariable]?: string;
   } & {
     aliases?: Record<string, string>;
+    models?: ModelsConfig;
     deployments?: ReturnType<typeof upstream.deployment>[];
   },
   providers = [createDemo()],
@@ -202,5 +204,83 @@ describe('the models of public providers', () => {
     const models = make({ ANTHROPIC_API_KEY: 'sk-x', aliases: { 'claude-3-5-sonnet': 'claude-sonnet-4-5' } });
     expect(models.find('claude-3-5-sonnet')?.model).toBe('claude-sonnet-4-5');
     expect(() => make({ aliases: { mine: 'claude-sonnet-4-5' } })).toThrow(ConfigError);
+  });
+});
+
+describe('models that several deployments serve', () => {
+  const use = (name: string, more: { weight?: number; backup?: boolean } = {}) => ({ use: name, weight: 1, backup: false, ...more });
+  const KEYS = { OPENAI_API_KEY: 'sk-x', GROQ_API_KEY: 'gsk-x' };
+  const served = (models: Models, id: string, operation?: 'embed') =>
+    models.serving(id, operation).map(({ deployment, type, weight }) => `${deployment.id} ${type} ${weight}`);
+
+  it('have primary ones first, under the asked id and its alias, and leave the catalogue’s model to those who name it', () => {
+    const models = make({
+      ...KEYS,
+      deployments: [upstream.deployment()],
+      aliases: { mini: 'gpt-4o-mini' },
+      models: {
+        'gpt-4o-mini': {
+          deployments: [
+            use('llama-3.3-70b-versatile', { backup: true }),
+            use('gpt-4o-mini', { weight: 3 }),
+            use('pureai/fake'),
+            use('openai/gpt-4o-mini-2024-07-18', { weight: 0.5 }),
+            use('groq/openai/gpt-oss-120b', { backup: true }),
+          ],
+        },
+      },
+    });
+    const all = [
+      'openai/gpt-4o-mini primary 3',
+      'pureai/fake primary 1',
+      'openai/gpt-4o-mini-2024-07-18 primary 0.5',
+      'groq/llama-3.3-70b-versatile backup 1',
+      'groq/openai/gpt-oss-120b backup 1',
+    ];
+    expect(served(models, 'gpt-4o-mini')).toEqual(all);
+    expect(served(models, 'mini')).toEqual(all);
+    expect(models.find('mini')?.id).toBe('openai/gpt-4o-mini');
+    expect(models.names()).toEqual(['mini', 'gpt-4o-mini']);
+    // Health and limits go by a deployment: there is one of each.
+    expect(models.list()).toContain(models.serving('gpt-4o-mini')[0]?.deployment);
+    expect(served(models, 'gpt-4o')).toEqual(['openai/gpt-4o primary 1']);
+    expect(served(models, 'gpt-99')).toEqual([]);
+    // A caller's key is for one provider.
+    expect(models.withOwnKey.serving('gpt-4o-mini').map(({ deployment }) => deployment.id)).toEqual(['openai/gpt-4o-mini']);
+  });
+
+  it('may have a name of the operator’s own, which is on no list', () => {
+    const models = make({ ...KEYS, models: { fast: { deployments: [use('gpt-4o-mini')] } } });
+    expect(served(models, 'fast')).toEqual(['openai/gpt-4o-mini primary 1']);
+    expect(ids(models)).not.toContain('fast');
+    expect(ids(models)).toContain('gpt-4o-mini');
+  });
+
+  it('all embed, or none of them', () => {
+    const embedders = ['text-embedding-3-small', 'openai/text-embedding-3-large'];
+    const models = make({ ...KEYS, models: { vectors: { deployments: embedders.map((name) => use(name)) } } });
+    expect(served(models, 'vectors', 'embed')).toEqual([
+      'openai/text-embedding-3-small primary 1',
+      'openai/text-embedding-3-large primary 1',
+    ]);
+    expect(models.find('vectors')).toBeUndefined();
+    expect(() => make({ ...KEYS, models: { both: { deployments: [use('gpt-4o'), use('text-embedding-3-small')] } } })).toThrow(
+      'models.both: some of its deployments answer and some embed',
+    );
+  });
+
+  it.each([
+    ['pureai/nobody', 'is the id of no deployment'],
+    ['claude-sonnet-4-5', 'needs ANTHROPIC_API_KEY'],
+    ['anthropic/claude-sonnet-4-5', 'needs ANTHROPIC_API_KEY'],
+    ['openai/claude-sonnet-4-5', 'is no model that is known here'],
+    ['gpt-99', 'is no model that is known here with a price'],
+    ['mini', 'is no model that is known here'],
+    ['another', 'is no model that is known here'],
+  ])('cannot use %s', (name, message) => {
+    const models = { mine: { deployments: [use('gpt-4o-mini'), use(name)] }, another: { deployments: [use('gpt-4o')] } };
+    const start = () => make({ ...KEYS, models, aliases: { mini: 'gpt-4o-mini' } });
+    expect(start).toThrow(ConfigError);
+    expect(start).toThrow(`models.mine.deployments.1.use: ${message}`);
   });
 });
