@@ -20,6 +20,7 @@ import { keyHandlers } from './http/api/keys.ts';
 import { refuseOtherMethods } from './http/server/method-not-allowed.ts';
 import { modelRoutes } from './http/api/models.ts';
 import { pricingHandler } from './http/api/pricing.ts';
+import { providersHandler } from './http/api/providers.ts';
 import { reportHandlers } from './http/api/reports.ts';
 import { requestId } from './http/server/request-id.ts';
 import { statusHandlers } from './http/api/status.ts';
@@ -33,6 +34,7 @@ import type { Logger } from './log.ts';
 import { cheapestThousandTokens } from './pricing/cheapest.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import type { ProviderHealth } from './routing/health.ts';
+import { providerHealthOf } from './routing/provider-health.ts';
 import type { Models } from './models/models.ts';
 import type { Withdrawing } from './withdrawing.ts';
 
@@ -67,6 +69,7 @@ export function createApp(deps: AppDeps): Express {
   const keys = keyHandlers(deps);
   const reports = reportHandlers({ ...deps, pool: deps.reportPool });
   const walletReports = walletReportHandlers({ ...deps, pool: deps.reportPool, thousandTokensMsat: () => thousandTokens(deps) });
+  const healthOf = providerHealthOf(deps.health);
   const models = modelRoutes({ models: deps.models, markupBasisPoints: config.markupBasisPoints });
   const status = statusHandlers({ ...deps, pool: deps.probePool });
   const wallet = walletHandlers(deps);
@@ -97,6 +100,7 @@ export function createApp(deps: AppDeps): Express {
   app.post('/v1/messages/count_tokens', key, countTokensHandler(deps));
   app.get('/v1/models', key, models.list);
   app.get('/v1/models/*id', key, models.show);
+  app.get('/v1/providers', key, providersHandler({ ...deps, healthOf }));
   app.get('/v1/pricing/models', key, pricingHandler({ ...deps, markupBasisPoints: config.markupBasisPoints }));
 
   app.post('/api/keys', keys.create);

@@ -7,8 +7,8 @@ import type { Plan } from './call.ts';
  * What was decided of a request before any provider was asked, as clients are told it. The selected model is the first choice: should it fail,
  * another one of the candidates answers, which `model` and `X-Pura-Model` name.
  */
-export function routingOf({ candidates, decision }: Pick<Plan, 'candidates' | 'decision'>): JsonObject {
-  const first = candidates[0]?.deployment;
+export function routingOf({ steps, decision }: Pick<Plan, 'steps' | 'decision'>): JsonObject {
+  const first = steps[0]?.[0]?.deployment;
   return {
     selected_model: first?.model ?? null,
     selected_provider: first?.provider.id ?? null,

@@ -8,7 +8,8 @@ import type { Candidate } from '../routing/candidate.ts';
 import { chooseSteps, refuseCascade, type Steps } from '../routing/cascade-steps.ts';
 import { chooseCandidates, type Choice } from '../routing/choose.ts';
 import type { ProviderHealth } from '../routing/health.ts';
-import { UNKNOWN_HEALTH, type RoutingView } from '../routing/view.ts';
+import { providerHealthOf } from '../routing/provider-health.ts';
+import type { RoutingView } from '../routing/view.ts';
 import type { WarmCaches } from '../routing/warm-caches.ts';
 import { modelsUnderKey } from '../routing/models-under-key.ts';
 import { once } from '../wires/once.ts';
@@ -66,10 +67,7 @@ function viewFor(
   // Reads the request's texts, which most requests for one model are spared.
   const warmDeployment = once(() => (accountId === undefined ? null : (warm?.warmFor(accountId, request) ?? null)));
   return {
-    healthOf({ provider }) {
-      const { requests, successRate, latencyMs } = health.snapshot(provider.id).windows['5m'];
-      return { ...UNKNOWN_HEALTH, successRate: successRate ?? UNKNOWN_HEALTH.successRate, ttftMs: latencyMs, samples: requests };
-    },
+    healthOf: providerHealthOf(health),
     capacityOf: (providerId) => capacity?.capacityOf(providerId) ?? 1,
     get warm() {
       return warmDeployment();
