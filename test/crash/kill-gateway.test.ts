@@ -21,7 +21,10 @@ let pool: Pool;
 
 beforeAll(async () => {
   upstream = await startFakeProvider();
-  site = createSite({ deployments: [upstream.deployment()], env: { HOLD_LEASE_SECONDS: LEASE_SECONDS } });
+  site = createSite({
+    deployments: [upstream.deployment(), upstream.deployment({ id: 'spare' })],
+    env: { HOLD_LEASE_SECONDS: LEASE_SECONDS },
+  });
   gateway = await site.start();
   database = await site.database();
   ({ pool } = database);
@@ -76,6 +79,23 @@ describe('a gateway killed', () => {
     expect(await settledHold(pool, key.accountId)).toMatchObject({ state: 'voided', funding: 'free', posted_msat: 0n });
     expect(await accountOf(pool, key.accountId)).toMatchObject({ free_used: 0 });
     expect(upstream.requests).toHaveLength(before);
+    expect(await audit()).toEqual([]);
+  });
+
+  it('after one provider failed, while another was asked: the hold is released, and nothing is charged', async () => {
+    const key = await fundedKey();
+    const before = upstream.requests.length;
+    upstream.script((exchange) => exchange.error(503));
+    const held = upstream.hold();
+    const outcome = outcomeOf(gateway.post('/v1/chat/completions', chat({ model: 'auto' }), key));
+    await held;
+    expect(await holdsOf(pool, key.accountId)).toMatchObject([{ state: 'pending' }]);
+    await killAndRestart();
+
+    expect(await outcome).toBe('cut off');
+    expect(upstream.requests).toHaveLength(before + 2);
+    expect(await settledHold(pool, key.accountId)).toMatchObject({ state: 'voided', posted_msat: 0n });
+    expect(await accountOf(pool, key.accountId)).toMatchObject({ posted_msat: DEPOSIT_MSAT, held_msat: 0n });
     expect(await audit()).toEqual([]);
   });
 
