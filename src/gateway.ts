@@ -117,7 +117,7 @@ export class Gateway {
   /** Who would serve, and at what cost. Nothing is sent, held or recorded, so there is nothing to repeat either. */
   async #foretell(incoming: Incoming, apiKey: ApiKey): Promise<void> {
     const { res, head, request, options } = incoming;
-    const planned = await plan(this.#deps, request, options, apiKey);
+    const planned = await plan(this.#deps, request, { ...options, isForetold: true }, apiKey);
     const told = await foretell(this.#deps, { ...incoming, apiKey }, planned);
     res.writeHead(200, [...head, ...told.head]).end(told.body);
   }

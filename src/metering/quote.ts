@@ -33,16 +33,29 @@ const LEAST_TOKENS = 256;
  * sent. A promise only where a long prompt is counted in turns with other work.
  */
 export function quote(request: InferenceRequest, candidates: readonly Candidate[], settings: QuoteSettings): Quote | Promise<Quote> {
-  const counted: { text: string; tokenizer: Deployment['tokenizer']; tokenFactor: number; bound: number | Promise<number> }[] = [];
+  return counted(candidates, (textTokens) => combine(request, candidates, textTokens, settings));
+}
+
+/** A quote for each of the candidates alone, in their order. */
+export function quoteEach(
+  request: InferenceRequest,
+  candidates: readonly Candidate[],
+  settings: QuoteSettings,
+): Quote[] | Promise<Quote[]> {
+  return counted(candidates, (textTokens) => candidates.map((one, index) => combine(request, [one], [textTokens[index] ?? 0], settings)));
+}
+
+/** Counts the text that each candidate will be sent. */
+function counted<T>(candidates: readonly Candidate[], finish: (textTokens: readonly number[]) => T): T | Promise<T> {
+  const known: { text: string; tokenizer: Deployment['tokenizer']; tokenFactor: number; bound: number | Promise<number> }[] = [];
   const bounds = candidates.map(({ deployment: { tokenizer, tokenFactor }, rendering }) => {
     const text = rendering.promptText();
     // Most candidates are sent the same text.
-    const same = counted.find((other) => other.tokenizer === tokenizer && other.tokenFactor === tokenFactor && other.text === text);
+    const same = known.find((other) => other.tokenizer === tokenizer && other.tokenFactor === tokenFactor && other.text === text);
     const bound = same?.bound ?? promptTokenBound(text, tokenizer, tokenFactor);
-    if (!same) counted.push({ text, tokenizer, tokenFactor, bound });
+    if (!same) known.push({ text, tokenizer, tokenFactor, bound });
     return bound;
   });
-  const finish = (textTokens: readonly number[]) => combine(request, candidates, textTokens, settings);
   return bounds.every((bound) => typeof bound === 'number') ? finish(bounds) : Promise.all(bounds.map(async (bound) => bound)).then(finish);
 }
 

@@ -1,9 +1,9 @@
 import { GatewayError } from '../errors.ts';
-import type { ModelIndex } from '../models/models.ts';
 import type { Tier } from '../providers/provider.ts';
 import type { CascadeOptions, InferenceRequest } from '../wires/request.ts';
 import type { Candidate } from './candidate.ts';
 import type { Choice } from './choose.ts';
+import type { RoutingView } from './view.ts';
 
 /** The candidates of one step after the other. Within a step a later one is only for when those before it fail. */
 export type Steps = readonly (readonly Candidate[])[];
@@ -32,16 +32,15 @@ export function refuseCascade({ model, operation, routing }: InferenceRequest, h
 /**
  * The steps of a cascade: the choice that would be made in each tier alone, from the cheapest on. Throws what the choice among all models
  * throws where no tier has one.
- * @param choose chooses among models, as ever.
+ * @param choose chooses as ever, among those that it is told to.
  */
 export function chooseSteps(
-  models: ModelIndex,
   { maxDepth }: Pick<CascadeOptions, 'maxDepth'>,
-  choose: (models: ModelIndex) => Choice,
+  choose: (admits?: RoutingView['admits']) => Choice,
 ): Choice & { readonly steps: Steps } {
-  const inAll = choose(models);
+  const inAll = choose();
   const choices = CHEAPEST_FIRST.flatMap((tier) => {
-    const { candidates, ...choice } = within(models, tier, choose) ?? { candidates: [] };
+    const { candidates, ...choice } = within(tier, choose) ?? { candidates: [] };
     const step = candidates.filter(({ deployment }) => deployment.tier === tier).slice(0, CANDIDATES_A_STEP);
     return step.length === 0 ? [] : [{ ...inAll, ...choice, candidates: step }];
   }).slice(0, maxDepth);
@@ -53,9 +52,9 @@ export function chooseSteps(
 }
 
 /** The choice in one tier; null where nothing of it may serve. */
-function within(models: ModelIndex, tier: Tier, choose: (models: ModelIndex) => Choice): Choice | null {
+function within(tier: Tier, choose: (admits: RoutingView['admits']) => Choice): Choice | null {
   try {
-    return choose({ ...models, list: (operation) => models.list(operation).filter((deployment) => deployment.tier === tier) });
+    return choose((deployment) => deployment.tier === tier);
   } catch (error) {
     if (error instanceof GatewayError) return null;
     throw error;

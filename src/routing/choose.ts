@@ -1,13 +1,16 @@
-import type { ApiKey } from '../accounts/api-key.ts';
-import type { InferenceRequest } from '../wires/request.ts';
-import type { Upstream } from '../wires/wire.ts';
-import { candidateOf, wireFor, type Candidate } from './candidate.ts';
 import { GatewayError } from '../errors.ts';
+import type { ModelIndex, Serving } from '../models/models.ts';
 import type { Tier } from '../providers/provider.ts';
-import { judge, tiersFrom } from './complexity.ts';
-import type { Deployment } from '../models/deployment.ts';
-import type { ModelIndex } from '../models/models.ts';
+import type { InferenceRequest } from '../wires/request.ts';
+import { candidateOf, wireFor, type Candidate } from './candidate.ts';
+import { judge } from './complexity.ts';
+import { eligible, notFound, type AllowedModels, type Eligible } from './eligible.ts';
+import { explore } from './explore.ts';
+import { withFallbacks } from './fallbacks.ts';
+import { reasonFor } from './reason.ts';
+import { scored, type Scored } from './score.ts';
 import type { RoutingView } from './view.ts';
+import { weightedDraw } from './weighted-draw.ts';
 
 /** Who may serve a request, best first, and why. */
 export interface Choice {
@@ -15,7 +18,10 @@ export interface Choice {
   readonly candidates: readonly Candidate[];
   /** The tier that the request was taken for; under an exact model, that model's. */
   readonly tier: Tier;
+  /** Whether the first candidate is another than the best, to learn how it does. */
   readonly explored: boolean;
+  /** 0 to 1: how likely that was; 0 where it could not be. */
+  readonly exploreOdds: number;
   /** Why; null under an exact model, where there was nothing to decide. */
   readonly decision: Decision | null;
 }
@@ -26,6 +32,8 @@ export interface Decision {
   readonly reasoning: string;
   /** 0 to 1, calibrated: how often a decision like this one has the right tier. */
   readonly confidence: number;
+  /** 0 to 1: how hard the request was taken to be. */
+  readonly difficulty: number;
   /** 0 to 1: the chance that the chosen deployment's answer is wrong, or does not come. */
   readonly expectedError: number;
   /** That of the chosen deployment. */
@@ -34,75 +42,92 @@ export interface Decision {
   readonly allScores: Readonly<Record<string, number>>;
 }
 
-type AllowedModels = Pick<ApiKey, 'allowedModels'>;
-
-/** Every candidate makes the hold as dear as the dearest of them: a few are enough. */
-const MAX_CANDIDATES = 3;
-
 /**
- * Chooses the deployments for a request. An exact model is that deployment alone; `auto` takes the tier that the
- * request's complexity asks for, then its neighbours, cheaper ones first.
+ * Chooses the deployments for a request. An exact model goes to those that serve it, by the operator's shares; `auto` to the best few of all, by
+ * the request's difficulty and how they do. Pure: the same arguments and the same chance make the same choice.
  * Throws GatewayError: `model_not_found`, `model_not_allowed`, or `invalid_request`/`unknown_parameter` naming what no
  * model that is left can do.
  */
 export function chooseCandidates(request: InferenceRequest, models: ModelIndex, key: AllowedModels, view: RoutingView): Choice {
-  return request.model === 'auto' ? chooseAmongAll(request, models, key, view) : chooseExact(request, models, key);
+  return request.model === 'auto' ? chooseAmongAll(request, models, key, view) : chooseExact(request, models, key, view);
 }
 
-function chooseExact(request: InferenceRequest, models: ModelIndex, { allowedModels }: AllowedModels): Choice {
-  const deployment = models.find(request.model, request.operation);
-  if (!deployment) throw new GatewayError('model_not_found', { message: notFound(request, models), param: 'model' });
-  if (allowedModels && !allowedModels.includes(deployment.model)) throw new GatewayError('model_not_allowed', { param: 'model' });
-  const wire = wireFor(request, deployment);
-  if (wire instanceof GatewayError) throw wire;
-  return { candidates: [candidateOf(request, deployment, wire)], tier: deployment.tier, explored: false, decision: null };
+/** All that may serve a request under `auto`, in no order. Throws what `chooseCandidates` throws. */
+export function candidatesFor(request: InferenceRequest, models: ModelIndex, key: AllowedModels, view: RoutingView): Candidate[] {
+  return candidatesOf(request, eligible(request, models, key, view));
 }
 
-/** A model that is there and does something else is a mistake that one cannot see from "does not exist". */
-function notFound({ model, operation }: InferenceRequest, models: ModelIndex): string {
-  const name = quoted(model);
-  if (operation === 'embed') return models.find(model) ? `The model ${name} makes no embeddings.` : `The model ${name} does not exist.`;
-  return models.find(model, 'embed') ? `The model ${name} makes embeddings alone.` : `The model ${name} does not exist.`;
-}
+function chooseExact(request: InferenceRequest, models: ModelIndex, { allowedModels }: AllowedModels, view: RoutingView): Choice {
+  const { model, operation } = request;
+  const serving = models.serving(model, operation);
+  if (serving.length === 0) throw new GatewayError('model_not_found', { message: notFound(model, operation, models), param: 'model' });
+  const mayAll = !allowedModels || allowedModels.includes(model);
+  const allowed = serving.filter(({ deployment }) => mayAll || allowedModels.includes(deployment.model));
+  if (allowed.length === 0) throw new GatewayError('model_not_allowed', { param: 'model' });
 
-function chooseAmongAll(request: InferenceRequest, models: ModelIndex, { allowedModels }: AllowedModels, view: RoutingView): Choice {
-  const { prefer, maxLatencyMs } = request.routing;
-  const allowed = models.list(request.operation).filter(({ model }) => !allowedModels || allowedModels.includes(model));
-  if (allowed.length === 0)
-    throw new GatewayError('model_not_allowed', { message: 'This key may use none of the models on offer.', param: 'model' });
-
-  const wires = new Map(allowed.map((deployment) => [deployment, wireFor(request, deployment)]));
-  const able = allowed.filter((deployment) => !(wires.get(deployment) instanceof GatewayError));
-  const [obstacle] = wires.values();
-  if (able.length === 0 && obstacle instanceof GatewayError) throw obstacle;
-  const fast = able.filter((deployment) => maxLatencyMs === null || (view.healthOf(deployment).ttftMs ?? 0) <= maxLatencyMs);
-  if (fast.length === 0) {
-    throw new GatewayError('invalid_request', { message: 'No provider has been that fast lately.', param: 'routing.maxLatency' });
+  const able: (Eligible & Serving)[] = [];
+  let obstacle: GatewayError | undefined;
+  for (const one of allowed) {
+    const upstream = wireFor(request, one.deployment);
+    if (upstream instanceof GatewayError) obstacle ??= upstream;
+    else able.push({ ...one, upstream, health: view.healthOf(one.deployment) });
   }
-
-  const { tier } = judge(request);
-  const order = tiersFrom(tier);
-  const rank = ({ provider, tier: own }: Deployment) => order.indexOf(own) * 2 + (provider.id === prefer ? 0 : 1);
-  const ranked = fast.toSorted((a, b) => rank(a) - rank(b) || compare(a.rateCard.output, b.rateCard.output));
-  // Vectors of two models do not compare: for them nobody stands in.
-  const chosen = request.operation === 'embed' ? ranked.slice(0, 1) : withFallbacks(ranked);
-  const candidates = chosen.map((deployment) => candidateOf(request, deployment, wires.get(deployment) as Upstream));
-  return { candidates, tier, explored: false, decision: null };
+  const ordered = [...inTurn(able, 'primary', view), ...inTurn(able, 'backup', view)];
+  const [first] = ordered;
+  if (!first) throw obstacle ?? new Error('a model that nothing serves');
+  return { candidates: candidatesOf(request, ordered), tier: first.deployment.tier, explored: false, exploreOdds: 0, decision: null };
 }
 
-/** The best one, and fallbacks of its tier and the cheaper ones; a dearer tier only where nothing else could stand in. */
-function withFallbacks(ranked: readonly Deployment[]): Deployment[] {
+/** Those of a type: the one with a warm cache, the others by their shares of the load, and those that cannot answer now last. */
+function inTurn(able: readonly (Eligible & Serving)[], type: Serving['type'], view: RoutingView): (Eligible & Serving)[] {
+  const ofType = able.filter((one) => one.type === type);
+  if (ofType.length <= 1) return ofType;
+  const isWarm = ({ deployment }: Eligible) => deployment.id === view.warm;
+  const draw = (some: typeof ofType) => [
+    ...some.filter(isWarm),
+    ...weightedDraw(
+      some.filter((one) => !isWarm(one)),
+      ({ weight }) => weight,
+      () => view.random(),
+    ),
+  ];
+  return [...draw(ofType.filter(({ health }) => health.available)), ...draw(ofType.filter(({ health }) => !health.available))];
+}
+
+function chooseAmongAll(request: InferenceRequest, models: ModelIndex, key: AllowedModels, view: RoutingView): Choice {
+  const judgement = judge(request);
+  const ranked = scored(request, judgement, eligible(request, models, key, view), view);
+  const greedy = request.operation === 'embed' ? sameVectors(ranked, models) : withFallbacks(ranked);
+  const { odds, tried } = explore(request, greedy, ranked, view);
+  const chosen = tried ? [tried, ...greedy.filter((one) => one !== tried)].slice(0, greedy.length) : greedy;
+  const [first] = chosen;
+  if (!first) throw new Error('a choice among nothing');
+  const decision: Decision = {
+    reasoning: reasonFor(request, judgement, { ranked, first, explored: tried !== null }),
+    confidence: judgement.confidence,
+    difficulty: judgement.difficulty,
+    expectedError: first.expectedError,
+    costAdjustedScore: first.score,
+    allScores: scoresByModel(ranked),
+  };
+  return { candidates: candidatesOf(request, chosen), tier: judgement.tier, explored: tried !== null, exploreOdds: odds, decision };
+}
+
+/** Vectors of two models do not compare: only what serves the same one stands in. */
+function sameVectors(ranked: readonly Scored[], models: ModelIndex): Scored[] {
   const [best, ...others] = ranked;
   if (!best) return [];
-  const noDearer = others.filter(({ rateCard, tier }) => tier === best.tier || rateCard.output <= best.rateCard.output);
-  return [best, ...(noDearer.length > 0 ? noDearer.slice(0, MAX_CANDIDATES - 1) : others.slice(0, 1))];
+  const same = new Set(models.serving(best.deployment.model, 'embed').map(({ deployment }) => deployment.id));
+  return [best, ...others.filter(({ deployment }) => same.has(deployment.id))];
 }
 
-function compare(a: bigint, b: bigint): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+function candidatesOf(request: InferenceRequest, some: readonly Eligible[]): Candidate[] {
+  return some.map(({ deployment, upstream }) => candidateOf(request, deployment, upstream));
 }
 
-/** A client's own text in a message: short, and on one line. */
-function quoted(model: string): string {
-  return JSON.stringify(model.slice(0, 100));
+/** The best of each model's deployments speaks for the model. */
+function scoresByModel(ranked: readonly Scored[]): Record<string, number> {
+  const scores: Record<string, number> = {};
+  for (const { deployment, score } of ranked) scores[deployment.model] ??= score;
+  return scores;
 }

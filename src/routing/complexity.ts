@@ -1,7 +1,8 @@
 import type { InferenceRequest } from '../wires/request.ts';
 import type { Tier } from '../providers/provider.ts';
 
-const TIERS: readonly Tier[] = ['cheap', 'mid', 'premium'];
+/** The cheapest first. */
+export const TIERS: readonly Tier[] = ['cheap', 'mid', 'premium'];
 
 /** From these scores on a request is for the middle and the top tier. */
 const MID_SCORE = 3;

@@ -1,5 +1,6 @@
 import { isPublicProvider } from '../config/public-providers.ts';
 import { GatewayError } from '../errors.ts';
+import type { Deployment } from '../models/deployment.ts';
 import type { ModelIndex, Models } from '../models/models.ts';
 import type { CallerKey } from '../providers/caller-key.ts';
 import type { InferenceRequest } from '../wires/request.ts';
@@ -20,10 +21,19 @@ export function modelsUnderKey(request: InferenceRequest, models: Models, { prov
     if (!provider) return withOwnKey;
     if (!isPublicProvider(provider.id)) throw unfit(`${provider.id} takes no X-Provider-Key.`, 'X-Provider-Key');
     if (providerId !== undefined && providerId !== provider.id) throw unfit(`This model is one of ${provider.id}.`, 'X-Provider');
-    return withOwnKey;
+    return ofProvider(withOwnKey, provider.id);
   }
   const named = providerId ?? routing.prefer;
   if (named === null) throw unfit('X-Provider must name the provider of the key, or model a model of it.', 'X-Provider');
   if (!isPublicProvider(named)) throw unfit('What routing.prefer names takes no X-Provider-Key.', 'X-Provider-Key');
-  return { ...withOwnKey, list: (wanted) => withOwnKey.list(wanted).filter(({ provider }) => provider.id === named) };
+  return ofProvider(withOwnKey, named);
+}
+
+function ofProvider(models: ModelIndex, providerId: string): ModelIndex {
+  const isIts = ({ provider }: Deployment) => provider.id === providerId;
+  return {
+    ...models,
+    list: (operation) => models.list(operation).filter(isIts),
+    serving: (model, operation) => models.serving(model, operation).filter(({ deployment }) => isIts(deployment)),
+  };
 }

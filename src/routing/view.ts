@@ -9,6 +9,10 @@ export interface RoutingView {
   readonly warm: string | null;
   /** 0 up to 1, from the gateway's own source of chance: for shares of load and for exploration. */
   random(): number;
+  /** False where nobody is to be tried out at this request's cost: nothing will be sent, or its caller's own key serves. */
+  readonly explores: boolean;
+  /** Under `auto`, leaves out deployments for a reason from outside: above the request's cap, or not of a cascade's step. All pass without it. */
+  readonly admits?: (deployment: Deployment) => boolean;
 }
 
 /** How a deployment has done lately, newer traffic counting for more. */

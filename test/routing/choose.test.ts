@@ -1,60 +1,78 @@
 import { describe, expect, it } from '@jest/globals';
-import { readChat } from '../support/chat-request.ts';
 import { GatewayError } from '../../src/errors.ts';
-import { chooseCandidates } from '../../src/routing/choose.ts';
 import type { Deployment } from '../../src/models/deployment.ts';
-import type { Models } from '../../src/models/models.ts';
+import { chooseCandidates, type Choice } from '../../src/routing/choose.ts';
+import { openAiEmbeddings } from '../../src/wires/openai-embeddings/surface.ts';
+import { parseBody } from '../../src/wires/parse-json.ts';
+import type { InferenceRequest } from '../../src/wires/request.ts';
+import { catalogueOf, type Servings } from '../support/catalogue-of.ts';
+import { readChat } from '../support/chat-request.ts';
 import { deployment, rateCard } from '../support/deployment.ts';
+import { randomFrom } from '../support/random.ts';
 import { routingView, type World } from '../support/routing-view.ts';
-import { NO_MODELS } from '../support/models.ts';
 
 const provider = (id: string) => ({ ...deployment().provider, id });
-const make = (model: string, tier: Deployment['tier'], output: bigint, overrides: Parameters<typeof deployment>[0] = {}) =>
-  deployment({ model, tier, rateCard: rateCard({ output }), provider: provider('alpha'), ...overrides });
+type Described = Parameters<typeof deployment>[0];
 
-const cheapA = make('cheap-a', 'cheap', 1n);
-const cheapB = make('cheap-b', 'cheap', 2n, { provider: provider('beta') });
-const midA = make('mid-a', 'mid', 10n);
-const midB = make('mid-b', 'mid', 11n, { provider: provider('beta'), imageTokens: null, maxOutputTokens: 100 });
-const premium = make('premium', 'premium', 100n, { remoteImages: true, allowParameters: ['no_such_field'] });
+/** A model whose output costs so many dollars a million tokens, its input a quarter of that. */
+function make(model: string, tier: Deployment['tier'], dollars: number, at = 'alpha', more: Described = {}): Deployment {
+  const output = BigInt(dollars * 1e6);
+  return deployment({
+    model,
+    tier,
+    rateCard: rateCard({ input: output / 4n, output, cacheRead: output / 40n }),
+    provider: provider(at),
+    ...more,
+  });
+}
+
+const cheapA = make('cheap-a', 'cheap', 0.4);
+const cheapB = make('cheap-b', 'cheap', 0.6, 'beta');
+const midA = make('mid-a', 'mid', 4);
+const midB = make('mid-b', 'mid', 5, 'beta', { imageTokens: null, maxOutputTokens: 100 });
+const premium = make('premium', 'premium', 40, 'alpha', { remoteImages: true, allowParameters: ['no_such_field'] });
 const all = [premium, midB, cheapB, midA, cheapA];
 
-function modelsOf(listed: Deployment[]): Models {
-  return {
-    keepUp: () => undefined,
-    list: () => listed,
-    names: () => [],
-    find: (model) => listed.find((one) => one.model === model),
-    serving: (model) =>
-      listed.filter((one) => one.model === model).map((one) => ({ deployment: one, type: 'primary' as const, weight: 1 })),
-    withOwnKey: NO_MODELS,
-    providers: [],
-    allowParameters: new Set(['no_such_field']),
-    close: async () => {},
-  };
-}
-
-interface Setting {
+interface Setting extends World {
   listed?: Deployment[];
+  servings?: Servings;
   allowedModels?: string[] | null;
-  world?: World;
 }
 
-function choose(fields: object, { listed = all, allowedModels = null, world }: Setting = {}) {
-  const body = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], ...fields });
-  const request = readChat(body, { allowParameters: new Set(['no_such_field']) });
-  const { candidates, ...rest } = chooseCandidates(request, modelsOf(listed), { allowedModels }, routingView(world));
-  return { ...rest, models: candidates.map(({ deployment: { model } }) => model) };
+const HI = [{ role: 'user', content: 'hi' }];
+
+function read(fields: object): InferenceRequest {
+  return readChat(JSON.stringify({ messages: HI, ...fields }), { allowParameters: new Set(['no_such_field']) });
 }
 
-function refusalOf(fields: object, setting?: Setting): { code: string; param: string | undefined } {
+function choiceFor(request: InferenceRequest, { listed = all, servings, allowedModels = null, ...world }: Setting = {}): Choice {
+  return chooseCandidates(request, catalogueOf(listed, servings), { allowedModels }, routingView(world));
+}
+
+/** What is chosen, by its deployments' names. */
+function choose(fields: object, setting?: Setting) {
+  const { candidates, ...rest } = choiceFor(read(fields), setting);
+  return { ...rest, models: candidates.map(({ deployment: { model } }) => model), ids: candidates.map(({ deployment: { id } }) => id) };
+}
+
+function refusalOf(act: () => unknown): { code: string; param: string | undefined; message: string } {
   try {
-    choose(fields, setting);
+    act();
   } catch (error) {
-    if (error instanceof GatewayError) return { code: error.code, param: error.detail.param };
+    if (error instanceof GatewayError) return { code: error.code, param: error.detail.param, message: error.message };
     throw error;
   }
   throw new Error('it was accepted');
+}
+
+/** Chance that gives these numbers, one after the other. */
+function chance(...numbers: number[]): () => number {
+  const left = [...numbers];
+  return () => {
+    const next = left.shift();
+    if (next === undefined) throw new Error('chance was asked more often than it should be');
+    return next;
+  };
 }
 
 const picture = (url: string) => [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }];
@@ -62,9 +80,12 @@ const LOCAL = picture('data:image/png;base64,AA');
 const REMOTE = picture('https://example.com/a.png');
 const URL_PARAM = 'messages.0.content.0.image_url.url';
 
-describe('candidates for an exact model', () => {
-  it('are that deployment alone', () => {
-    expect(choose({ model: 'mid-a' })).toEqual({ models: ['mid-a'], tier: 'mid', explored: false, decision: null });
+describe('an exact model', () => {
+  it('goes to its deployment alone, and nothing was decided', () => {
+    expect(choose({ model: 'mid-a' })).toEqual({
+      ...{ models: ['mid-a'], ids: ['alpha/mid-a'], tier: 'mid' },
+      ...{ explored: false, exploreOdds: 0, decision: null },
+    });
   });
 
   it.each<[string, object, Setting, string, string]>([
@@ -80,67 +101,240 @@ describe('candidates for an exact model', () => {
       'invalid_request',
       'routing.excludeProviders',
     ],
-  ])('are refused for %s', (_what, fields, setting, code, param) => {
-    expect(refusalOf(fields, setting)).toEqual({ code, param });
+  ])('is refused: %s', (_what, fields, setting, code, param) => {
+    expect(refusalOf(() => choose(fields, setting))).toMatchObject({ code, param });
   });
 
-  it('are given where the key’s list and the deployment’s abilities allow', () => {
+  it('is served where the key’s list and the deployment’s abilities allow', () => {
     expect(choose({ model: 'premium', no_such_field: 1, messages: REMOTE }, { allowedModels: ['premium'] }).models).toEqual(['premium']);
+  });
+
+  describe('with several deployments', () => {
+    const [one, two, three, spare, last] = ['one', 'two', 'three', 'spare', 'last'].map((at) => make(`${at}/llama`, 'cheap', 1, at)) as [
+      Deployment,
+      ...Deployment[],
+    ] as [Deployment, Deployment, Deployment, Deployment, Deployment];
+    const servings: Servings = {
+      llama: [
+        { deployment: spare, type: 'backup', weight: 1 },
+        { deployment: one, weight: 7 },
+        { deployment: two, weight: 2 },
+        { deployment: three, weight: 1 },
+        { deployment: last, type: 'backup', weight: 3 },
+      ],
+    };
+    const order = (setting: Setting, fields: object = {}) =>
+      choose({ model: 'llama', ...fields }, { listed: [], servings, ...setting }).ids.map((id) => id.split('/')[0]);
+
+    it.each<[string, () => number, string[]]>([
+      ['the lowest number draws the first', chance(0, 0, 0), ['one', 'two', 'three', 'spare', 'last']],
+      ['a share ends where its weight does', chance(0.69, 0, 0), ['one', 'two', 'three', 'spare', 'last']],
+      ['the next begins there', chance(0.71, 0, 0.26), ['two', 'one', 'three', 'last', 'spare']],
+      ['and the last has the rest', chance(0.95, 0.8, 0.24), ['three', 'two', 'one', 'spare', 'last']],
+    ])('goes to primaries by their shares, then to backups by theirs: %s', (_what, random, wanted) => {
+      expect(order({ random })).toEqual(wanted);
+    });
+
+    it('comes to the shares over many requests', () => {
+      const seed = Math.floor(Math.random() * 2 ** 31);
+      const random = randomFrom(seed);
+      const firsts = new Map<string | undefined, number>();
+      for (let i = 0; i < 2_000; i++) {
+        const [first] = order({ random });
+        firsts.set(first, (firsts.get(first) ?? 0) + 1);
+      }
+      const shares = ['one', 'two', 'three', 'spare'].map((at) => (firsts.get(at) ?? 0) / 2_000);
+      // Within five standard deviations.
+      const isNear = (share: number, wanted: number) => Math.abs(share - wanted) <= 5 * Math.sqrt((wanted * (1 - wanted)) / 2_000);
+      expect({ seed, near: shares.map((share, i) => isNear(share, [0.7, 0.2, 0.1, 0][i] ?? 0)) }).toEqual({
+        seed,
+        near: [true, true, true, true],
+      });
+    });
+
+    it('stays where its prompt cache is warm, among the primaries', () => {
+      expect(order({ warm: three.id, random: chance(0, 0) })).toEqual(['three', 'one', 'two', 'spare', 'last']);
+      expect(order({ warm: last.id, random: chance(0, 0) })).toEqual(['one', 'two', 'three', 'last', 'spare']);
+    });
+
+    it('asks what is not available last among its own kind', () => {
+      const health = ({ provider: { id } }: Deployment) => ({ available: id !== 'one' && id !== 'last' });
+      expect(order({ health, random: chance(0) })).toEqual(['two', 'three', 'one', 'spare', 'last']);
+      expect(order({ health, warm: one.id, random: chance(0) })).toEqual(['two', 'three', 'one', 'spare', 'last']);
+    });
+
+    it('leaves out what is excluded or cannot do it', () => {
+      expect(order({ random: chance(0, 0) }, { routing: { excludeProviders: ['one', 'last'] } })).toEqual(['two', 'three', 'spare']);
+      expect(refusalOf(() => order({}, { no_such_field: 1 }))).toMatchObject({ code: 'unknown_parameter' });
+    });
+
+    it('may be asked by a key that has its name on the list, or the name of what is behind it', () => {
+      expect(order({ allowedModels: ['llama'], random: chance(0, 0, 0) })).toHaveLength(5);
+      expect(order({ allowedModels: ['two/llama', 'last/llama'] })).toEqual(['two', 'last']);
+      expect(refusalOf(() => order({ allowedModels: ['other'] }))).toMatchObject({ code: 'model_not_allowed', param: 'model' });
+    });
   });
 });
 
-describe('candidates under auto', () => {
-  it('are the tier’s, cheapest first, and stay in it while it has more than one', () => {
-    expect(choose({})).toEqual({ models: ['cheap-a', 'cheap-b'], tier: 'cheap', explored: false, decision: null });
-    expect(choose({ model: 'auto' }).models).toEqual(['cheap-a', 'cheap-b']);
+describe('who may serve under auto', () => {
+  it.each<[string, object, Setting, string[]]>([
+    ['not what is excluded', { routing: { excludeProviders: ['alpha'] } }, {}, ['cheap-b', 'mid-b']],
+    ['not what the key may not have', {}, { allowedModels: ['mid-b', 'premium'] }, ['mid-b', 'premium']],
+    ['not what cannot do it', { messages: REMOTE }, {}, ['premium']],
+    ['not what takes no such field', { no_such_field: 3 }, {}, ['premium']],
+    ['only what is named', { routing: { models: ['mid-a', 'premium'] } }, {}, ['mid-a', 'premium']],
+    ['what is named by another name', { routing: { models: ['house'] } }, { servings: { house: [{ deployment: midA }] } }, ['mid-a']],
+    [
+      'by that name of the key’s list',
+      { routing: { models: ['house', 'cheap-a'] } },
+      { servings: { house: [{ deployment: midA }] }, allowedModels: ['house'] },
+      ['mid-a'],
+    ],
+    ['what is named twice, once', { routing: { models: ['mid-a', 'mid-a'] } }, {}, ['mid-a']],
+    ['not what was slow lately, where speed is asked for', { routing: { maxLatency: 500 } }, { health: slowAlpha }, ['cheap-b', 'mid-b']],
+    ['what passes from outside', {}, { admits: ({ tier }) => tier === 'mid' }, ['mid-a', 'mid-b']],
+    ['not what is too small', { messages: [{ role: 'user', content: 'word '.repeat(900) }] }, { listed: [small(cheapA), midA] }, ['mid-a']],
+    [
+      'the largest, where it may fit',
+      { messages: [{ role: 'user', content: 'word '.repeat(1_000) }] },
+      { listed: [small(cheapA), tiny(cheapB)] },
+      ['cheap-a'],
+    ],
+  ])('is %s', (_what, fields, setting, models) => {
+    expect(choose(fields, setting).models).toEqual(models);
   });
 
-  it('fall back to cheaper tiers, and are never more than three', () => {
-    expect(choose({ routing: { quality: 'high' } })).toMatchObject({ models: ['mid-a', 'mid-b', 'cheap-a'], tier: 'mid' });
+  it.each<[string, object, Setting, string, string]>([
+    ['all providers are excluded', { routing: { excludeProviders: ['alpha', 'beta'] } }, {}, 'invalid_request', 'routing.excludeProviders'],
+    ['the key may use none', {}, { allowedModels: ['gone'] }, 'model_not_allowed', 'model'],
+    ['the key may use none of the named', { routing: { models: ['mid-a'] } }, { allowedModels: ['mid-b'] }, 'model_not_allowed', 'model'],
+    ['a named one is unknown', { routing: { models: ['mid-a', 'nope'] } }, {}, 'model_not_found', 'routing.models'],
+    ['no model takes the images', { messages: REMOTE }, { listed: [cheapA, midA] }, 'invalid_request', URL_PARAM],
+    [
+      'all were slow lately',
+      { routing: { maxLatency: 500 } },
+      { health: () => ({ ttftMs: 900 }) },
+      'invalid_request',
+      'routing.maxLatency',
+    ],
+    [
+      'it fits nowhere',
+      { messages: [{ role: 'user', content: 'word '.repeat(9_000) }] },
+      { listed: [small(cheapA)] },
+      'invalid_request',
+      'messages',
+    ],
+  ])('is nobody where %s', (_what, fields, setting, code, param) => {
+    expect(refusalOf(() => choose(fields, setting))).toMatchObject({ code, param });
   });
 
-  it('fall back to a dearer tier only where there is nothing else', () => {
-    expect(choose({}, { listed: [premium, midA, cheapA] }).models).toEqual(['cheap-a', 'mid-a']);
-  });
-
-  it('start elsewhere where the tier is empty', () => {
-    expect(choose({}, { listed: [premium] }).models).toEqual(['premium']);
-  });
-
-  it('begin with the preferred provider’s of the tier, without locking the others out', () => {
-    expect(choose({ routing: { prefer: 'beta' } }).models).toEqual(['cheap-b', 'cheap-a']);
-    expect(choose({ routing: { prefer: 'nobody' } }).models).toEqual(['cheap-a', 'cheap-b']);
-  });
-
-  it('leave out what is excluded, not allowed, or cannot do it', () => {
-    expect(choose({ routing: { excludeProviders: ['alpha'] } }).models).toEqual(['cheap-b', 'mid-b']);
-    expect(choose({}, { allowedModels: ['mid-b', 'premium'] }).models).toEqual(['mid-b', 'premium']);
-    expect(choose({ messages: REMOTE }).models).toEqual(['premium']);
-    expect(choose({ messages: LOCAL, routing: { quality: 'high' } }).models).not.toContain('mid-b');
-    expect(choose({ no_such_field: 3 }).models).toEqual(['premium']);
-  });
-
-  it('are the same whatever the cap: each takes one above its maximum as that', () => {
+  it('is the same whatever the cap: each takes one above its maximum as that', () => {
     for (const max_tokens of [100, 101, 20_000_000]) {
       expect(choose({ max_tokens, routing: { quality: 'high' } }).models).toEqual(['mid-a', 'mid-b', 'cheap-a']);
       expect(choose({ model: 'mid-b', max_completion_tokens: max_tokens }).models).toEqual(['mid-b']);
     }
   });
 
-  it('leave out the slow where speed is asked for; the unknown may be fast', () => {
-    const world: World = { health: ({ provider: { id } }) => (id === 'alpha' ? { ttftMs: 900 } : {}) };
-    expect(choose({ routing: { maxLatency: 500 } }, { world }).models).toEqual(['cheap-b', 'mid-b']);
-    expect(refusalOf({ routing: { maxLatency: 500 } }, { world: { health: () => ({ ttftMs: 900 }) } })).toEqual({
-      code: 'invalid_request',
-      param: 'routing.maxLatency',
-    });
+  it('is one model for vectors, and what else serves that', () => {
+    const vectors = (at: string) => make(`${at}/vectors`, 'cheap', 1, at, { operation: 'embed', wires: ['openai-embeddings'] });
+    const [here, there, other] = [vectors('here'), vectors('there'), vectors('other')];
+    const request = openAiEmbeddings.parse(parseBody(Buffer.from('{"input":"a","model":"auto"}')), { streamDefault: false });
+    const ids = (setting: Setting) =>
+      choiceFor(request, { listed: [here, there, other], random: chance(0, 0), ...setting }).candidates.map((one) => one.deployment.id);
+    expect(ids({})).toEqual(['here/here/vectors']);
+    expect(ids({ servings: { 'here/vectors': [{ deployment: here }, { deployment: there }] } })).toEqual([
+      'here/here/vectors',
+      'there/there/vectors',
+    ]);
+  });
+});
+
+function slowAlpha({ provider: { id } }: Deployment) {
+  return id === 'alpha' ? { ttftMs: 900 } : {};
+}
+function small(one: Deployment): Deployment {
+  return { ...one, contextWindow: 1_000 };
+}
+function tiny(one: Deployment): Deployment {
+  return { ...one, contextWindow: 10 };
+}
+
+describe('the order under auto', () => {
+  const of =
+    (names: string, how: object) =>
+    ({ provider: { id } }: Deployment) =>
+      names.split(' ').includes(id) ? how : {};
+  const known = (how: object) => ({ samples: 200, ttftMs: 1_000, tokensPerSecond: 50, ...how });
+
+  it.each<[string, object, Setting, string[]]>([
+    ['the tier’s own, cheapest first', {}, {}, ['cheap-a', 'cheap-b']],
+    ['auto is the same as no model', { model: 'auto' }, {}, ['cheap-a', 'cheap-b']],
+    ['then cheaper tiers, three in all', { routing: { quality: 'high' } }, {}, ['mid-a', 'mid-b', 'cheap-a']],
+    ['a dearer tier only where there is nothing else', {}, { listed: [premium, midA, cheapA] }, ['cheap-a', 'mid-a']],
+    ['elsewhere where the tier is empty', {}, { listed: [premium] }, ['premium']],
+    ['the preferred provider’s of the tier', { routing: { prefer: 'beta' } }, {}, ['cheap-b', 'cheap-a']],
+    ['nobody’s where the preferred is unknown', { routing: { prefer: 'nobody' } }, {}, ['cheap-a', 'cheap-b']],
+    ['not the preferred one’s of another tier', { routing: { prefer: 'beta' } }, { listed: [cheapA, midB] }, ['cheap-a', 'mid-b']],
+    [
+      'the preferred also where the other is somewhat better',
+      { routing: { prefer: 'beta' } },
+      { health: of('beta', known({ successRate: 0.95, ttftMs: 2_000 })) },
+      ['cheap-b', 'cheap-a'],
+    ],
+    [
+      'not the preferred where it fails',
+      { routing: { prefer: 'beta' } },
+      { health: of('beta', known({ successRate: 0.7 })) },
+      ['cheap-a', 'cheap-b'],
+    ],
+    ['what answers before what fails', {}, { health: of('alpha', known({ successRate: 0.8 })) }, ['cheap-b', 'cheap-a']],
+    ['not for one failure', {}, { health: of('alpha', { successRate: 0.98, samples: 50, ttftMs: 1_000 }) }, ['cheap-a', 'cheap-b']],
+    ['what is fast before what is slow', {}, { health: of('alpha', known({ ttftMs: 8_000 })) }, ['cheap-b', 'cheap-a']],
+    ['what is fast in its words', {}, { health: of('alpha', known({ tokensPerSecond: 5 })) }, ['cheap-b', 'cheap-a']],
+    ['what is not available last', {}, { health: of('alpha', { available: false }) }, ['cheap-b', 'cheap-a']],
+    [
+      'another tier before what is not available',
+      {},
+      { listed: [cheapA, midB], health: of('alpha', { available: false }) },
+      ['mid-b', 'cheap-a'],
+    ],
+    ['what has the prompt cached, though dearer', {}, { warm: 'beta/cheap-b' }, ['cheap-b', 'cheap-a']],
+    ['also where it is of a higher tier', {}, { warm: 'beta/mid-b' }, ['mid-b', 'cheap-a', 'cheap-b']],
+    ['but not where a low quality is asked for', { routing: { quality: 'low' } }, { warm: 'beta/mid-b' }, ['cheap-a', 'cheap-b']],
+    ['nor where a higher tier is needed', { routing: { quality: 'high' } }, { warm: 'beta/cheap-b' }, ['mid-a', 'mid-b', 'cheap-a']],
+    ['nor where that is not available', {}, { warm: 'beta/cheap-b', health: of('beta', { available: false }) }, ['cheap-a', 'cheap-b']],
+    ['nor where that fails', {}, { warm: 'beta/cheap-b', health: of('beta', known({ successRate: 0.5 })) }, ['cheap-a', 'cheap-b']],
+    ['the best where the cost is ignored', { routing: { cost_weight: 0 } }, {}, ['premium', 'mid-b', 'mid-a']],
+    ['the cheapest where the quality is', { routing: { cost_weight: 1, quality: 'high' } }, {}, ['cheap-a', 'cheap-b']],
+  ])('is %s', (_what, fields, setting, models) => {
+    expect(choose(fields, setting).models).toEqual(models);
   });
 
-  it.each<[string, object, Setting, string, string]>([
-    ['all providers are excluded', { routing: { excludeProviders: ['alpha', 'beta'] } }, {}, 'invalid_request', 'routing.excludeProviders'],
-    ['the key may use none', {}, { allowedModels: ['gone'] }, 'model_not_allowed', 'model'],
-    ['no model takes the images', { messages: REMOTE }, { listed: [cheapA, midA] }, 'invalid_request', URL_PARAM],
-  ])('are refused where %s', (_what, fields, setting, code, param) => {
-    expect(refusalOf(fields, setting)).toEqual({ code, param });
+  it('has the first fallback at another provider, where there is one that is available', () => {
+    const second = make('cheap-second', 'cheap', 0.45);
+    const third = make('cheap-third', 'cheap', 0.5);
+    const listed = [cheapA, second, third, cheapB];
+    expect(choose({}, { listed }).models).toEqual(['cheap-a', 'cheap-b', 'cheap-second']);
+    expect(choose({}, { listed, health: of('beta', { available: false }) }).models).toEqual(['cheap-a', 'cheap-second', 'cheap-third']);
+  });
+
+  it('ties by capacity: the draw is in proportion, and both are told the same score', () => {
+    const [left, right] = [make('left', 'cheap', 0.4, 'left'), make('right', 'cheap', 0.4, 'right')];
+    const firstOf = (at: number, capacity: Setting['capacity']) =>
+      choose({}, { listed: [left, right], ...(capacity && { capacity }), random: chance(at, 0.999) });
+    const quarter = (id: string) => (id === 'left' ? 0.25 : 0.75);
+    expect(firstOf(0.24, quarter).models).toEqual(['left', 'right']);
+    const drawn = firstOf(0.26, quarter);
+    expect(drawn.models).toEqual(['right', 'left']);
+    expect(new Set(Object.values(drawn.decision?.allScores ?? {})).size).toBe(1);
+    expect(firstOf(0.49, () => 1).models).toEqual(['left', 'right']);
+    expect(choose({}, { listed: [left, right], capacity: (id) => (id === 'right' ? 1 : 0), random: chance(0.999) }).models).toEqual([
+      'right',
+      'left',
+    ]);
+  });
+
+  it('is no tie where one is clearly cheaper', () => {
+    expect(choose({}, { capacity: (id) => (id === 'beta' ? 1 : 0.001) }).models).toEqual(['cheap-a', 'cheap-b']);
   });
 });

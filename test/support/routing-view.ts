@@ -7,9 +7,19 @@ export interface World {
   capacity?: (providerId: string) => number;
   warm?: string | null;
   random?: () => number;
+  explores?: boolean;
+  admits?: RoutingView['admits'];
 }
 
 /** Without chance of its own, nothing is explored. */
-export function routingView({ health = () => ({}), capacity = () => 1, warm = null, random = () => 0.999_999 }: World = {}): RoutingView {
-  return { healthOf: (deployment) => ({ ...UNKNOWN_HEALTH, ...health(deployment) }), capacityOf: capacity, warm, random };
+export function routingView({
+  health = () => ({}),
+  capacity = () => 1,
+  warm = null,
+  random = () => 0.999_999,
+  explores = true,
+  admits = () => true,
+}: World = {}): RoutingView {
+  const healthOf: RoutingView['healthOf'] = (deployment) => ({ ...UNKNOWN_HEALTH, ...health(deployment) });
+  return { healthOf, capacityOf: capacity, warm, random, explores, admits };
 }
