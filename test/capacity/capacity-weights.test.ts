@@ -20,6 +20,8 @@ let node: FakeRpcNode;
 let clock: { ms: number };
 let log: string[];
 let opened: CapacityWeights[];
+/** Chance is asked for once a pause. */
+let pauses: number;
 
 beforeEach(async () => {
   chain = { block: 100, units: unitsOf(30n, 60n) };
@@ -27,6 +29,7 @@ beforeEach(async () => {
   clock = { ms: 1_000_000 };
   log = [];
   opened = [];
+  pauses = 0;
 });
 afterEach(async () => {
   await Promise.all(opened.map((weights) => weights.close()));
@@ -46,10 +49,21 @@ function open(config: CapacityConfig | undefined, providers = Object.keys(MEMBER
     log: createLog('info', { write: (line) => log.push(line) }),
     providerIds: () => providers,
     now: () => clock.ms,
-    random: () => 0.5,
+    random: () => {
+      pauses++;
+      return 0.5;
+    },
   });
   opened.push(weights);
   return weights;
+}
+/** Waits for what the network brings, where the clock stands still. */
+async function come(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`it did not come: ${String(condition)}`);
+    await new Promise(setImmediate);
+  }
 }
 const messages = () => log.map((line) => (JSON.parse(line) as { msg: string }).msg);
 
@@ -190,8 +204,8 @@ describe('the background', () => {
     ['after a seventh', 7, 300_000],
     ['after a thousand', 2_000, 300_000],
   ])('waits %s, a tenth more or less', (_when, failures, pauseMs) => {
-    const pauses = [0, 0.5, 1].map((chance) => Math.round(pauseAfter(failures, 60_000, chance)));
-    expect(pauses).toEqual([pauseMs * 0.9, pauseMs, pauseMs * 1.1]);
+    const chances = [0, 0.5, 1].map((chance) => Math.round(pauseAfter(failures, 60_000, chance)));
+    expect(chances).toEqual([pauseMs * 0.9, pauseMs, pauseMs * 1.1]);
   });
 
   it('asks again after a pause, a longer one after each failure, and no pool of before', async () => {
@@ -200,27 +214,37 @@ describe('the background', () => {
       node.answer = failing;
       const weights = open({ pool: poolAt() });
       weights.start();
-      let asked = 0;
-      // The answers come over a real connection: each read is joined, and only the pauses are the clock's.
-      for (const pauseMs of [5_000, 10_000, 20_000]) {
-        await weights.refresh();
-        expect(node.asked).toHaveLength((asked += 1));
+      for (const [reads, pauseMs] of [5_000, 10_000, 20_000].entries()) {
+        await come(() => pauses === reads + 1);
         await jest.advanceTimersByTimeAsync(pauseMs - 1);
-        expect(node.asked).toHaveLength(asked);
+        expect([node.asked.length, pauses]).toEqual([reads + 1, reads + 1]);
+        if (reads === 2) node.answer = tellingPool(chain);
         await jest.advanceTimersByTimeAsync(1);
       }
-      node.answer = tellingPool(chain);
-      await weights.refresh();
-      await jest.advanceTimersByTimeAsync(REFRESH_SECONDS * 1000);
-      await weights.refresh();
+      await come(() => pauses === 4);
       expect(weights.status()).toMatchObject({ source: 'chain', reason: null });
+      node.answer = failing;
+      await jest.advanceTimersByTimeAsync(REFRESH_SECONDS * 1000);
+      await come(() => pauses === 5);
+      await jest.advanceTimersByTimeAsync(5_000);
+      await come(() => pauses === 6);
       const { length } = node.asked;
       weights.reconfigure({ weights: { openai: 1 } });
       await jest.advanceTimersByTimeAsync(3_600_000);
-      expect(node.asked).toHaveLength(length);
+      expect([node.asked.length, pauses]).toEqual([length, 6]);
     } finally {
       jest.useRealTimers();
     }
+  });
+
+  it('makes no more pauses once it is closed in the middle of a read', async () => {
+    node.answer = () => undefined;
+    const weights = open({ pool: poolAt() });
+    weights.start();
+    await until(() => node.asked.length === 1);
+    await weights.close();
+    await new Promise(setImmediate);
+    expect(pauses).toBe(0);
   });
 
   it('is given up in the middle of a read when it closes', async () => {
