@@ -4,6 +4,9 @@ import type { Asked, Ending, Grant, Leg } from './call.ts';
 import { observe, VOID } from './reach.ts';
 import type { StreamEnd } from './relay.ts';
 
+/** Of a stream's time, where its speed is still the provider's own. */
+const MOST_PAUSED = 0.1;
+
 /** Waits until an answer that has begun has reached its client, or will not. JSON goes out once it is settled. */
 export async function deliver(health: ProviderHealth, leg: Leg, { cancellation }: Grant): Promise<Ending> {
   if (leg.kind !== 'stream') return leg;
@@ -33,7 +36,9 @@ async function outcomeOf({ dispatchedAt }: Asked, end: StreamEnd): Promise<Attem
     case 'complete': {
       const seconds = (performance.now() - dispatchedAt) / 1000;
       const ttftMs = end.deliveredAt === null ? null : end.deliveredAt - dispatchedAt;
-      return { kind: 'ok', ttftMs, outputTokens: end.usage?.output ?? (await end.deliveredTokens()), seconds };
+      // A stream that its client slowed down says nothing of how fast it is written.
+      const isFree = end.pausedMs / 1000 <= seconds * MOST_PAUSED;
+      return { kind: 'ok', ttftMs, outputTokens: isFree ? (end.usage?.output ?? (await end.deliveredTokens())) : 0, seconds };
     }
   }
 }

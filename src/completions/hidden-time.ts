@@ -14,6 +14,7 @@ export class HiddenTime {
   #lastWordAt: number;
   #lookedAt: number;
   #pausedAt: number | null = null;
+  #pausedMs = 0;
 
   /** @param since when the model was asked, on the monotonic clock. */
   constructor(since: number) {
@@ -38,8 +39,15 @@ export class HiddenTime {
   }
 
   resumed(now: number): void {
-    if (this.#pausedAt !== null) this.#lastWordAt += now - this.#pausedAt;
+    const pausedMs = this.#pausedAt === null ? 0 : now - this.#pausedAt;
+    this.#lastWordAt += pausedMs;
+    this.#pausedMs += pausedMs;
     this.#pausedAt = null;
+  }
+
+  /** How long the provider was kept waiting, up to `now`. */
+  pausedMs(now: number): number {
+    return this.#pausedMs + (this.#pausedAt === null ? 0 : now - this.#pausedAt);
   }
 
   /** All of it up to `now`; null: up to the last word. */

@@ -48,6 +48,8 @@ export interface StreamEnd {
   /** How long the model worked out of sight of a client that left. */
   hiddenSeconds: number;
   deliveredAt: number | null;
+  /** How long the provider was kept waiting, for a client that does not keep up or a checkpoint. */
+  pausedMs: number;
   /** What the provider said of its failure. */
   failure?: unknown;
   error?: Error | undefined;
@@ -302,6 +304,7 @@ class Relay {
       deliveredTokens: () => this.#delivered.tokens(),
       hiddenSeconds: reason === 'client_gone' ? this.#hidden.seconds(until()) : 0,
       deliveredAt: this.#deliveredAt,
+      pausedMs: this.#hidden.pausedMs(performance.now()),
       failure: this.#failure,
       error,
     });

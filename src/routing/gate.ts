@@ -19,7 +19,8 @@ export interface Pass {
 export type AttemptOutcome =
   /**
    * `ttftMs` is to the first word of a stream, null for an answer that comes whole; `seconds` from the dispatch to the last event. Without
-   * the provider's figures, `outputTokens` of a stream is our own count, and 0 of an answer that comes whole.
+   * the provider's figures, `outputTokens` of a stream is our own count, and 0 of an answer that comes whole; 0 too of a stream that its
+   * client slowed down.
    */
   | { readonly kind: 'ok'; readonly ttftMs: number | null; readonly outputTokens: number; readonly seconds: number }
   /** The provider's own fault, or the operator's: 429, 5xx, 401, a time-out, a broken stream. */

@@ -10,7 +10,7 @@ import { requestOf } from '../support/inference-request.ts';
 type Warm = string | null;
 
 const request = requestOf({}, { model: 'auto', facts: () => ({ ...NO_FACTS, opening: 'Hello.' }) });
-const bill = { usage: { ...ZERO_USAGE, input: 2_000 } } as Bill;
+const bill = { usage: { ...ZERO_USAGE, input: 2_000 }, spent: [] as unknown } as Bill;
 const ids = ['a/1', 'b/1', 'c/1'];
 const candidates = ids.map((id) => ({ deployment: { id }, rendering: {} }));
 
@@ -21,7 +21,11 @@ function warmAfter(
 ): Warm {
   const caches = new WarmCaches();
   if (before !== null) caches.answered('alice', request, { deploymentId: before, usage: bill.usage, cachesLong: false });
-  const underWay = { call: { request, apiKey: { accountId: 'alice' } }, plan: { candidates: of }, grant: { cancellation: { reason } } };
+  const underWay = {
+    call: { request, apiKey: { accountId: 'alice' } },
+    plan: { candidates: of, steps: [of] },
+    grant: { cancellation: { reason } },
+  };
   keepWarm(caches, underWay as unknown as UnderWay, ending as Ending, bill, isWhole);
   return caches.warmFor('alice', request);
 }

@@ -247,6 +247,27 @@ describe('a candidate that is shut out', () => {
   });
 });
 
+describe('a stream that its client slows down', () => {
+  it.each([
+    [0.5, 0],
+    [0.01, 5],
+  ])('for %d of its time is told with %i tokens', async (part, outputTokens) => {
+    const bench = start();
+    await bench.first.begin();
+    bench.client.write = () => false;
+    bench.client.writableNeedDrain = true;
+    bench.first.tell(contentEvent('word'));
+    await pass(part * 1000);
+    bench.client.writableNeedDrain = false;
+    bench.client.write = () => true;
+    bench.client.emit('drain');
+    await pass(1000 - part * 1000);
+    bench.first.tell(finishEvent(), usageEvent(), DONE);
+    await bench.end;
+    expect(bench.gate.ended()).toMatchObject([{ outcome: { kind: 'ok', outputTokens, seconds: 1 } }]);
+  });
+});
+
 describe('silence', () => {
   it('says nothing of a deployment that had little time left for its answer', async () => {
     const third = new HandProvider('third');
