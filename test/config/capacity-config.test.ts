@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
@@ -62,6 +62,16 @@ describe('capacity', () => {
     expect(() => read(capacity)).toThrow(message);
     expect(() => read(capacity)).not.toThrow('canary:');
   });
+});
+
+it('is as docs/router.md has it', () => {
+  const examples = [...readFileSync('docs/router.md', 'utf8').matchAll(/^```yaml\n(capacity:\n.*?)^```/gms)].map(([, yaml = '']) => yaml);
+  const file = path.join(directory, 'example.yaml');
+  const loaded = examples.map((yaml) => {
+    writeFileSync(file, yaml);
+    return loadConfig({ GATEWAY_CONFIG: file }).capacity;
+  });
+  expect(loaded).toEqual([{ weights: expect.anything() }, { pool: expect.objectContaining({ chainId: 84_532, refreshSeconds: 60 }) }]);
 });
 
 /** From ERC-55's own list. */
