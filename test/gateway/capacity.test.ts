@@ -41,3 +41,17 @@ it('the status tells the units of the chain as weights, and keeps up with them',
   await until(async () => ((await capacity()) as { block?: number }).block === 2);
   expect(await capacity()).toEqual(fromChain({ left: 1, right: 0.2 }, 2));
 });
+
+it('the provider with the units serves, among equals', async () => {
+  const key = await gateway.newKey();
+  const serving = async (block: number, units: PoolState['units']): Promise<Set<string | null>> => {
+    Object.assign(chain, { block, units });
+    await until(async () => ((await capacity()) as { block?: number }).block === block);
+    const body = { model: 'auto', messages: [{ role: 'user', content: 'Hello' }], routing: { cost_weight: 1 } };
+    const answers = await Promise.all(Array.from({ length: 5 }, () => gateway.post('/v1/chat/completions', body, key)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200]);
+    return new Set(answers.map(({ headers }) => headers.get('x-pura-provider')));
+  };
+  expect(await serving(3, { [LEFT]: 0n, [RIGHT]: 40n })).toEqual(new Set(['right']));
+  expect(await serving(4, { [LEFT]: 40n, [RIGHT]: 0n })).toEqual(new Set(['left']));
+});
