@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { ModelsConfig } from '../../src/config/model-config.ts';
 import { readStream } from '../support/chat-stream.ts';
 import { chat, errorOf, ownPromptTokens } from '../support/chat.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -8,7 +9,7 @@ import { accountOf, holdsOf } from '../support/ledger.ts';
 import { plainAnswer, wireOfPath } from '../support/plain-answers.ts';
 
 const PATH = '/v1/chat/completions';
-/** The providers that fail, and the model of each that is asked before the spare. */
+/** The providers that fail, and the model of each that the spare is a backup for. */
 const MODELS = {
   openai: 'gpt-4o-mini',
   anthropic: 'claude-haiku-4-5',
@@ -59,10 +60,11 @@ async function openGateway(): Promise<void> {
   gateway = await startGateway({
     env: {
       ...Object.fromEntries(NAMES.filter((name) => name !== 'custom').flatMap((name) => variablesOf(name))),
-      ...{ FREE_TIER_REQUESTS: '0', ALLOW_SIMULATED: 'true', UPSTREAM_TIMEOUT_SECONDS: '4', OPEN_STREAMS_PER_ACCOUNT: '1000' },
+      ...{ FREE_TIER_REQUESTS: '0', ALLOW_SIMULATED: 'true', UPSTREAM_TIMEOUT_SECONDS: '6', OPEN_STREAMS_PER_ACCOUNT: '1000' },
       DAILY_BUDGET_USD: '100000',
     },
-    deployments: [at('custom').deployment({ id: 'custom' }), spare.deployment({ id: 'spare', tier: 'premium', prices: SPARE_PRICES })],
+    deployments: [at('custom').deployment({ id: 'custom' }), spare.deployment({ id: 'spare', prices: SPARE_PRICES })],
+    config: { models: Object.fromEntries(NAMES.map((name) => [`with-spare/${name}`, withSpare(MODELS[name])])) },
     database,
   });
 }
@@ -74,17 +76,24 @@ function variablesOf(name: Name): [string, string][] {
   ];
 }
 
-/** A key with money that may have each one's model and the spare. */
+function withSpare(use: string): ModelsConfig[string] {
+  return {
+    deployments: [
+      { use: 'pureai/spare', weight: 1, backup: true },
+      { use, weight: 1, backup: false },
+    ],
+  };
+}
+
 async function fundedKey(): Promise<TestKey> {
-  const key = await gateway.newKey({ allowedModels: [...Object.values(MODELS), 'pureai/spare'] });
+  const key = await gateway.newKey();
   await gateway.fund(key, DEPOSIT_SATS);
   return key;
 }
 
-/** What one provider and the spare may answer. */
-function askFor(name: Name, stream: boolean, members: object = {}): object {
-  const excludeProviders = NAMES.filter((other) => other !== name);
-  return chat({ model: 'auto', stream, max_tokens: 20, routing: { excludeProviders, prefer: name }, ...members });
+/** A request for a model that one provider and the spare serve. */
+function askFor(name: Name, stream: boolean): ReturnType<typeof chat> {
+  return chat({ model: `with-spare/${name}`, stream, max_tokens: 20 });
 }
 
 /** A failure before the first word: what its provider does to each request, or before all of them. */
@@ -178,7 +187,7 @@ describe('the candidate behind one that failed', () => {
       await exchange.content('twelve bytes');
       exchange.reset();
     });
-    const request = askFor('custom', true) as ReturnType<typeof chat>;
+    const request = askFor('custom', true);
     const stream = await readStream(await gateway.post(PATH, request, key));
     expect(stream).toMatchObject({ content: 'twelve bytes', done: false, error: { code: 'upstream_error' } });
     expect(spare.requests).toEqual([]);
