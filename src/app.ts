@@ -22,6 +22,7 @@ import { modelRoutes } from './http/api/models.ts';
 import { pricingHandler } from './http/api/pricing.ts';
 import { providersHandler } from './http/api/providers.ts';
 import { reportHandlers } from './http/api/reports.ts';
+import { routerProfilesHandler } from './http/api/router-profiles.ts';
 import { requestId } from './http/server/request-id.ts';
 import { statusHandlers } from './http/api/status.ts';
 import type { Turns } from './http/payment/turns.ts';
@@ -101,6 +102,7 @@ export function createApp(deps: AppDeps): Express {
   app.get('/v1/models', key, models.list);
   app.get('/v1/models/*id', key, models.show);
   app.get('/v1/providers', key, providersHandler({ ...deps, healthOf }));
+  app.get('/v1/router/profiles', key, routerProfilesHandler({ ...deps, healthOf }));
   app.get('/v1/pricing/models', key, pricingHandler({ ...deps, markupBasisPoints: config.markupBasisPoints }));
 
   app.post('/api/keys', keys.create);

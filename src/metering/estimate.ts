@@ -1,6 +1,7 @@
 import type { PicoUsd } from '../amount.ts';
 import { costOfUsage } from '../pricing/cost.ts';
 import type { Candidate } from '../routing/candidate.ts';
+import { USUAL_OUTPUT_TOKENS } from '../routing/score.ts';
 import type { InferenceRequest } from '../wires/request.ts';
 import { ZERO_USAGE } from '../wires/usage.ts';
 import { promptTokensOf } from './billed-usage.ts';
@@ -21,9 +22,6 @@ export interface EstimateTerms {
   readonly mostTokens: number;
   readonly markupBasisPoints: bigint;
 }
-
-/** What is written in answer to an ordinary request, reasoning included. */
-const USUAL_OUTPUT_TOKENS = 500;
 
 /**
  * What a candidate would usually charge for a request: the prompt by our own count, nothing of it cached, and each completion as long as an

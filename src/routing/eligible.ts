@@ -55,7 +55,10 @@ function onOffer({ routing, operation }: InferenceRequest, models: ModelIndex, {
   const named = routing.models.flatMap((name) => {
     const serving = models.serving(name, operation);
     if (serving.length === 0)
-      throw new GatewayError('model_not_found', { message: notFound(name, operation, models), param: 'routing.models' });
+      throw new GatewayError('model_not_found', {
+        message: notFound(name, operation, models),
+        param: routing.modelsParam ?? 'routing.models',
+      });
     return serving.map(({ deployment }) => deployment).filter(({ model }) => isAllowed(name) || isAllowed(model));
   });
   return [...new Set(named)];

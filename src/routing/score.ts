@@ -4,7 +4,7 @@ import { weightedDraw } from './weighted-draw.ts';
 import type { InferenceRequest } from '../wires/request.ts';
 import type { Deployment } from '../models/deployment.ts';
 import type { Tier } from '../providers/provider.ts';
-import type { RoutingView } from './view.ts';
+import type { DeploymentHealth, RoutingView } from './view.ts';
 
 /** A deployment that may serve a request, and how well it suits. */
 export interface Scored extends Eligible {
@@ -32,7 +32,8 @@ const USUAL_SUCCESS = 0.99;
 const USUAL_SAMPLES = 10;
 
 const USUAL_TTFT_MS = 1_000;
-const USUAL_OUTPUT_TOKENS = 400;
+/** What is written in answer to an ordinary request. */
+export const USUAL_OUTPUT_TOKENS = 400;
 /** An answer that takes so long counts half of what slowness can. */
 const SLOW_SECONDS = 8;
 
@@ -101,15 +102,20 @@ type Measured = Omit<Scored, 'score' | 'sticky'>;
 
 function measure(request: InferenceRequest, { difficulty }: Judgement, one: Eligible, warm: string | null): Measured {
   const { deployment, health } = one;
-  const { successRate, samples, ttftMs, tokensPerSecond } = health;
-  const success = (successRate * samples + USUAL_SUCCESS * USUAL_SAMPLES) / (samples + USUAL_SAMPLES);
+  const { ttftMs, tokensPerSecond } = health;
   const outputTokens = request.operation === 'embed' ? 0 : Math.min(request.outputCap ?? USUAL_OUTPUT_TOKENS, USUAL_OUTPUT_TOKENS);
   return {
     ...one,
-    expectedError: 1 - (1 - chanceWrong(difficulty, deployment.tier)) * success,
+    expectedError: expectedErrorOf(difficulty, deployment.tier, health),
     expectedCostPicoUsd: usualCost(request, deployment, outputTokens, deployment.id === warm),
     expectedSeconds: (ttftMs ?? USUAL_TTFT_MS) / 1_000 + outputTokens / (tokensPerSecond ?? deployment.tokensPerSecond),
   };
+}
+
+/** The chance that a deployment's answer to a request of a difficulty is wrong, or does not come. */
+export function expectedErrorOf(difficulty: number, tier: Tier, { successRate, samples }: DeploymentHealth): number {
+  const success = (successRate * samples + USUAL_SUCCESS * USUAL_SAMPLES) / (samples + USUAL_SAMPLES);
+  return 1 - (1 - chanceWrong(difficulty, tier)) * success;
 }
 
 /** The chance that a tier answers a request of a difficulty wrong: more with the difficulty, less with the tier. */

@@ -64,6 +64,8 @@ export interface RoutingOptions {
   readonly excludeProviders: readonly string[];
   /** The only models to choose from under `auto`, by id or alias. */
   readonly models: readonly string[] | null;
+  /** The field that named them, where that is another one than `routing.models`. */
+  readonly modelsParam?: string;
   /** 0 ignores the cost, 1 the quality. */
   readonly costWeight: number | null;
   readonly cascade: CascadeOptions | null;

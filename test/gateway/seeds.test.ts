@@ -64,7 +64,7 @@ const COSTS = {
 };
 const COUNTS = { prompt_tokens: expect.any(Number), completion_tokens: expect.any(Number), total_tokens: expect.any(Number) };
 
-const DECIDED = { selected_model: expect.any(String) };
+const DECIDED = { selected_model: expect.any(String), reasoning: expect.any(String), confidence: expect.any(Number) };
 const ROUTED = { id: expect.stringMatching(/^router-/), routing: DECIDED };
 
 const TEXT_CHUNK = expect.stringMatching(/^text_completion/);

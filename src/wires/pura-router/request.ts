@@ -24,6 +24,7 @@ export function parseRouterRequest(body: ReadBody, options: ParseOptions): Infer
   const { own, routing } = request;
   const chosen: RoutingOptions = {
     ...routing,
+    ...(own['models'] !== undefined && { modelsParam: 'models' }),
     models: eitherOf('models', own['models'] as string[] | undefined, routing.models),
     costWeight: eitherOf('cost_weight', own['cost_weight'] as number | undefined, routing.costWeight),
   };

@@ -29,6 +29,7 @@ const OF_OTHER_WIRES: [path: string, body: object][] = [
   ['/v1/completions', { prompt: 'hi' }],
   ['/v1/responses', { input: 'hi' }],
   ['/v1/messages', { max_tokens: 16, messages }],
+  ['/v1/router', { messages }],
 ];
 
 /** Every route that may write, and what a request of it is like. */
@@ -41,6 +42,7 @@ const WRITES: Record<string, Write> = {
   'POST /v1/embeddings': { by: 'nobody' },
   'POST /l402/v1/embeddings': { by: 'nobody' },
   'POST /v1/messages/count_tokens': { by: 'nobody' },
+  'POST /api/estimate': { by: 'nobody' },
   'POST /api/chat': { ...inference, body: () => chat({ stream: true }) },
   'POST /api/keys': { by: 'owner', status: 201, body: () => ({ role: 'owner' }) },
   'PATCH /api/keys/:id': { by: 'owner', status: 200, body: () => ({ dailyBudgetUsd: 0 }) },
@@ -149,6 +151,7 @@ describe('an answer that carries a secret', () => {
       '402 POST /l402/v1/completions',
       '402 POST /l402/v1/messages',
       '402 POST /l402/v1/responses',
+      '402 POST /l402/v1/router',
     ]);
   });
 });

@@ -4,6 +4,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { GatewayError } from '../../../src/errors.ts';
 import { providersHandler } from '../../../src/http/api/providers.ts';
+import { routerProfilesHandler } from '../../../src/http/api/router-profiles.ts';
 import type { Deployment } from '../../../src/models/deployment.ts';
 import type { Models, Serving } from '../../../src/models/models.ts';
 import { UNKNOWN_HEALTH, type DeploymentHealth } from '../../../src/routing/view.ts';
@@ -30,7 +31,7 @@ const SERVINGS: Readonly<Record<string, readonly Serving[]>> = {
 const models: Models = {
   ...NO_MODELS,
   keepUp: () => undefined,
-  list: (operation = 'generate') => (operation === 'embed' ? [vectors] : [small, large]),
+  list: (operation = 'generate') => (operation === 'embed' ? [vectors] : [small, smallToo, large, largeToo]),
   names: () => ['alias'],
   serving: (model, operation = 'generate') =>
     operation === 'embed' ? (model === 'vectors' ? [by(vectors)] : []) : (SERVINGS[model] ?? []),
@@ -57,6 +58,7 @@ beforeAll(async () => {
     next();
   });
   app.get('/v1/providers', providersHandler(deps));
+  app.get('/v1/router/profiles', routerProfilesHandler(deps));
   app.use((error: GatewayError, _req: Request, res: Response, _next: NextFunction) => void res.status(error.status).json(error));
   await new Promise<void>((resolve) => (server = app.listen(0, '127.0.0.1', () => resolve())));
 });
@@ -110,5 +112,37 @@ describe('GET /v1/providers', () => {
     allowedModels = allowed;
     const answer = await get(`/v1/providers?${query}`);
     expect(answer).toMatchObject({ status, body: { error: { code, param: 'model' } } });
+  });
+});
+
+describe('GET /v1/router/profiles', () => {
+  it('tells of every deployment that the router may choose what it knows', async () => {
+    health = { 'alpha/small': { successRate: 0.5, samples: 1_000, ttftMs: 123.456 } };
+    const { status, body } = await get('/v1/router/profiles');
+    const profile = (model: string, provider: string, tier: string) => ({
+      ...{ model, provider, tier, success_rate: 1, latency_ms: null },
+      expected_error: expect.any(Number),
+    });
+    expect({ status, profiles: body.profiles }).toEqual({
+      status: 200,
+      profiles: [
+        { ...profile('small', 'alpha', 'cheap'), success_rate: 0.5, latency_ms: 123.5 },
+        profile('small', 'beta', 'cheap'),
+        profile('large', 'beta', 'premium'),
+        profile('large', 'gamma', 'premium'),
+      ],
+    });
+    const [failing = NaN, cheap = NaN, premium = NaN] = (body.profiles as unknown as { expected_error: number }[]).map(
+      (one) => one.expected_error,
+    );
+    expect(failing).toBeGreaterThan(0.5);
+    expect(failing).toBeLessThan(1);
+    expect(premium).toBeGreaterThan(0);
+    expect(premium).toBeLessThan(cheap);
+  });
+
+  it('shows a key what it may use', async () => {
+    allowedModels = ['large'];
+    expect((await get('/v1/router/profiles')).body.profiles.map(({ model }) => model)).toEqual(['large', 'large']);
   });
 });
