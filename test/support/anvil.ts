@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 
@@ -25,6 +25,7 @@ export function anvilProgram(): string | undefined {
 export async function startAnvil(program: string, chainId: number): Promise<Anvil> {
   const args = ['--chain-id', String(chainId), '--host', '127.0.0.1', '--port', '0', '--accounts', '1', '--no-mining', '--threads', '1'];
   const node = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const release = endWithThisProcess(node);
   const ended = new Promise<void>((resolve) => node.once('close', () => resolve()));
   const url = await new Promise<string>((resolve, reject) => {
     const said: string[] = [];
@@ -48,10 +49,21 @@ export async function startAnvil(program: string, chainId: number): Promise<Anvi
       return result;
     },
     async close() {
+      release();
       node.kill('SIGKILL');
       await ended;
     },
   };
+}
+
+/** Leaves a process behind that ends the node as soon as this one is gone, however it ends. Returns the function that lets it go. */
+function endWithThisProcess({ pid }: ChildProcess): () => void {
+  if (process.platform === 'win32' || pid === undefined) return () => {};
+  const script = 'read -r done || kill -KILL "$1"';
+  const guard = spawn('/bin/sh', ['-c', script, 'sh', String(pid)], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  guard.unref();
+  (guard.stdin as unknown as { unref(): void }).unref();
+  return () => guard.stdin.end('done\n');
 }
 
 /**
