@@ -153,7 +153,9 @@ describe('prices of the configuration', () => {
     (prices) => {
       const directory = mkdtempSync(path.join(tmpdir(), 'pura-prices-'));
       writeFileSync(`${directory}/gateway.yaml`, `prices: { own: ${prices} }`);
-      expect(() => loadConfig({ GATEWAY_CONFIG: `${directory}/gateway.yaml` })).toThrow(/^GATEWAY_CONFIG: prices\.own\./);
+      expect(() => loadConfig({ GATEWAY_CONFIG: `${directory}/gateway.yaml` })).toThrow(
+        /^GATEWAY_CONFIG: gateway\.yaml:1:\d+: prices\.own\./,
+      );
       rmSync(directory, { recursive: true });
     },
   );

@@ -1,10 +1,11 @@
 import type { CapacityConfig } from './capacity-config.ts';
 import { ConfigError } from './config-error.ts';
 import { readEnvironment, type Environment } from './environment.ts';
-import { readGatewayFile, type DeploymentConfig, type PricesConfig } from './gateway-file.ts';
+import { readGatewayFile, type DeploymentConfig, type GatewayFile, type PricesConfig } from './gateway-file.ts';
 import { lightningBackend, refuseUnsafeSimulation, type LightningBackend } from './lightning-backend.ts';
 import type { ModelsConfig } from './model-config.ts';
 import { ownSecretKeys, parseSecretKeys, type RootSecret } from './secret-keys.ts';
+import type { Locate } from './setting-problem.ts';
 
 export type Config = Readonly<Omit<Environment, 'GATEWAY_CONFIG' | 'SECRET_KEY' | 'LIGHTNING_BACKEND'>> & {
   readonly LIGHTNING_BACKEND: LightningBackend;
@@ -13,6 +14,10 @@ export type Config = Readonly<Omit<Environment, 'GATEWAY_CONFIG' | 'SECRET_KEY' 
   /** Models that several deployments serve, by the id that clients ask for. */
   readonly models: Readonly<ModelsConfig>;
   readonly prices: Readonly<Record<string, PricesConfig>>;
+  /** What the operator sets of public providers. */
+  readonly providers: GatewayFile['providers'];
+  /** Where a setting of the file stands; undefined where there is no file. */
+  readonly locate?: Locate | undefined;
   /** Undefined where the operator says nothing of it: all providers are alike. */
   readonly capacity?: CapacityConfig | undefined;
   /** Newest first: the first one signs, all of them verify. Empty until `withSecretKey` where the operator gave none. */

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { Dialect, ModelTraits } from '../wires/target.ts';
 import type { Operation, WireName } from '../wires/wire.ts';
-import { baseUrl } from './public-providers.ts';
+import { baseUrl, isPublicProvider, PUBLIC_PROVIDERS } from './public-providers.ts';
+import type { SettingProblem } from './setting-problem.ts';
 import { text, tokens } from './value.ts';
 
 /** What a wire is for. */
@@ -48,6 +49,16 @@ const headers = z
     'must not name a header of the connection',
   );
 
+const MOST_REQUESTS = 1_000_000_000;
+
+/** What one gateway may ask of a deployment, however many clients want it. */
+export const limits = z
+  .strictObject({
+    concurrentRequests: z.int().min(1).max(MOST_REQUESTS).optional(),
+    requestsPerMinute: z.int().min(1).max(MOST_REQUESTS).optional(),
+  })
+  .transform(({ concurrentRequests = null, requestsPerMinute = null }) => ({ concurrentRequests, requestsPerMinute }));
+
 /** One model at a server of the operator's choice, but for its prices. */
 export const deploymentMembers = {
   id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/, 'may hold letters, digits and . _ : / -'),
@@ -71,6 +82,7 @@ export const deploymentMembers = {
   documents: z.boolean().optional(),
   remoteImages: z.boolean().default(false),
   allowParameters: z.array(text).default([]),
+  limits: limits.optional(),
   traits: traits.optional(),
   dialect: dialect.optional(),
 };
@@ -87,4 +99,15 @@ export function wiresOf({ wire = 'openai-chat' }: Spoken): readonly WireName[] {
 /** What a deployment is for: all its wires are for the same. */
 export function operationOf(entry: Spoken): Operation {
   return wiresOf(entry).some((name) => OPERATIONS[name] === 'embed') ? 'embed' : 'generate';
+}
+
+/** Deployments that cannot be told apart: an id is its provider's too, in headers, reports and `routing.excludeProviders`. */
+export function sharedIds(deployments: readonly { readonly id: string }[]): SettingProblem[] {
+  const before = new Set<string>([...PUBLIC_PROVIDERS, 'demo']);
+  return deployments.flatMap(({ id }, index): SettingProblem[] => {
+    const isTaken = before.has(id);
+    before.add(id);
+    const message = isPublicProvider(id) || id === 'demo' ? 'is the name of a public provider' : 'is the id of another deployment';
+    return isTaken ? [{ path: ['deployments', index, 'id'], message }] : [];
+  });
 }

@@ -96,7 +96,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Environment {
 
 /** A file's bytes as hex; a file that itself holds hex or base64 as it is. */
 function readBinary(name: string, file: string): string {
-  const content = readNamedFile(name, file, 'latin1');
+  const content = readNamedFile(name, file, { encoding: 'latin1' });
   return content.trim() === '' || bytes.safeParse(content).success ? content : Buffer.from(content, 'latin1').toString('hex');
 }
 

@@ -43,9 +43,10 @@ interface WithNames {
 
 /** Refuses names that would stand for two things. */
 export function refuseSharedNames({ models, aliases }: WithNames, context: z.RefinementCtx): void {
+  const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message, params: { part: 'name' } });
   for (const name of Object.keys(aliases)) {
-    if (Object.hasOwn(models, name)) context.addIssue({ code: 'custom', path: ['aliases', name], message: 'is a name under models too' });
-    if (name === 'auto') context.addIssue({ code: 'custom', path: ['aliases', name], message: 'is what asks for any model' });
+    if (Object.hasOwn(models, name)) refuse(['aliases', name], 'is a name under models too');
+    if (name === 'auto') refuse(['aliases', name], 'is what asks for any model');
   }
-  if (Object.hasOwn(models, 'auto')) context.addIssue({ code: 'custom', path: ['models', 'auto'], message: 'is what asks for any model' });
+  if (Object.hasOwn(models, 'auto')) refuse(['models', 'auto'], 'is what asks for any model');
 }

@@ -41,6 +41,7 @@ export function customDeployment(entry: DeploymentConfig, provider: Provider, ra
     documentTokens: takesDocuments ? contextWindow : null,
     tokensPerSecond: 50,
     created: CREATED,
+    ...(entry.limits && { limits: entry.limits }),
   };
 }
 

@@ -40,4 +40,12 @@ export interface Deployment {
   readonly tokensPerSecond: number;
   /** Unix seconds, as in `/v1/models`. */
   readonly created: number;
+  /** The operator's; none where left out. */
+  readonly limits?: DeploymentLimits;
+}
+
+/** What the operator lets one gateway ask of a deployment; null: no limit. */
+export interface DeploymentLimits {
+  readonly concurrentRequests: number | null;
+  readonly requestsPerMinute: number | null;
 }

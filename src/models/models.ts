@@ -1,16 +1,12 @@
 import type { Config } from '../config/config.ts';
-import { ConfigError } from '../config/config-error.ts';
-import { deploymentApiKey, type DeploymentConfig } from '../config/gateway-file.ts';
-import { apiKeyVariable, baseUrlVariable, isPublicProvider, PUBLIC_PROVIDERS, type PublicProvider } from '../config/public-providers.ts';
-import type { PriceSource } from '../pricing/price-schedule.ts';
-import { createDemo } from '../providers/demo.ts';
-import { createHttpProvider } from '../providers/http-provider.ts';
-import { baseUrlOf, KNOWN_PROVIDERS } from '../providers/known-providers.ts';
+import { sharedIds } from '../config/deployment-config.ts';
+import { settingError } from '../config/setting-problem.ts';
+import type { PriceSet, PriceSource } from '../pricing/price-schedule.ts';
 import type { Provider } from '../providers/provider.ts';
 import type { Operation } from '../wires/wire.ts';
-import { customAuth } from './custom-deployment.ts';
 import type { Deployment } from './deployment.ts';
-import { refuseNamesOfNothing } from './names-of-nothing.ts';
+import { hasKey, openProviders, type ModelProviders, type ProvidersConfig } from './model-providers.ts';
+import { namesOfNothing } from './names-of-nothing.ts';
 import { createOffer, type Offer, type Serving, type Sources } from './offer.ts';
 
 export type { Serving } from './offer.ts';
@@ -47,48 +43,85 @@ export interface Models extends ModelIndex {
   close(): Promise<void>;
 }
 
+/** Models whose configuration can change. */
+export interface ReloadableModels extends Models {
+  /**
+   * Makes another configuration's models, at that configuration's prices, and changes nothing yet. What it returns puts them in place at
+   * once, and gives the providers that are of no use any more: to be closed once the requests of before are over. Throws as `createModels`.
+   */
+  prepare(config: ModelsConfig, set: PriceSet): () => readonly Provider[];
+}
+
 export interface ModelsOptions {
   prices: PriceSource;
   /** Stand in for the configured providers of the same id. */
   providers?: readonly Provider[];
 }
 
-type Variables = Partial<Pick<Config, `${Uppercase<PublicProvider>}_API_KEY` | `${Uppercase<PublicProvider>}_BASE_URL`>>;
-type ModelsConfig = Pick<Config, 'DEMO_PROVIDER' | 'UPSTREAM_TIMEOUT_SECONDS' | 'deployments'> &
-  Partial<Pick<Config, 'aliases' | 'models'>> &
-  Variables;
+export type ModelsConfig = ProvidersConfig & Partial<Pick<Config, 'aliases' | 'models' | 'providers'>>;
+
+/** What a configuration makes: one is put in place of another whole. */
+interface Configured {
+  readonly providers: ModelProviders;
+  readonly onOffer: ModelIndex;
+  readonly withOwnKey: ModelIndex;
+  readonly allowParameters: ReadonlySet<string>;
+}
 
 /**
  * The deployments of a configuration: those of each public provider with a key, the operator's own, and the demo where there is nothing
  * else or the operator wants it. Throws ConfigError for deployments that cannot be told apart, and for names of nothing.
  */
-export function createModels(config: ModelsConfig, { prices, providers: standIns = [] }: ModelsOptions): Models {
-  const headersTimeoutMs = config.UPSTREAM_TIMEOUT_SECONDS * 1000;
-  const provide = (id: string, create: () => Provider): Provider => standIns.find((standIn) => standIn.id === id) ?? create();
-  const isConfigured = (id: PublicProvider) => config[apiKeyVariable(id)] !== undefined;
-
-  const known = new Map(PUBLIC_PROVIDERS.map((id) => [id, provide(id, () => createPublicProvider(id, config, headersTimeoutMs))] as const));
-  const custom = config.deployments.map((entry, index) => {
-    refuseAmbiguous(entry, config.deployments.slice(0, index));
-    return { entry, provider: provide(entry.id, () => createCustomProvider(entry, headersTimeoutMs)) };
-  });
-  const configured = [...known].flatMap(([id, provider]) => (isConfigured(id) ? [provider] : []));
-  const providers = [...configured, ...custom.map(({ provider }) => provider)];
-  const demo = config.DEMO_PROVIDER || providers.length === 0 ? provide('demo', createDemo) : undefined;
-  if (demo) providers.push(demo);
-
-  const aliases = new Map(Object.entries(config.aliases ?? {}));
-  const served = new Map(Object.entries(config.models ?? {}).map(([model, { deployments }]) => [model, deployments] as const));
-  const own: Sources = { known: new Map([...known].filter(([id]) => isConfigured(id))), custom, demo, aliases, served };
-  refuseNamesOfNothing(createOffer(prices.current, own), own);
-  const index = indexOf(prices, own);
+export function createModels(config: ModelsConfig, { prices, providers: standIns = [] }: ModelsOptions): ReloadableModels {
+  const configure = (wanted: ModelsConfig, set: PriceSet, made?: ModelProviders['made']): Configured => {
+    refuseSharedIds(wanted);
+    const providers = openProviders(wanted, { standIns, made });
+    const aliases = new Map(Object.entries(wanted.aliases ?? {}));
+    const served = new Map(Object.entries(wanted.models ?? {}).map(([model, { deployments }]) => [model, deployments] as const));
+    const limits = new Map(Object.entries(wanted.providers ?? {}).map(([id, own]) => [id, own?.limits] as const));
+    const known = new Map([...providers.known].filter(([id]) => hasKey(wanted, id)));
+    const own: Sources = { known, custom: providers.custom, demo: providers.demo, aliases, served, limits };
+    // What cannot be offered stops the start, not a request.
+    const problems = namesOfNothing(createOffer(set, own), own);
+    if (problems.length > 0) throw settingError(problems, wanted.locate);
+    return {
+      providers,
+      onOffer: indexOf(prices, own),
+      withOwnKey: indexOf(prices, { known: providers.known, custom: [], demo: undefined, aliases, served: new Map(), limits: new Map() }),
+      allowParameters: new Set(wanted.deployments.flatMap((entry) => entry.allowParameters)),
+    };
+  };
+  let now = configure(config, prices.current);
   return {
-    ...index,
-    withOwnKey: indexOf(prices, { known, custom: [], demo: undefined, aliases, served: new Map() }),
+    ...pointing(() => now.onOffer),
+    withOwnKey: pointing(() => now.withOwnKey),
     keepUp: () => prices.keepUp(),
-    providers,
-    allowParameters: new Set(config.deployments.flatMap((entry) => entry.allowParameters)),
-    close: async () => void (await Promise.all([...new Set([...providers, ...known.values()])].map((provider) => provider.close()))),
+    get providers() {
+      return now.providers.configured;
+    },
+    get allowParameters() {
+      return now.allowParameters;
+    },
+    prepare(wanted, set) {
+      const next = configure(wanted, set, now.providers.made);
+      return () => {
+        const staying = new Set(next.providers.made.values());
+        const leaving = [...now.providers.made.values()].filter((provider) => !staying.has(provider));
+        now = next;
+        return leaving;
+      };
+    },
+    close: async () => void (await Promise.all([...new Set(now.providers.made.values())].map((provider) => provider.close()))),
+  };
+}
+
+/** The index that is in place when it is asked. */
+function pointing(index: () => ModelIndex): ModelIndex {
+  return {
+    list: (operation) => index().list(operation),
+    names: () => index().names(),
+    find: (model, operation) => index().find(model, operation),
+    serving: (model, operation) => index().serving(model, operation),
   };
 }
 
@@ -108,29 +141,7 @@ function indexOf(prices: PriceSource, sources: Sources): ModelIndex {
   };
 }
 
-function createPublicProvider(id: PublicProvider, config: Variables, headersTimeoutMs: number): Provider {
-  const { auth, headers, passesHeaders } = KNOWN_PROVIDERS[id];
-  const baseUrl = baseUrlOf(KNOWN_PROVIDERS[id], config[baseUrlVariable(id)]);
-  const apiKey = config[apiKeyVariable(id)];
-  return createHttpProvider({ id, baseUrl, auth, apiKey, needsKey: true, headers, passesHeaders, headersTimeoutMs });
-}
-
-function createCustomProvider(entry: DeploymentConfig, headersTimeoutMs: number): Provider {
-  const own = { ...(customAuth(entry) === 'x-api-key' && { 'anthropic-version': '2023-06-01' }), ...entry.headers };
-  return createHttpProvider({
-    id: entry.id,
-    baseUrl: entry.baseUrl,
-    auth: customAuth(entry),
-    apiKey: deploymentApiKey(entry),
-    headers: Object.entries(own).flat(),
-    secrets: Object.values(entry.headers ?? {}),
-    passesHeaders: false,
-    headersTimeoutMs,
-  });
-}
-
-/** A deployment's id is its provider's, in headers, reports and `routing.excludeProviders`. */
-function refuseAmbiguous({ id }: DeploymentConfig, before: readonly DeploymentConfig[]): void {
-  if (isPublicProvider(id) || id === 'demo') throw new ConfigError(`deployments: ${id} is the name of a public provider`);
-  if (before.some((other) => other.id === id)) throw new ConfigError(`deployments: ${id} is there twice`);
+function refuseSharedIds({ deployments, locate }: ModelsConfig): void {
+  const problems = sharedIds(deployments);
+  if (problems.length > 0) throw settingError(problems, locate);
 }

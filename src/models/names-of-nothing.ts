@@ -1,21 +1,23 @@
-import { ConfigError } from '../config/config-error.ts';
 import { apiKeyVariable, isPublicProvider, type PublicProvider } from '../config/public-providers.ts';
+import type { SettingProblem } from '../config/setting-problem.ts';
 import { publicProviderOf } from '../providers/known-providers.ts';
 import { CUSTOM_PREFIX } from './custom-deployment.ts';
 import { MODEL_TABLES } from './public-deployment.ts';
 import type { Offer, Sources } from './offer.ts';
 
-/** Throws ConfigError for aliases and models that nothing is behind: what cannot be served stops the start, not a request. */
-export function refuseNamesOfNothing(offer: Offer, { aliases, served, known }: Sources): void {
+/** What is wrong with aliases and models that nothing is behind: what cannot be served stops the start, not a request. */
+export function namesOfNothing(offer: Offer, { aliases, served, known }: Sources): SettingProblem[] {
+  const problems: SettingProblem[] = [];
   for (const [model, uses] of served) {
     for (const [index, { use }] of uses.entries())
-      if (!offer.deploymentOf(use))
-        throw new ConfigError(`GATEWAY_CONFIG: models.${model}.deployments.${index}.use: ${whyNot(use, known)}`);
+      if (!offer.deploymentOf(use)) problems.push({ path: ['models', model, 'deployments', index, 'use'], message: whyNot(use, known) });
     const operations = new Set(offer.serving(model).map(({ deployment }) => deployment.operation));
-    if (operations.size > 1) throw new ConfigError(`GATEWAY_CONFIG: models.${model}: some of its deployments answer and some embed`);
+    if (operations.size > 1)
+      problems.push({ path: ['models', model], message: 'some of its deployments answer and some embed', part: 'name' });
   }
   for (const [alias, model] of aliases)
-    if (offer.serving(model).length === 0) throw new ConfigError(`GATEWAY_CONFIG: aliases.${alias}: ${whyNot(model, known)}`);
+    if (!served.has(model) && offer.serving(model).length === 0) problems.push({ path: ['aliases', alias], message: whyNot(model, known) });
+  return problems;
 }
 
 function whyNot(name: string, known: Sources['known']): string {

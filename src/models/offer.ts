@@ -8,7 +8,7 @@ import type { Provider } from '../providers/provider.ts';
 import type { Operation } from '../wires/wire.ts';
 import { CUSTOM_PREFIX, customDeployment } from './custom-deployment.ts';
 import { demoDeployments } from './demo-deployments.ts';
-import type { Deployment } from './deployment.ts';
+import type { Deployment, DeploymentLimits } from './deployment.ts';
 import { MODEL_TABLES, publicDeployment } from './public-deployment.ts';
 
 /** Ids asked for beyond the list that are remembered; more only cost the search again. */
@@ -23,6 +23,8 @@ export interface Sources {
   readonly aliases: ReadonlyMap<string, string>;
   /** Who serves a model, as the operator has it. Such a model wins over the one of the same id, which its own deployments may still name. */
   readonly served: ReadonlyMap<string, readonly ServingConfig[]>;
+  /** Of each model of a public provider. */
+  readonly limits: ReadonlyMap<string, DeploymentLimits | undefined>;
 }
 
 /** One of the deployments that serve a model. */
@@ -44,11 +46,11 @@ export interface Offer {
   deploymentOf(name: string): Deployment | undefined;
 }
 
-export function createOffer(set: PriceSet, { known, custom, demo, aliases, served }: Sources): Offer {
+export function createOffer(set: PriceSet, { known, custom, demo, aliases, served, limits }: Sources): Offer {
   const { prices, priceVersion } = set;
   const publicModel = (model: string, id = publicProviderOf(model)): Deployment | undefined => {
     const provider = id && known.get(id);
-    return id && provider && publicDeployment(id, model, provider, set);
+    return id && provider && publicDeployment(id, model, provider, set, limits.get(id));
   };
   const listed: Deployment[] = [...known.keys()]
     .flatMap((id) => MODEL_TABLES[id].listed.map((model) => publicModel(model, id)))

@@ -5,7 +5,7 @@ import type { Provider, Tier } from '../providers/provider.ts';
 import { PLAIN_DIALECT, PLAIN_TRAITS } from '../wires/target.ts';
 import { ANTHROPIC_MODELS } from './anthropic-models.ts';
 import { DEEPSEEK_MODELS, GROQ_MODELS, MOONSHOT_MODELS } from './compatible-models.ts';
-import { CREATED, type Deployment } from './deployment.ts';
+import { CREATED, type Deployment, type DeploymentLimits } from './deployment.ts';
 import { GEMINI_MODELS } from './gemini-models.ts';
 import type { ModelTable } from './model-facts.ts';
 import { OPENAI_MODELS } from './openai-models.ts';
@@ -24,7 +24,13 @@ const CHEAP_UP_TO_USD = 2;
 const MID_UP_TO_USD = 10;
 
 /** A model of a public provider; undefined where its price is not known or it cannot be served: it is refused, never free. */
-export function publicDeployment(id: PublicProvider, model: string, provider: Provider, set: PriceSet): Deployment | undefined {
+export function publicDeployment(
+  id: PublicProvider,
+  model: string,
+  provider: Provider,
+  set: PriceSet,
+  limits?: DeploymentLimits,
+): Deployment | undefined {
   const facts = MODEL_TABLES[id].factsOf(model);
   if (!facts) return undefined;
   const entry = catalogueEntry(id, model);
@@ -61,6 +67,7 @@ export function publicDeployment(id: PublicProvider, model: string, provider: Pr
     documentTokens: takesDocuments ? contextWindow : null,
     tokensPerSecond: facts.tokensPerSecond,
     created: CREATED,
+    ...(limits && { limits }),
   };
 }
 

@@ -1,6 +1,6 @@
-import { ConfigError } from '../config/config-error.ts';
 import type { Config } from '../config/config.ts';
 import type { PricesConfig } from '../config/gateway-file.ts';
+import { settingError, type SettingProblem } from '../config/setting-problem.ts';
 import { readKnownPrices } from './known-prices.ts';
 import type { ListedModels, ListedPrice } from './listed-price.ts';
 import { readOwnPrices, type OwnPrices } from './own-prices.ts';
@@ -63,15 +63,24 @@ export function catalogueRates({ models, own, known, changes }: Catalogue, atMs:
   return compiled;
 }
 
+/** What of a configuration sets prices. */
+export type PricedConfig = Pick<Config, 'prices' | 'deployments'> & Partial<Pick<Config, 'locate'>>;
+
 /**
  * Compiles the catalogue's prices of `at` and the operator's own to integers. A model whose price is not known, or is
  * not by the token alone, is left out: it cannot be served. Throws ConfigError for a price of the operator's that is nobody's.
  */
-export function compilePrices({ prices, deployments }: Pick<Config, 'prices' | 'deployments'>, at: Date = new Date()): Prices {
+export function compilePrices({ prices, deployments, locate }: PricedConfig, at: Date = new Date()): Prices {
   const compiled = catalogueRates(catalogue(), at.getTime());
   for (const [model, own] of Object.entries(DEMO_PRICES)) compiled.set(`demo/${model}`, ratesFromConfig(own));
   for (const { id, prices: own } of deployments) compiled.set(`pureai/${id}`, ratesFromConfig(own));
-  for (const [name, own] of Object.entries(prices)) compiled.set(pricedName(name, compiled), ratesFromConfig(own));
+  const problems: SettingProblem[] = [];
+  for (const [name, own] of Object.entries(prices)) {
+    const priced = pricedName(name, compiled);
+    if (priced !== undefined) compiled.set(priced, ratesFromConfig(own));
+    else problems.push({ path: ['prices', name], message: "is neither a deployment nor a public provider's model", part: 'name' });
+  }
+  if (problems.length > 0) throw settingError(problems, locate);
   return compiled;
 }
 
@@ -99,13 +108,13 @@ export function catalogueEntry(provider: CatalogueProvider, model: string): Cata
 
 /**
  * The name among the compiled prices for a name of the operator's: `<provider>/<model>`, `pureai/<deployment>`, or a model's own,
- * which is that of the provider who has it, else OpenAI's.
+ * which is that of the provider who has it, else OpenAI's; undefined for the name of neither.
  */
-function pricedName(name: string, compiled: Prices): string {
+function pricedName(name: string, compiled: Prices): string | undefined {
   if (compiled.has(name)) return name;
   const provider = name.slice(0, Math.max(0, name.indexOf('/')));
   if (CATALOGUE_PROVIDERS.some((known) => known === provider)) return name;
-  if (provider !== '') throw new ConfigError(`GATEWAY_CONFIG: prices: ${name} is neither a deployment nor a public provider's model`);
+  if (provider !== '') return undefined;
   const owner = ['demo', ...CATALOGUE_PROVIDERS].find((known) => compiled.has(`${known}/${name}`)) ?? 'openai';
   return `${owner}/${name}`;
 }

@@ -1,7 +1,6 @@
-import type { Config } from '../config/config.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
-import { compilePrices, nextPriceChange, type Prices } from './catalogue.ts';
+import { compilePrices, nextPriceChange, type PricedConfig, type Prices } from './catalogue.ts';
 import { loadPriceVersion } from './price-version.ts';
 import { dearerRates } from './rates.ts';
 
@@ -20,7 +19,7 @@ export interface PriceSource {
 }
 
 export interface PriceScheduleOptions {
-  config: Pick<Config, 'prices' | 'deployments'>;
+  config: PricedConfig;
   pool: Pool;
   /** Unix milliseconds. */
   now?: (() => number) | undefined;
@@ -31,7 +30,7 @@ export interface PriceScheduleOptions {
  * on every gateway; a set that comes back, as off-peak prices do each day, has the number of before. What was priced earlier keeps its set.
  */
 export class PriceSchedule implements PriceSource {
-  readonly #options: PriceScheduleOptions;
+  #options: PriceScheduleOptions;
   readonly #now: () => number;
   #current: PriceSet;
   /** When `#current` came into force, or a moment since, and when it ends. */
@@ -63,15 +62,37 @@ export class PriceSchedule implements PriceSource {
     return (this.#turning ??= this.#turn(now).finally(() => (this.#turning = undefined)));
   }
 
+  /**
+   * Compiles and stores the prices of now under another configuration, and changes nothing yet: what it gives puts them in force. Rejects
+   * with ConfigError for a price of the operator's that is nobody's.
+   */
+  async prepare(config: PricedConfig): Promise<{ set: PriceSet; enforce: () => void }> {
+    const options = { ...this.#options, config };
+    const turn = await turnAt(this.#now(), options);
+    return {
+      set: turn.set,
+      enforce: () => {
+        this.#options = options;
+        this.#take(turn);
+      },
+    };
+  }
+
   async #turn(nowMs: number): Promise<void> {
+    const options = this.#options;
     try {
-      const { set, atMs, untilMs } = await turnAt(nowMs, this.#options);
-      this.#current = set;
-      this.#sinceMs = atMs;
-      this.#untilMs = untilMs;
+      const turn = await turnAt(nowMs, options);
+      // Meanwhile another configuration's prices may have come into force.
+      if (this.#options === options) this.#take(turn);
     } catch (cause) {
       throw new GatewayError('database_unavailable', { retryAfter: 1, cause });
     }
+  }
+
+  #take({ set, atMs, untilMs }: Turn): void {
+    this.#current = set;
+    this.#sinceMs = atMs;
+    this.#untilMs = untilMs;
   }
 }
 

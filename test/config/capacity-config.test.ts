@@ -34,7 +34,7 @@ describe('capacity', () => {
   it.each([
     ['nothing', '{}', 'either weights or pool'],
     ['both', `{ weights: { openai: 1 }, pool: { address: "${A}", members: { openai: "${B}" } } }`, 'either weights or pool'],
-    ['a field that there is not', pool(', canary: 1'), 'capacity.pool'],
+    ['a field that there is not', pool(', wieghts: 1'), 'capacity.pool.wieghts: is no setting there is'],
     ['no weight above 0', '{ weights: { openai: 0 } }', 'capacity.weights: must have one above 0'],
     ['a negative weight', '{ weights: { openai: -1 } }', 'capacity.weights.openai'],
     ['a weight without end', '{ weights: { openai: .inf } }', 'capacity.weights.openai'],

@@ -471,7 +471,7 @@ describe('GATEWAY_CONFIG', () => {
     [
       'a deployment’s id twice',
       'deployments: [&a { id: a, baseUrl: "http://h", prices: { input: 1, output: 1 } }, *a]',
-      'the id a is used twice',
+      'bad.yaml:1:24: deployments.1.id: is the id of another deployment',
     ],
     ['no URL', 'deployments: [{ id: a, baseUrl: canary, prices: { input: 1, output: 1 } }]', 'deployments.0.baseUrl'],
     ['no tokens', 'deployments: [{ id: a, baseUrl: "http://h", prices: { input: 1, output: 1 }, contextWindow: 0 }]', 'contextWindow'],
