@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Pool } from '../../src/db/postgres.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
 import { whileLocked } from '../support/account-lock.ts';
-import { beginStream } from '../support/chat-stream.ts';
+import { beginStream, OpenStream } from '../support/chat-stream.ts';
 import { chat, ownPromptTokens } from '../support/chat.ts';
-import { completion, startFakeProvider, type FakeProvider } from '../support/fake-provider.ts';
+import { completion, DEFAULT_USAGE, startFakeProvider, type FakeExchange, type FakeProvider } from '../support/fake-provider.ts';
 import { createSite, fundAccount, type GatewayProcess, type GatewaySite, type SharedDatabase } from '../support/gateway-process.ts';
 import type { TestKey } from '../support/gateway.ts';
 import { accountOf, holdsOf, settledHold } from '../support/ledger.ts';
@@ -22,7 +22,7 @@ let pool: Pool;
 beforeAll(async () => {
   upstream = await startFakeProvider();
   site = createSite({
-    deployments: [upstream.deployment(), upstream.deployment({ id: 'spare' })],
+    deployments: [upstream.deployment(), upstream.deployment({ id: 'spare' }), upstream.deployment({ id: 'mid', tier: 'mid' })],
     env: { HOLD_LEASE_SECONDS: LEASE_SECONDS },
   });
   gateway = await site.start();
@@ -185,6 +185,47 @@ describe('a gateway killed', () => {
     // 1 msat a token of the prompt and 2 of the answer, by the gateway's own count.
     expect(checkpointed).toBe(BigInt(ownPromptTokens(chat()) + 2 * Math.ceil(delivered.length / 4)));
     expect(await accountOf(pool, key.accountId)).toMatchObject({ posted_msat: DEPOSIT_MSAT - checkpointed, held_msat: 0n });
+    expect(await audit()).toEqual([]);
+  });
+
+  const cascade = (stream: boolean) => ({ ...chat({ stream, max_tokens: 300 }), model: 'auto', routing: { cascade: true } });
+  const WEAK = "I don't know, and I'm not sure that anybody does.";
+  const weakly = (exchange: FakeExchange) =>
+    exchange.body['stream'] === true ? exchange.stream([WEAK]) : exchange.json(completion({ content: WEAK }));
+
+  it.each([false, true])('between two steps of a cascade: the client got nothing and pays nothing (stream: %s)', async (stream) => {
+    const key = await fundedKey();
+    upstream.script(weakly);
+    const held = upstream.hold();
+    const outcome = outcomeOf(gateway.post('/v1/chat/completions', cascade(stream), key));
+    expect((await held).body).toMatchObject({ model: 'mid' });
+    await killAndRestart();
+
+    expect(await outcome).toBe('cut off');
+    expect(await settledHold(pool, key.accountId)).toMatchObject({ state: 'voided', posted_msat: 0n, checkpoint_msat: null });
+    expect(await accountOf(pool, key.accountId)).toMatchObject({ posted_msat: DEPOSIT_MSAT, held_msat: 0n });
+    expect(await audit()).toEqual([]);
+  });
+
+  it('in the middle of the last step of a cascade: the charge is its last checkpoint, with the steps before', async () => {
+    const key = await fundedKey();
+    upstream.script(weakly);
+    const held = upstream.hold();
+    const answer = gateway.post('/v1/chat/completions', cascade(true), key);
+    const exchange = await held;
+    const delivered = 'four words were delivered ';
+    exchange.startStream();
+    await exchange.content(delivered);
+    const stream = new OpenStream(await answer);
+    await stream.until(delivered);
+    const checkpointed = await until(async () => (await holdsOf(pool, key.accountId))[0]?.checkpoint_msat);
+    await killAndRestart();
+
+    await expect(stream.rest()).rejects.toThrow();
+    expect(await settledHold(pool, key.accountId)).toMatchObject({ state: 'posted', posted_msat: checkpointed });
+    // 10 tokens of prompt and 5 of the answer before, as the provider counted them.
+    const before = DEFAULT_USAGE.prompt_tokens + 2 * DEFAULT_USAGE.completion_tokens;
+    expect(checkpointed).toBe(BigInt(before + ownPromptTokens(chat()) + 2 * Math.ceil(delivered.length / 4)));
     expect(await audit()).toEqual([]);
   });
 });
