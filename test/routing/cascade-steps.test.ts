@@ -25,7 +25,10 @@ const indexOf = (listed: readonly Deployment[]): ModelIndex => ({
 
 function stepsOf(listed: readonly Deployment[], { maxDepth = 3, routing = {} }: { maxDepth?: number; routing?: object } = {}) {
   const request = readChat(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], routing: { cascade: true, ...routing } }));
-  return chooseSteps(indexOf(listed), { maxDepth }, (models) => chooseCandidates(request, models, { allowedModels: null }, routingView()));
+  const view = routingView();
+  return chooseSteps({ maxDepth }, (admits) =>
+    chooseCandidates(request, indexOf(listed), { allowedModels: null }, admits ? { ...view, admits } : view),
+  );
 }
 const tiersOf = ({ steps }: ReturnType<typeof stepsOf>) => steps.map((step) => [...new Set(step.map((one) => one.deployment.tier))]);
 
