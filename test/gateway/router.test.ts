@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { errorOf } from '../support/chat.ts';
-import { readStream, type Chunk } from '../support/chat-stream.ts';
+import { parseStream, readStream, type Chunk } from '../support/chat-stream.ts';
 import { startFakeUpstream, type FakeUpstream } from '../support/fake-upstream.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { accountOf, holdsOf, settledHold } from '../support/ledger.ts';
@@ -33,8 +33,8 @@ let key: TestKey;
 beforeAll(async () => {
   upstream = await startFakeUpstream();
   gateway = await startGateway({
-    env: { FREE_TIER_REQUESTS: '0', MARKUP_PERCENT: '10' },
-    deployments: WIRES.map((wire) => upstream.deployment(wire)),
+    env: { FREE_TIER_REQUESTS: '0', MARKUP_PERCENT: '10', BYOK_FEE_MSAT: '7', OPENAI_BASE_URL: upstream.baseUrl },
+    deployments: WIRES.map((wire) => upstream.deployment(wire, { tier: wire === 'gemini-generate' ? 'premium' : 'cheap' })),
     config: { aliases: { own: CHAT } },
   });
   key = await gateway.newKey();
@@ -149,6 +149,27 @@ describe('an estimate', () => {
     expect(estimatedCostUsd).toBeCloseTo(((promptTokens * 1 + 14 * 2) * 1.1) / 1e6, 12);
   });
 
+  it('says what is paid where the caller brings a key of its own to the provider', async () => {
+    const own = { 'x-provider-key': 'sk-of-the-caller' };
+    const answer = await gateway.post('/api/estimate', { messages, model: 'gpt-4o-mini' }, key, own);
+    expect({ status: answer.status, body: await answer.json() }).toMatchObject({
+      status: 200,
+      body: { model: 'gpt-4o-mini', provider: 'openai', feeMsat: 7, mayBeFree: false, estimatedCostUsd: expect.any(Number) },
+    });
+    expect((await gateway.post('/api/estimate', { messages, model: CHAT }, key, own)).status).toBe(400);
+  });
+
+  it('of a cascade is that of its first step, and its most is that of all of them', async () => {
+    const most = async (routing: object) => {
+      const answer = await gateway.post('/api/estimate', { messages, max_tokens: 50, routing }, key);
+      return (await answer.json()) as { model: string; maxCostMsat: number; candidates: { tier: string }[] };
+    };
+    const [plain, cascade] = [await most({ quality: 'low' }), await most({ cascade: true })];
+    expect(new Set(cascade.candidates.map(({ tier }) => tier))).toEqual(new Set(['cheap', 'premium']));
+    expect(cascade.candidates[0]?.tier).toBe('cheap');
+    expect(cascade.maxCostMsat).toBeGreaterThan(plain.maxCostMsat);
+  });
+
   const REFUSED: [body: object, headers: Record<string, string>, status: number, code: string, param: string | null][] = [
     [{ messages, model: 'no-such-model' }, {}, 404, 'model_not_found', 'model'],
     [{ messages, no_such_field: 1 }, {}, 400, 'unknown_parameter', 'no_such_field'],
@@ -201,6 +222,17 @@ describe('a request that the router carries out', () => {
     expect(chunks.at(-1)?.usage).toMatchObject({ prompt_tokens: 10, completion_tokens: 5, total_cost_msat: settled?.cost_msat });
     const charges = (await chargesOf(key)).filter((charge) => charge.requestId === requestId);
     expect(charges).toMatchObject([{ amountMsat: -(settled?.charged_msat ?? 0) }]);
+  });
+
+  it.each([false, true])('says of a cascade what its first step was chosen for: as a stream, %s', async (stream) => {
+    const answer = await gateway.post('/v1/router', { messages, stream, routing: { cascade: true, cascade_threshold: 1 } }, key);
+    const text = await answer.text();
+    const first = stream ? parseStream(text).chunks[0] : (JSON.parse(text) as Routed);
+    const { routing } = first as Partial<Routed>;
+    expect({ status: answer.status, routing }).toMatchObject({ status: 200, routing: ROUTING });
+    expect(routing?.selected_model).not.toBe('pureai/gemini-generate');
+    // Whoever answered in the end.
+    expect(answer.headers.get('x-pura-model')).toBe('pureai/gemini-generate');
   });
 
   it('is repeated as it was, decision and all', async () => {

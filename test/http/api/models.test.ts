@@ -38,6 +38,14 @@ describe('the models, as they are listed', () => {
           prices: { input: 0.015, output: 0.06, cacheRead: 0.001, steps: [{ fromTokens: 1000, input: 0.03, output: 0.12 }] },
         }),
       ],
+      models: {
+        several: {
+          deployments: [
+            { use: 'demo-mid', weight: 1, backup: true },
+            { use: 'gpt-4o', weight: 1, backup: false },
+          ],
+        },
+      },
       aliases: { 'codex-auto-review': 'gpt-4o', own: 'pureai/org/own' },
     };
     models = createModels(config, { prices: { current: { prices: compilePrices(config), priceVersion: 1 }, keepUp: () => undefined } });
@@ -73,7 +81,7 @@ describe('the models, as they are listed', () => {
     expect(status).toBe(200);
     const ids = body.data.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
-    expect(ids).toEqual(expect.arrayContaining(['gpt-4o', 'demo-cheap', 'pureai/org/own', 'codex-auto-review', 'own']));
+    expect(ids).toEqual(expect.arrayContaining(['gpt-4o', 'demo-cheap', 'pureai/org/own', 'codex-auto-review', 'own', 'several']));
   });
 
   it.each(['/v1/models/pureai/org/own', '/v1/models/pureai%2Forg%2Fown'])(
@@ -114,24 +122,25 @@ describe('the models, as they are listed', () => {
 
   it('shows a key only what it may use', async () => {
     allowedModels = ['demo-mid'];
-    expect((await get('/v1/models')).body.data.map(({ id }) => id)).toEqual(['demo-mid']);
+    expect((await get('/v1/models')).body.data.map(({ id }) => id)).toEqual(['demo-mid', 'several']);
     expect(await get('/v1/models/demo-cheap')).toMatchObject({ status: 404, body: { error: { code: 'model_not_found' } } });
   });
 
   const ALIASES: [allowed: string[], listed: string[]][] = [
-    [['gpt-4o'], ['gpt-4o', 'codex-auto-review']],
+    [['gpt-4o'], ['gpt-4o', 'codex-auto-review', 'several']],
     [['codex-auto-review'], ['codex-auto-review']],
     [
       ['own', 'demo-mid'],
-      ['demo-mid', 'own'],
+      ['demo-mid', 'own', 'several'],
     ],
+    [['several'], ['several']],
     [['no-such-model'], []],
   ];
   it.each(ALIASES)('lists an alias where it is allowed, or what it stands for: %j', async (allowed, listed) => {
     allowedModels = allowed;
     expect((await get('/v1/models')).body.data.map(({ id }) => id)).toEqual(listed);
-    expect((await get('/v1/pricing/models')).body.data.map(({ id }) => id)).toEqual(listed);
-    for (const id of ['gpt-4o', 'codex-auto-review', 'own', 'demo-mid']) {
+    expect(new Set((await get('/v1/pricing/models')).body.data.map(({ id }) => id))).toEqual(new Set(listed));
+    for (const id of ['gpt-4o', 'codex-auto-review', 'own', 'demo-mid', 'several']) {
       expect([id, (await get(`/v1/models/${id}`)).status]).toEqual([id, listed.includes(id) ? 200 : 404]);
     }
   });
@@ -140,7 +149,11 @@ describe('the models, as they are listed', () => {
     allowedModels = null;
     const { body } = await get('/v1/pricing/models');
     const listed = (await get('/v1/models')).body.data.map(({ id }) => id);
-    expect(body.data.map(({ id }) => id)).toEqual(listed);
+    expect(new Set(body.data.map(({ id }) => id))).toEqual(new Set(listed));
+    expect(body.data.filter(({ id }) => id === 'several')).toMatchObject([
+      { provider: 'openai', model: 'gpt-4o', type: 'primary' },
+      { provider: 'demo', model: 'demo-mid', type: 'backup' },
+    ]);
     expect(body.data.find(({ id }) => id === 'own')).toEqual({
       id: 'own',
       object: 'model.pricing',

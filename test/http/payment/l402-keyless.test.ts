@@ -321,6 +321,7 @@ const BODIES: [end: string, body: object][] = [
   ['/v1/completions', { prompt: 'hi' }],
   ['/responses', { input: 'hi' }],
   ['/messages', { model: 'auto', max_tokens: 16, messages: [{ role: 'user', content: 'hi' }] }],
+  ['/router', { messages: [{ role: 'user', content: 'hi' }] }],
 ];
 
 describe('/.well-known/l402', () => {
