@@ -69,6 +69,8 @@ export interface Grant {
   readonly copy: StreamCopy | null;
   /** What the steps before this one came to: it is charged together with this one's. */
   readonly earlier: readonly Spent[];
+  /** Who was asked under it, in order. */
+  readonly asked: Candidate[];
 }
 
 /** A request under way: what it is, what it may cost, and its leave. */

@@ -8,7 +8,7 @@ import { retryAfterOf } from '../providers/provider-failure.ts';
 import type { Replay } from '../records/stored-answer.ts';
 import type { WarmCaches } from '../routing/warm-caches.ts';
 import { promptTokensOf } from '../wires/usage.ts';
-import type { Outcome, RecordedStep, Recorder } from '../records/usage-record.ts';
+import type { Outcome, RecordedStep, Recorder, UsageRecord } from '../records/usage-record.ts';
 import type { Call, Ending, UnderWay } from './call.ts';
 import type { Timing } from './figures.ts';
 import { accountHead, costHead, headersOf, headOf, providerHead } from './head.ts';
@@ -201,10 +201,18 @@ function record(
     latencyMs: timing.latencyMs,
     ttftMs: timing.ttftMs,
     explored: plan.explored,
+    routing: routingOf(plan),
+    attempts: grant.asked.length,
     upstreamRequestId: typeof upstreamId === 'string' ? upstreamId : null,
     clientRequestId: clientRequestId ?? null,
     steps: stepsOf(underWay, ending, bill, config),
   });
+}
+
+function routingOf({ decision, exploreOdds }: UnderWay['plan']): UsageRecord['routing'] {
+  if (!decision) return null;
+  const { difficulty, expectedError, costAdjustedScore: score } = decision;
+  return { exploreOdds, difficulty, expectedError, score };
 }
 
 /** What a cascade's bill is made of; null without one. */

@@ -37,5 +37,5 @@ export function openGrant(
     clearTimeout(timeLimit);
     give('client_gone');
   }
-  return { hold, ticket, free, lease, cancellation, keeping, copy, earlier: [] };
+  return { hold, ticket, free, lease, cancellation, keeping, copy, earlier: [], asked: [] };
 }

@@ -94,6 +94,7 @@ async function ask(deps: ReachDeps, underWay: UnderWay, asked: Admitted, allowan
   let outcome: AttemptOutcome | null = VOID;
   try {
     call.client?.setHead(streamHead({ call, plan, grant }, asked.candidate, null));
+    grant.asked.push(asked.candidate);
     const result = await attempt(deps, underWay, asked, allowance);
     outcome = result.kind === 'stream' ? null : outcomeOf(result, asked, grant);
     return result;

@@ -4,6 +4,8 @@ import { msat, picoUsd, type Msat, type PicoUsd } from '../amount.ts';
 /** The figures of some requests. */
 export interface Spend {
   requestCount: number;
+  /** Of them, those that were spent on learning how a deployment does. */
+  exploredCount: number;
   promptTokens: number;
   completionTokens: number;
   costPicoUsd: PicoUsd;
@@ -28,6 +30,7 @@ interface Row {
   model: string | null;
   provider: string | null;
   requests: bigint;
+  explored: bigint;
   prompt_tokens: bigint;
   completion_tokens: bigint;
   cost_pico_usd: bigint;
@@ -59,7 +62,7 @@ export async function readSpend(pool: Pool, accountId: string, keyId: string | n
  */
 const SPEND = `
   with spend as (
-    select coalesce(r.model, $4) as model, coalesce(r.provider, $4) as provider, count(*) as requests,
+    select coalesce(r.model, $4) as model, coalesce(r.provider, $4) as provider, count(*) as requests, count(*) filter (where r.explored) as explored,
       coalesce(sum(r.prompt_tokens), 0)::bigint as prompt_tokens, coalesce(sum(r.completion_tokens), 0)::bigint as completion_tokens,
       sum(h.posted_pico_usd)::bigint as cost_pico_usd, sum(h.posted_msat)::bigint as charged_msat,
       sum((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat)::bigint as cost_msat
@@ -70,7 +73,15 @@ const SPEND = `
   select * from (select now() - make_interval(hours => $3) as window_start) period left join spend on true`;
 
 function nothing(): Spend {
-  return { requestCount: 0, promptTokens: 0, completionTokens: 0, costPicoUsd: picoUsd(0n), costMsat: msat(0n), chargedMsat: msat(0n) };
+  return {
+    requestCount: 0,
+    exploredCount: 0,
+    promptTokens: 0,
+    completionTokens: 0,
+    costPicoUsd: picoUsd(0n),
+    costMsat: msat(0n),
+    chargedMsat: msat(0n),
+  };
 }
 
 function named(spends: Map<string, Spend>, name: string): Spend {
@@ -83,6 +94,7 @@ function named(spends: Map<string, Spend>, name: string): Spend {
 
 function add(spend: Spend, row: Row): void {
   spend.requestCount += Number(row.requests);
+  spend.exploredCount += Number(row.explored);
   spend.promptTokens += Number(row.prompt_tokens);
   spend.completionTokens += Number(row.completion_tokens);
   spend.costPicoUsd = picoUsd(spend.costPicoUsd + row.cost_pico_usd);

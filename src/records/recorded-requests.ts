@@ -42,6 +42,10 @@ export interface RecordedRequest {
   latencyMs: number | null;
   ttftMs: number | null;
   explored: boolean;
+  /** How likely that was; null where nothing was decided. */
+  exploreOdds: number | null;
+  /** How many times a provider was asked; null where that was not recorded. */
+  attempts: number | null;
   upstreamRequestId: string | null;
   clientRequestId: string | null;
   /** What a cascade asked for and paid; null without one. */
@@ -83,6 +87,8 @@ interface Row {
   latency_ms: number | null;
   ttft_ms: number | null;
   explored: boolean;
+  explore_odds: number | null;
+  attempts: number | null;
   upstream_request_id: string | null;
   client_request_id: string | null;
   steps: readonly StepRow[] | null;
@@ -127,6 +133,8 @@ export async function readRequests(pool: Pool, { accountId, keyId, after, limit 
     latencyMs: row.latency_ms,
     ttftMs: row.ttft_ms,
     explored: row.explored,
+    exploreOdds: row.explore_odds,
+    attempts: row.attempts,
     upstreamRequestId: row.upstream_request_id,
     clientRequestId: row.client_request_id,
     steps: row.steps?.map(stepOf) ?? null,
@@ -152,7 +160,7 @@ const RECORDED = `
     r.outcome, r.status, r.error_code, coalesce(h.funding, r.funding) as funding, r.prompt_tokens, r.completion_tokens, r.cached_tokens,
     r.reasoning_tokens, coalesce(h.posted_pico_usd, 0) as cost_pico_usd,
     coalesce((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat, 0) as cost_msat, coalesce(h.posted_msat, 0) as charged_msat,
-    r.latency_ms, r.ttft_ms, r.explored, r.upstream_request_id, r.client_request_id, r.steps
+    r.latency_ms, r.ttft_ms, r.explored, r.explore_odds, r.attempts, r.upstream_request_id, r.client_request_id, r.steps
   from requests r left join holds h on h.request_id = r.id and h.state <> 'refunded'
   where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::bigint is null or (r.created_at, r.id) < (${time('$3')}, $4::uuid))
   order by r.created_at desc, r.id desc limit $5`;
@@ -175,6 +183,7 @@ const LOST = (ofKey: boolean) => `
     0::bigint as prompt_tokens, 0::bigint as completion_tokens, 0::bigint as cached_tokens, 0::bigint as reasoning_tokens,
     h.posted_pico_usd as cost_pico_usd, (h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat as cost_msat,
     h.posted_msat as charged_msat, null::double precision as latency_ms, null::double precision as ttft_ms, false as explored,
+    null::double precision as explore_odds, null::integer as attempts,
     null as upstream_request_id, null as client_request_id, null::jsonb as steps
   from ${ofKey ? CHARGED_TO_KEY : 'holds h'}
   where h.account_id = $1 and h.state = 'posted' and ${ofKey ? 'h.key_id = $2' : '$2::uuid is null'}

@@ -25,6 +25,16 @@ export interface RecordedStep {
   confidence: number | null;
 }
 
+/** Why the router sent a request where it went, in numbers. */
+export interface RecordedRouting {
+  /** How likely it was that another deployment than the best was tried. */
+  exploreOdds: number;
+  difficulty: number;
+  /** Of the deployment that was chosen, whoever answered in the end. */
+  expectedError: number;
+  score: number;
+}
+
 /** What a request was, for reports and `/api/requests`. Never what was said. */
 export interface UsageRecord {
   id: string;
@@ -56,6 +66,10 @@ export interface UsageRecord {
   clientRequestId: string | null;
   /** What a cascade asked for and paid: then the prices are those of the steps. Null without one. */
   steps?: readonly RecordedStep[] | null;
+  /** Null where nothing was decided. */
+  routing?: RecordedRouting | null;
+  /** How many times a provider was asked. */
+  attempts?: number;
 }
 
 const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => string | number | bigint | boolean | null][] = [
@@ -90,6 +104,11 @@ const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => st
   ['explored', 'boolean', (r) => r.explored],
   ['upstream_request_id', 'text', (r) => clean(r.upstreamRequestId)],
   ['client_request_id', 'text', (r) => clean(r.clientRequestId)],
+  ['explore_odds', 'double precision', (r) => r.routing?.exploreOdds ?? null],
+  ['difficulty', 'double precision', (r) => r.routing?.difficulty ?? null],
+  ['expected_error', 'double precision', (r) => r.routing?.expectedError ?? null],
+  ['routing_score', 'double precision', (r) => r.routing?.score ?? null],
+  ['attempts', 'integer', (r) => r.attempts ?? null],
   ['steps', 'jsonb', (r) => textLiteral(r.steps ? stepsJson(r.steps) : null)],
 ];
 

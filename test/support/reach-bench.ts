@@ -186,6 +186,7 @@ export function start({ stream: asStream = true, totalMs = 120_000, shut = {}, o
     lease: { held: () => true, renewed: () => {}, end: () => {} },
     cancellation: new Cancellation(),
     copy: null,
+    asked: [],
   } as unknown as Grant;
   const deps = {
     config: { UPSTREAM_TIMEOUT_SECONDS: totalMs / 1000, markupBasisPoints: 0n },

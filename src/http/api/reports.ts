@@ -39,6 +39,7 @@ export function reportHandlers({ pool, apiKeys, recorder }: ReportRoutesDeps): R
         totalSpendMsat: Number(total.costMsat),
         totalChargedMsat: Number(total.chargedMsat),
         requestCount: total.requestCount,
+        exploredCount: total.exploredCount,
         averageCostUsd: total.requestCount === 0 ? 0 : usdNumber(picoUsd(total.costPicoUsd / BigInt(total.requestCount))),
         perModel: breakdown(byModel),
         perProvider: breakdown(byProvider),

@@ -46,6 +46,8 @@ interface Spent {
   /** False: the process died before it could write the usage record. */
   recorded?: boolean;
   void?: boolean;
+  /** What the router decided, where it did. */
+  routed?: Pick<UsageRecord, 'explored' | 'routing' | 'attempts'>;
 }
 
 /** One request through the real ledger: held, settled, recorded. Gives its id. */
@@ -105,6 +107,7 @@ async function request({
     explored: false,
     upstreamRequestId: null,
     clientRequestId: null,
+    ...how.routed,
   };
   if (how.recorded !== false) api.recorder.add(record);
   return requestId;
@@ -167,6 +170,21 @@ describe('GET /api/report', () => {
       perModel: {},
       perProvider: {},
     });
+  });
+
+  it('counts the requests that were spent on learning, and lists their odds and attempts', async () => {
+    const routing = { exploreOdds: 0.04, difficulty: 0.2, expectedError: 0.1, score: 0.25 };
+    const explored = await request({ costPicoUsd: 1n, routed: { explored: true, routing, attempts: 2 } });
+    const plain = await request({ costPicoUsd: 1n });
+    const lost = await request({ costPicoUsd: 1n, recorded: false });
+    expect((await get('/api/report')).body).toMatchObject({ requestCount: 3, exploredCount: 1 });
+    const { body } = await get('/api/requests');
+    const listed = body['requests'] as unknown as Record<string, unknown>[];
+    const of = (id: string) => listed.find((row) => row['id'] === id);
+    expect(of(explored)).toMatchObject({ explored: true, exploreOdds: 0.04, attempts: 2 });
+    for (const id of [plain, lost]) expect(of(id)).toMatchObject({ explored: false, exploreOdds: null, attempts: null });
+    const kept = await api.pool.query('select difficulty, expected_error, routing_score from requests where id = $1', [explored]);
+    expect(kept.rows).toEqual([{ difficulty: 0.2, expected_error: 0.1, routing_score: 0.25 }]);
   });
 
   it('rolls back from now', async () => {
