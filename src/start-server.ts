@@ -53,6 +53,8 @@ export interface ServerOptions {
   providers?: readonly Provider[];
   /** After how much silence a stream shows that it is alive, where a test cannot wait as long as a load balancer. */
   pingAfterMs?: number | undefined;
+  /** 0 up to 1: the chance that decides shares of load and exploration. The process's own where left out. */
+  random?: (() => number) | undefined;
   /** The time, in Unix milliseconds, whose prices are in force. */
   priceClock?: (() => number) | undefined;
 }
@@ -95,7 +97,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 async function serve(options: ServerOptions, base: Base): Promise<RunningServer> {
-  const { config, log, pingAfterMs } = options;
+  const { config, log, pingAfterMs, random } = options;
   const money = await openMoney(options, base);
   await refuseOtherNetwork(base.pool, money.wallet);
   const { pool, reportPool, probePool, notifications } = base;
@@ -109,7 +111,20 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
   const forgetKey = (keyId: string) => authenticator.forget(keyId);
   const turns = new Turns();
-  const gateway = new Gateway({ config, pool, reportPool, turns, log, payers, authenticate, offers, forgetKey, pingAfterMs, ...money });
+  const gateway = new Gateway({
+    config,
+    pool,
+    reportPool,
+    turns,
+    log,
+    payers,
+    authenticate,
+    offers,
+    forgetKey,
+    pingAfterMs,
+    random,
+    ...money,
+  });
   const app = createApp({ config, log, pool, reportPool, turns, probePool, authenticate, apiKeys, gateway, ...money });
   const server = createHttpServer(app);
   await instance.beat();

@@ -24,7 +24,7 @@ export interface PlanDeps {
   /** None are known where left out. */
   warm?: Pick<WarmCaches, 'warmFor'>;
   /** The gateway's own chance; a test brings one with a seed. */
-  random?: () => number;
+  random?: (() => number) | undefined;
   config: Pick<Config, 'DEFAULT_MAX_TOKENS' | 'markupBasisPoints' | 'BYOK_FEE_MSAT'>;
 }
 

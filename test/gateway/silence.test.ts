@@ -70,7 +70,7 @@ describe('a provider that keeps a stream waiting', () => {
   });
 
   it('and then fails is followed by the next, which the settled figures name', async () => {
-    const { exchange, answer, stream } = await waitInSilence({ model: 'auto' });
+    const { exchange, answer, stream } = await waitInSilence({ model: 'auto', routing: { cost_weight: 1 } });
     expect(answer.headers.get('x-pura-provider')).toBe('fake');
     exchange.error(500);
     const { raw, content, done, settled } = await stream.rest();

@@ -46,6 +46,9 @@ afterAll(async () => {
   await Promise.all([upstream.close(), spare.close()]);
 });
 
+/** The cheapest first, whatever became of the requests before. */
+const cheapest = { model: 'auto', routing: { cost_weight: 1 } };
+
 const hang: FakeScript = () => {};
 const html: FakeScript = (exchange) => exchange.json('<html>', { headers: { 'content-type': 'text/html' } });
 const errorEvent = 'data: {"error":{"message":"overloaded"}}\n\n';
@@ -216,7 +219,7 @@ describe('a provider that fails before the first byte', () => {
     'with HTTP %i under auto: the next candidate answers and is charged',
     async (status) => {
       upstream.script((exchange) => exchange.error(status));
-      const answer = await gateway.post('/v1/chat/completions', chat({ model: 'auto' }), key);
+      const answer = await gateway.post('/v1/chat/completions', chat(cheapest), key);
 
       expect(answer.status).toBe(200);
       expect(answer.headers.get('x-pura-provider')).toBe('spare');
@@ -230,7 +233,7 @@ describe('a provider that fails before the first byte', () => {
   it('falls back for a stream that failed before its first byte', async () => {
     // A kept connection that is lost is made anew once.
     for (let time = 0; time < 2; time++) upstream.script((exchange) => exchange.reset());
-    const answer = await gateway.post('/v1/chat/completions', chat({ model: 'auto', stream: true }), key);
+    const answer = await gateway.post('/v1/chat/completions', chat({ ...cheapest, stream: true }), key);
 
     expect(answer.headers.get('x-pura-provider')).toBe('spare');
     expect(await readStream(answer)).toMatchObject({ content: 'Hello.', done: true, settled: { cost_msat: 40 } });
@@ -264,7 +267,7 @@ describe('what a provider says of its failure', () => {
   const failing = async (script: FakeScript, spareScript?: FakeScript): Promise<Response> => {
     upstream.script(script);
     if (spareScript) spare.script(spareScript);
-    const model = spareScript ? { model: 'auto', routing: { excludeProviders: ['gone'] } } : { model: 'pureai/fake' };
+    const model = spareScript ? { model: 'auto', routing: { cost_weight: 1, excludeProviders: ['gone'] } } : { model: 'pureai/fake' };
     return gateway.post('/v1/chat/completions', chat(model), key);
   };
 
@@ -376,7 +379,7 @@ describe("a provider's 4xx about the request", () => {
         { status },
       ),
     );
-    const answer = await gateway.post('/v1/chat/completions', chat({ model: 'auto' }), key);
+    const answer = await gateway.post('/v1/chat/completions', chat(cheapest), key);
 
     expect(answer.status).toBe(status);
     expect(await answer.json()).toEqual({

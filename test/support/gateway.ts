@@ -25,6 +25,8 @@ export interface GatewayOptions {
   pingAfterMs?: number;
   /** Of prices that change with the time. */
   priceClock?: () => number;
+  /** Where left out, nothing is explored, and of equals the middle one is drawn. */
+  random?: () => number;
 }
 
 /** A whole gateway on a free port of loopback, over a database of its own. */
@@ -70,8 +72,9 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
   const database = options.database ?? (await createTestDatabase());
   const config = testConfig(options);
   const log = options.log ?? createLog('silent');
-  const { providers = [], pingAfterMs, priceClock } = options;
-  const server = await startServer({ config, log, connectionString: database.connectionString, providers, pingAfterMs, priceClock });
+  const { providers = [], pingAfterMs, priceClock, random = () => 0.5 } = options;
+  const { connectionString } = database;
+  const server = await startServer({ config, log, connectionString, providers, pingAfterMs, priceClock, random });
   const { url } = server;
   const headersOf = (key: TestKey | null | undefined) => (key ? { authorization: `Bearer ${key.secret}` } : {});
   const post: TestGateway['post'] = (path, body, key, headers = {}, signal) =>
