@@ -16,7 +16,10 @@ const SAME_WISH_MS = 500;
  */
 const LINGER_MS = 1000;
 
-/** The program: starts everything, and ends it in order on SIGTERM or SIGINT. A second wish for that ends it at once. */
+/**
+ * The program: starts everything, reads its configuration again on SIGHUP, and ends in order on SIGTERM or SIGINT. A second wish for that
+ * ends it at once.
+ */
 async function main(): Promise<void> {
   const bare = loadConfig();
   const log = createLog(bare.LOG_LEVEL);
@@ -51,6 +54,10 @@ async function main(): Promise<void> {
         },
       );
   };
+  // A terminal that closes sends it too: a gateway goes on without one.
+  process.on('SIGHUP', () => {
+    if (stoppingSince === undefined) void server.reload(() => loadConfig());
+  });
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
 }

@@ -40,6 +40,7 @@ import { OPEN_GATE } from './routing/gate.ts';
 import { createProviderHealth } from './routing/health.ts';
 import { WarmCaches } from './routing/warm-caches.ts';
 import { createModels, type Models } from './models/models.ts';
+import { Reload } from './reload.ts';
 import { startJobs } from './jobs/start-jobs.ts';
 import { Withdrawing } from './withdrawing.ts';
 
@@ -67,6 +68,8 @@ export interface RunningServer {
   readonly gateway: Gateway;
   readonly funding: Funding;
   readonly wallet: Wallet;
+  /** Puts the models, prices and capacities that `read` gives in place of those in force, or keeps these: whether it did. Never rejects. */
+  reload(read: () => Config): Promise<boolean>;
   /**
    * Takes no new connection and, after `lingerMs` for requests on those that are open, no new request; lets those under
    * way finish within the grace, ends the rest at what they delivered, and returns once everything is settled and closed.
@@ -134,6 +137,8 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   capacity.start();
   const jobs = startJobs({ ...options, ...base, ...money, gateway });
 
+  const reload = new Reload({ ...money, requests: gateway.requests, log });
+
   const { port } = server.address() as AddressInfo;
   const host = config.HOST.includes(':') ? `[${bareHost(config.HOST)}]` : config.HOST;
   return {
@@ -142,6 +147,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
     gateway,
     funding,
     wallet,
+    reload: (read) => reload.run(read),
     async close({ lingerMs = 0 } = {}) {
       const closed = new Promise<void>((resolve) => stopListening(server, resolve));
       await atMost(lingerMs, closed);
@@ -209,7 +215,8 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
   const root = config.secretKeys.at(-1);
   if (!root) throw new ConfigError('SECRET_KEY is missing');
   warnOfHeldPrices(log);
-  const models = createModels(config, { prices: await PriceSchedule.open({ config, pool, now: priceClock }), providers });
+  const prices = await PriceSchedule.open({ config, pool, now: priceClock });
+  const models = createModels(config, { prices, providers });
   await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
   const wallet = await openWallet(config, { pool, notifications, root, log });
   const oldWallets = await openOldWallets(config, { pool, notifications, root, log }, wallet);
@@ -218,6 +225,7 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
   const deliveries = new Deliveries(pool, log);
   return {
     models,
+    prices,
     capacity: new CapacityWeights(config.capacity, { log, providerIds: () => models.providers.map(({ id }) => id) }),
     wallet,
     oldWallets,

@@ -11,7 +11,7 @@ const FLOORS = [
   ['audit.ts', 'prices.ts', 'reconcile.ts', 'write-off.ts'],
   ['command-wallet.ts', 'deciding.ts'],
   ['reconciling.ts'],
-  ['app.ts', 'jobs'],
+  ['app.ts', 'jobs', 'reload.ts'],
   ['routes.ts'],
   ['http/api', 'http/pages'],
   ['gateway.ts'],
