@@ -1,64 +1,139 @@
+import { readFileSync } from 'node:fs';
 import type { InferenceRequest } from '../wires/request.ts';
 import type { Tier } from '../providers/provider.ts';
+import { CUES, SHORT_CHARACTERS, SHORT_POINTS } from './complexity-cues.ts';
+import { FEATURES, featuresOf, judgedPart, shapeOf, type Features, type Shape } from './complexity-features.ts';
 
 /** The cheapest first. */
 export const TIERS: readonly Tier[] = ['cheap', 'mid', 'premium'];
 
-/** From these scores on a request is for the middle and the top tier. */
-const MID_SCORE = 3;
-const PREMIUM_SCORE = 6;
-
-/** Enough of a text to judge it by; bounds the work for long ones. */
-const JUDGED_CHARACTERS = 8_192;
-
-const CODE = /```|\b(function|class|const|import|def|return|SELECT|public static)\b|[{};]\s*\n/;
-const REASONING =
-  /\b(step[- ]by[- ]step|prove|derive|theorem|analy[sz]e|compare|trade-?offs?|design|architect|optimi[sz]e|refactor|debug|algorithm|complexity|explain why|reason(ing)?)\b/gi;
-
 /** What the router takes a request for. */
 export interface Judgement {
-  /** 0 to 1: the chance that a model of the cheap tier answers it wrong. */
+  /** 0 to 1: the chance that a cheap model's answer is worse than a premium one's; as outcomes had it, where there were any to fit to. */
   readonly difficulty: number;
+  /** The one that the request is for: of its difficulty, and of what it says of quality. */
   readonly tier: Tier;
-  /** 0 to 1, calibrated: how often a judgement like this one has the right tier. */
+  /** 0.5 to 1: the chance of the likelier of the two, that a cheap model will do, and that it will not. */
   readonly confidence: number;
   /** Of what the request seems to be; the beginning of a sentence, without its full stop. */
   readonly reasoning: string;
 }
 
-/** Judges a request by its facts. Pure. */
+/** A fitted kind of request: a weight for each feature, from which a chance is made. */
+interface Fit {
+  readonly bias: number;
+  readonly weights: Readonly<Record<string, number>>;
+}
+
+interface Weights {
+  /** Of `story` and `choices`. */
+  readonly shapes: Readonly<Record<Exclude<Shape, 'open'>, Fit>>;
+  /** The chance of an open request with so many points: by a logistic curve. */
+  readonly open: { readonly bias: number; readonly perPoint: number };
+}
+
+/** Made by `npm run fit:router`, which also says in there how well it does. */
+export const WEIGHTS_FILE = new URL('complexity-weights.json', import.meta.url);
+const WEIGHTS = JSON.parse(readFileSync(WEIGHTS_FILE, 'utf8')) as Weights;
+
+/** From these difficulties on a request is for the middle and for the top tier. */
+const MID_FROM = 0.3;
+const PREMIUM_FROM = 0.5;
+
+/** Judges a request by its facts. Pure, and of bounded time however long the request. */
 export function judge(request: InferenceRequest): Judgement {
-  const tier = complexityTier(request);
-  const difficulty = Math.min(complexityScore(request), 12) / 12;
-  return { difficulty, tier, confidence: 0.5, reasoning: `A request for the ${tier} tier` };
+  const { asked, wantsJson } = request.facts();
+  const prompt = judgePrompt(asked);
+  const context = contextOf(request);
+  const logit = logitOf(prompt.difficulty) + WEIGHTS.open.perPoint * (context.points + (wantsJson ? 0.5 : 0));
+  const difficulty = logistic(logit);
+  const scored = difficulty >= PREMIUM_FROM ? 2 : difficulty >= MID_FROM ? 1 : 0;
+  const { quality } = request.routing;
+  const shift = quality === 'high' ? 1 : quality === 'low' ? -1 : 0;
+  const tier = TIERS[Math.min(Math.max(scored + shift, 0), TIERS.length - 1)] ?? 'mid';
+  const why = [...prompt.why, ...context.why];
+  return { difficulty, tier, confidence: Math.max(difficulty, 1 - difficulty), reasoning: reasoningOf(prompt.shape, scored, why, quality) };
 }
 
-/**
- * The tier that a request under `auto` deserves: a first simple score from its length, code, reasoning cues, turns,
- * tools and images; `routing.quality` moves it by one tier.
- */
-export function complexityTier(request: InferenceRequest): Tier {
-  const score = complexityScore(request);
-  const scored = score >= PREMIUM_SCORE ? 2 : score >= MID_SCORE ? 1 : 0;
-  const shift = request.routing.quality === 'high' ? 1 : request.routing.quality === 'low' ? -1 : 0;
-  return TIERS[Math.min(Math.max(scored + shift, 0), TIERS.length - 1)] ?? 'mid';
+/** What is thought of a prompt alone. */
+export interface PromptJudgement {
+  readonly shape: Shape;
+  readonly difficulty: number;
+  /** What was found in it that counts, in words. */
+  readonly why: readonly string[];
 }
 
-/** 0 for small talk, up to about 12. */
-export function complexityScore(request: InferenceRequest): number {
-  const { asked: whole, turns, hasTools } = request.facts();
-  const asked = whole.slice(0, JUDGED_CHARACTERS);
-  const cues = new Set(asked.match(REASONING)?.map((cue) => cue.toLowerCase())).size;
-  let score = Math.min(cues, 3);
-  if (CODE.test(asked)) score += 2;
-  if (request.bodyBytes > 32_768) score += 3;
-  else if (request.bodyBytes > 8_192) score += 2;
-  else if (request.bodyBytes > 2_048) score += 1;
-  if (turns > 10) score += 2;
-  else if (turns > 4) score += 1;
-  if (hasTools) score += 1;
-  if (request.media.images > 0) score += 1;
-  return score;
+/** Judges the text of a prompt: the score that `npm run eval:router` measures. */
+export function judgePrompt(text: string): PromptJudgement {
+  const judged = judgedPart(text);
+  const features = featuresOf(judged);
+  const shape = shapeOf(judged, features);
+  if (shape !== 'open') return { shape, difficulty: fitted(WEIGHTS.shapes[shape], features), why: [] };
+  const { points, why } = pointsOf(judged, features);
+  return { shape, difficulty: logistic(WEIGHTS.open.bias + WEIGHTS.open.perPoint * points), why };
+}
+
+function fitted({ bias, weights }: Fit, features: Features): number {
+  let sum = bias;
+  for (const name of FEATURES) sum += (weights[name] ?? 0) * features[name];
+  return logistic(sum);
+}
+
+function pointsOf(text: string, features: Features): { points: number; why: string[] } {
+  const why: string[] = [];
+  // Long requests, and those with many parts, are a little harder: this also tells those of equal cues apart.
+  let points = Math.max(0, features.length - Math.log1p(SHORT_CHARACTERS)) * 0.2 + features.numbers * 0.1 + features.symbols * 0.1;
+  for (const cue of CUES) {
+    const found = times(cue.pattern, text, cue.most ?? 1);
+    points += found * cue.points;
+    if (found > 0) why.push(cue.words);
+  }
+  if (text.length <= SHORT_CHARACTERS && why.length === 0) points += SHORT_POINTS;
+  return { points, why };
+}
+
+/** How many different finds there are, at most so many. */
+function times(pattern: RegExp, text: string, most: number): number {
+  if (most === 1) return pattern.test(text) ? 1 : 0;
+  return Math.min(most, new Set(text.match(pattern)?.map((find) => find.toLowerCase())).size);
+}
+
+/** What stands beside the prompt: a long context, many turns, tools and images. */
+function contextOf(request: InferenceRequest): { points: number; why: string[] } {
+  const { turns, hasTools } = request.facts();
+  const why: string[] = [];
+  let points = 0;
+  const add = (more: number, words: string): void => {
+    points += more;
+    why.push(words);
+  };
+  if (request.bodyBytes > 32_768) add(3, 'its context is very long');
+  else if (request.bodyBytes > 8_192) add(2, 'its context is long');
+  else if (request.bodyBytes > 2_048) points += 1;
+  if (turns > 10) add(2, 'the conversation is long');
+  else if (turns > 4) points += 1;
+  if (hasTools) add(1, 'it may call tools');
+  if (request.media.images > 0) add(1, 'it has images');
+  return { points, why };
+}
+
+const KINDS: Record<Shape, string> = { choices: 'A question with answers to choose from', story: 'A calculation', open: 'A request' };
+const COMPLEXITY = ['low complexity', 'medium complexity', 'high complexity'];
+const MOST_REASONS = 3;
+
+function reasoningOf(shape: Shape, scored: number, why: readonly string[], quality: 'high' | 'low' | null): string {
+  const kind = shape === 'open' && why.length === 0 ? (scored === 0 ? 'A simple request' : 'A long request') : KINDS[shape];
+  const because = why.length > 0 ? ` (${why.slice(0, MOST_REASONS).join(', ')})` : '';
+  const moved = quality === null ? '' : `, moved one tier ${quality === 'high' ? 'up' : 'down'} as quality asks`;
+  return `${kind}${because}, ${COMPLEXITY[scored]}${moved}`;
+}
+
+export function logistic(x: number): number {
+  return 1 / (1 + Math.exp(-x));
+}
+
+function logitOf(chance: number): number {
+  return Math.log(chance / (1 - chance));
 }
 
 /** The tiers to try for `tier`, best first: itself, then the cheaper ones, then the dearer ones. */
