@@ -352,6 +352,25 @@ describe('what a cascade may cost', () => {
   });
 });
 
+describe('the audit of a cascade', () => {
+  it.each([
+    ['a token more in a step', `update requests set steps = jsonb_set(steps, '{0,completion_tokens}', '6') where id = $1`],
+    ['a price that its version does not have', `update requests set steps = jsonb_set(steps, '{1,priced_as}', '"unpriced"') where id = $1`],
+    ['a step that nobody asked for', `update requests set steps = steps || (steps -> 0) where id = $1`],
+    ['tokens that are not those of its steps', 'update requests set prompt_tokens = prompt_tokens + 1 where id = $1'],
+    ['a cost that is rounded otherwise', 'update requests set cost_msat = cost_msat + 1 where id = $1'],
+  ])('finds %s', async (_what, sabotage) => {
+    script({ cheap: say(WEAK), mid: say(GOOD) });
+    await (await ask()).text();
+    await agreeOn(80);
+    const [{ request_id: id } = { request_id: '' }] = await holdsOf(gateway.pool, key.accountId);
+    await gateway.pool.query(sabotage, [id]);
+    expect(await gateway.audit()).toMatchObject([{ rule: expect.stringMatching(/^a cascade's cost/), subject: id }]);
+    await gateway.pool.query('delete from requests where id = $1', [id]);
+    expect(await gateway.audit()).toEqual([]);
+  });
+});
+
 describe('a client of a cascade', () => {
   it('that asks again with the same Idempotency-Key gets the same answer and the same headers', async () => {
     for (const stream of [false, true]) {
