@@ -115,7 +115,7 @@ function measure(request: InferenceRequest, { difficulty }: Judgement, one: Elig
 /** The chance that a deployment's answer to a request of a difficulty is wrong, or does not come. */
 export function expectedErrorOf(difficulty: number, tier: Tier, { successRate, samples }: DeploymentHealth): number {
   const success = (successRate * samples + USUAL_SUCCESS * USUAL_SAMPLES) / (samples + USUAL_SAMPLES);
-  return 1 - (1 - chanceWrong(difficulty, tier)) * success;
+  return rounded(1 - (1 - chanceWrong(difficulty, tier)) * success);
 }
 
 /** The chance that a tier answers a request of a difficulty wrong: more with the difficulty, less with the tier. */
