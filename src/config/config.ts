@@ -1,7 +1,7 @@
 import type { CapacityConfig } from './capacity-config.ts';
 import { ConfigError } from './config-error.ts';
 import { readEnvironment, type Environment } from './environment.ts';
-import { readGatewayFile, type DeploymentConfig, type GatewayFile, type PricesConfig } from './gateway-file.ts';
+import { readGatewayFile, type DeploymentConfig, type GatewayFile, type PricesConfig, type ReadGatewayFile } from './gateway-file.ts';
 import { lightningBackend, refuseUnsafeSimulation, type LightningBackend } from './lightning-backend.ts';
 import type { ModelsConfig } from './model-config.ts';
 import { ownSecretKeys, parseSecretKeys, type RootSecret } from './secret-keys.ts';
@@ -42,6 +42,17 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     secretKeys: SECRET_KEY ? parseSecretKeys(SECRET_KEY) : [],
     markupBasisPoints: BigInt(Math.round(rest.MARKUP_PERCENT * 100)),
   };
+}
+
+export interface ConfigSources {
+  readonly environment: Environment;
+  readonly content: ReadGatewayFile;
+}
+
+/** The environment and a gateway file, by default the one that the environment names: without what only a start asks of them. Throws ConfigError. */
+export function readSources(file?: string, env: NodeJS.ProcessEnv = process.env): ConfigSources {
+  const environment = readEnvironment(env);
+  return { environment, content: readGatewayFile(file ?? environment.GATEWAY_CONFIG) };
 }
 
 /**

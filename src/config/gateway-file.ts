@@ -30,7 +30,7 @@ const prices = z.strictObject({
 });
 
 /** The operator's YAML file, `GATEWAY_CONFIG`. */
-const gatewayFile = z
+export const gatewayFile = z
   .strictObject({
     deployments: z.array(z.strictObject({ ...deploymentMembers, prices })).default([]),
     /** Other names of models: the id that clients may ask for, and the one that then answers. */
