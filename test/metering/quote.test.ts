@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { costBound, quote, type Quote, type QuoteSettings } from '../../src/metering/quote.ts';
+import { costBound, mostLimitedTokens, quote, sumOfQuotes, type Quote, type QuoteSettings } from '../../src/metering/quote.ts';
 import { chatBodyFor, chatCandidate, readChat } from '../support/chat-request.ts';
 import { costOfUsage } from '../../src/pricing/cost.ts';
 import { ZERO_USAGE } from '../../src/wires/usage.ts';
@@ -140,5 +140,38 @@ describe('a quote', () => {
       }),
       { numRuns: 1_000 },
     );
+  });
+});
+
+describe('the quote of several steps', () => {
+  const rates = fc.record({ input: fc.bigInt(0n, 90_000_000n), output: fc.bigInt(0n, 90_000_000n) });
+  const steps = fc.array(fc.record({ rates, most: fc.integer({ min: 1, max: 9_000 }), used: fc.double({ min: 0, max: 1, noNaN: true }) }), {
+    minLength: 1,
+    maxLength: 3,
+  });
+
+  it('covers what all of them together can cost, whatever is granted', () => {
+    fc.assert(
+      fc.property(steps, fc.bigInt(0n, 20_000n), fc.double({ min: 0, max: 1, noNaN: true }), (some, markup, share) => {
+        const quotes = some.map((step) =>
+          quoteNow(read(), [deployment({ rateCard: rateCard(step.rates), maxOutputTokens: step.most })], markup),
+        );
+        const sum = sumOfQuotes(quotes);
+        const granted = sum.leastTokens + Math.floor(share * (sum.mostTokens - sum.leastTokens));
+        const spent = some.map((step, index) => {
+          const input = Math.floor(step.used * (quotes[index]?.promptTokens ?? 0));
+          const usage = { ...ZERO_USAGE, input, output: Math.floor(step.used * Math.min(granted, step.most)) };
+          return costOfUsage(usage, rateCard(step.rates), markup).totalPicoUsd;
+        });
+        expect(spent.reduce((total, one) => total + one, 0n)).toBeLessThanOrEqual(costBound(sum, granted));
+      }),
+    );
+  });
+
+  it('is that of a step where there is one, and takes a rate limit as often as there are steps', () => {
+    const one = quoteNow(read({ max_tokens: 100 }), [deployment()]);
+    expect(sumOfQuotes([one])).toEqual(one);
+    expect(mostLimitedTokens(sumOfQuotes([one, one, one]), 2)).toBe(3 * mostLimitedTokens(one, 2));
+    expect(mostLimitedTokens(one, 2)).toBe(one.promptTokens + 200);
   });
 });
