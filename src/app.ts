@@ -34,8 +34,8 @@ import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 import { cheapestThousandTokens } from './pricing/cheapest.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
-import type { ProviderHealth } from './routing/health.ts';
-import { providerHealthOf } from './routing/provider-health.ts';
+import type { FleetHealth } from './routing/fleet-health.ts';
+import type { RoutingView } from './routing/view.ts';
 import type { Models } from './models/models.ts';
 import type { Withdrawing } from './withdrawing.ts';
 
@@ -56,7 +56,7 @@ export interface AppDeps {
   recorder: { flush(): Promise<void> };
   models: Models;
   exchangeRate: ExchangeRate;
-  health: ProviderHealth;
+  health: FleetHealth;
   capacity: Pick<CapacityWeights, 'status'>;
   wallet: Wallet;
   funding: Funding;
@@ -70,7 +70,7 @@ export function createApp(deps: AppDeps): Express {
   const keys = keyHandlers(deps);
   const reports = reportHandlers({ ...deps, pool: deps.reportPool });
   const walletReports = walletReportHandlers({ ...deps, pool: deps.reportPool, thousandTokensMsat: () => thousandTokens(deps) });
-  const healthOf = providerHealthOf(deps.health);
+  const healthOf: RoutingView['healthOf'] = (deployment) => deps.health.healthOf(deployment);
   const models = modelRoutes({ models: deps.models, markupBasisPoints: config.markupBasisPoints });
   const status = statusHandlers({ ...deps, pool: deps.probePool });
   const wallet = walletHandlers(deps);

@@ -179,7 +179,7 @@ export class Gateway {
     try {
       const { ending, climb } = call.request.routing.cascade
         ? await cascade(this.#reachDeps, admitted)
-        : { ending: await deliver(this.#deps.health, await reach(this.#reachDeps, call, planned, grant), grant), climb: undefined };
+        : { ending: await deliver(await reach(this.#reachDeps, call, planned, grant), grant), climb: undefined };
       const underWay = { ...admitted, climb };
       const timing = timingOf(call, ending);
       const owed = await billFor(this.#deps.config, underWay, ending);

@@ -36,8 +36,7 @@ import { openExchangeRate } from './pricing/exchange-rate.ts';
 import { PriceSchedule } from './pricing/price-schedule.ts';
 import { warnOfHeldPrices } from './pricing/held-prices.ts';
 import type { Provider } from './providers/provider.ts';
-import { OPEN_GATE } from './routing/gate.ts';
-import { createProviderHealth } from './routing/health.ts';
+import { FleetHealth } from './routing/fleet-health.ts';
 import { WarmCaches } from './routing/warm-caches.ts';
 import { createModels, type Models } from './models/models.ts';
 import { Reload } from './reload.ts';
@@ -223,6 +222,7 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
   const nodeIds = [wallet, ...oldWallets].map(({ nodeId }) => nodeId);
   const instanceId = uuid();
   const deliveries = new Deliveries(pool, log);
+  const health = new FleetHealth(log);
   return {
     models,
     prices,
@@ -231,8 +231,8 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
     oldWallets,
     openElsewhere: new OpenElsewhereWatch({ pool, nodeIds, log }),
     exchangeRate: await openExchangeRate(config, { pool, log }),
-    health: createProviderHealth(),
-    gate: OPEN_GATE,
+    health,
+    gate: health,
     warm: new WarmCaches(),
     rateLimit: new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM }),
     leases: new Leases(leasePool, log, config.HOLD_LEASE_SECONDS),

@@ -81,7 +81,7 @@ interface StepEnd {
 /** The step after which there is none: its stream goes out as it is written. */
 async function lastStep(deps: ReachDeps, { call, plan, grant }: UnderWay, depth: number): Promise<StepEnd> {
   const headed = { ...call, head: [...call.head, ...depthHead(depth)] };
-  const ending = await deliver(deps.health, await reach(deps, headed, plan, grant), grant);
+  const ending = await deliver(await reach(deps, headed, plan, grant), grant);
   if (ending.kind === 'stream') return { ending, answer: { ending, confidence: null, held: null } };
   if (ending.kind !== 'json') return { ending, answer: null };
   return {
@@ -105,7 +105,7 @@ async function hiddenStep(deps: ReachDeps, underWay: UnderWay): Promise<StepEnd>
     const leg = await reach(deps, { ...call, client: heldStream }, { ...plan, candidates: [...overheard.keys()] }, hidden);
     // From its first word on, it has the time that an answer in one piece has.
     if (leg.kind === 'stream') timeLimit = setTimeout(() => cancellation.cancel('time_limit'), deps.config.UPSTREAM_TIMEOUT_SECONDS * 1000);
-    const ending = await deliver(deps.health, leg, hidden);
+    const ending = await deliver(leg, hidden);
     if (ending.kind === 'json') {
       const confidence = confidenceOf(underWay, ending.candidate, ending.read.answer());
       return { ending, answer: { ending, held: null, confidence } };

@@ -1,21 +1,18 @@
 import type { AttemptOutcome } from '../routing/gate.ts';
-import type { ProviderHealth } from '../routing/health.ts';
 import type { Asked, Ending, Grant, Leg } from './call.ts';
-import { observe, VOID } from './reach.ts';
+import { VOID } from './reach.ts';
 import type { StreamEnd } from './relay.ts';
 
 /** Of a stream's time, where its speed is still the provider's own. */
 const MOST_PAUSED = 0.1;
 
 /** Waits until an answer that has begun has reached its client, or will not. JSON goes out once it is settled. */
-export async function deliver(health: ProviderHealth, leg: Leg, { cancellation }: Grant): Promise<Ending> {
+export async function deliver(leg: Leg, { cancellation }: Grant): Promise<Ending> {
   if (leg.kind !== 'stream') return leg;
   let outcome = VOID;
   try {
     const end = await leg.stream.ended;
     cancellation.onAbort = undefined;
-    const brokenOff = end.reason === 'broke_off' || end.reason === 'provider_error';
-    observe(health, cancellation, leg, { ok: !brokenOff, at: end.deliveredAt });
     if (!cancellation.reason) outcome = await outcomeOf(leg, end);
     return { ...leg, end };
   } finally {

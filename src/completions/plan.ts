@@ -6,8 +6,6 @@ import type { CallerKey } from '../providers/caller-key.ts';
 import type { Candidate } from '../routing/candidate.ts';
 import { chooseSteps, refuseCascade } from '../routing/cascade-steps.ts';
 import { candidatesFor, chooseCandidates } from '../routing/choose.ts';
-import type { ProviderHealth } from '../routing/health.ts';
-import { providerHealthOf } from '../routing/provider-health.ts';
 import type { RoutingView } from '../routing/view.ts';
 import type { WarmCaches } from '../routing/warm-caches.ts';
 import { modelsUnderKey } from '../routing/models-under-key.ts';
@@ -18,7 +16,7 @@ import { quotedChoice, quotedSteps } from './quoted-choice.ts';
 
 export interface PlanDeps {
   models: Models;
-  health: ProviderHealth;
+  health: Pick<RoutingView, 'healthOf'>;
   /** In proportion to each other; all alike where left out. */
   capacity?: Pick<RoutingView, 'capacityOf'>;
   /** None are known where left out. */
@@ -71,7 +69,8 @@ function viewFor(
   // Reads the request's texts, which most requests for one model are spared.
   const warmDeployment = once(() => (accountId === undefined ? null : (warm?.warmFor(accountId, request) ?? null)));
   return {
-    healthOf: providerHealthOf(health),
+    // What bars the operator's key does not bar the caller's own.
+    healthOf: (deployment) => ({ ...health.healthOf(deployment), ...(callerKey && { available: true }) }),
     capacityOf: (providerId) => capacity?.capacityOf(providerId) ?? 1,
     get warm() {
       return warmDeployment();

@@ -12,7 +12,6 @@ import { providerFailure, toldFailure, type ProviderFailure } from '../providers
 import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Candidate } from '../routing/candidate.ts';
 import { OPEN_GATE, type AttemptOutcome, type Gate, type Pass, type Shut } from '../routing/gate.ts';
-import type { Observation, ProviderHealth } from '../routing/health.ts';
 import { streamReader } from '../wires/translate.ts';
 import type { Asked, Attempt, Call, Grant, Leg, Plan, UnderWay } from './call.ts';
 import { answerContext } from './answer-context.ts';
@@ -26,7 +25,6 @@ import { streamHead } from './head.ts';
 
 export interface ReachDeps {
   config: Pick<Config, 'UPSTREAM_TIMEOUT_SECONDS' | 'markupBasisPoints'>;
-  health: ProviderHealth;
   gate: Gate;
   holds: Holds;
   log: Logger;
@@ -70,7 +68,6 @@ export async function reach(deps: ReachDeps, call: Call, plan: Plan, grant: Gran
     }
     const asked: Admitted = { candidate, dispatchedAt: performance.now(), pass };
     const result = await ask(deps, { call, plan, grant }, asked, allowance);
-    if (result.kind !== 'stream') observe(deps.health, cancellation, asked, { ok: result.kind !== 'failed', at: firstByteOf(result) });
     if (result.kind !== 'failed') return result;
     if (cancellation.reason === 'client_gone') return { ...asked, kind: 'client_gone' };
     attempts.push({ providerId: candidate.deployment.provider.id, ...result.failure });
@@ -117,21 +114,6 @@ function outcomeOf(
   if (result.kind !== 'json') return VOID;
   const seconds = (performance.now() - dispatchedAt) / 1000;
   return { kind: 'ok', ttftMs: null, outputTokens: result.read.usage?.output ?? 0, seconds };
-}
-
-/** Notes how a provider did. What we ended ourselves says nothing about the provider. */
-export function observe(
-  health: ProviderHealth,
-  cancellation: Grant['cancellation'],
-  { candidate, dispatchedAt }: Asked,
-  { ok, at }: { ok: boolean; at: number | null },
-): void {
-  const observation: Observation = { ok, latencyMs: (at ?? performance.now()) - dispatchedAt };
-  if (!cancellation.reason) health.observe(candidate.deployment.provider.id, observation);
-}
-
-function firstByteOf(result: Answered | Failed): number | null {
-  return result.kind === 'json' ? result.firstByteAt : null;
 }
 
 async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Admitted, { ms, telling }: Allowance): Promise<Answered | Failed> {

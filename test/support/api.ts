@@ -16,7 +16,7 @@ import { PaymentOffers } from '../../src/http/payment/payment-offers.ts';
 import { Turns } from '../../src/http/payment/turns.ts';
 import { createLog } from '../../src/log.ts';
 import { openExchangeRate } from '../../src/pricing/exchange-rate.ts';
-import { createProviderHealth } from '../../src/routing/health.ts';
+import { FleetHealth } from '../../src/routing/fleet-health.ts';
 import { Withdrawing } from '../../src/withdrawing.ts';
 import { createTestDatabase } from './database.ts';
 import { openFunding } from './funded.ts';
@@ -101,7 +101,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
       close: () => Promise.resolve(),
     },
     exchangeRate: await openExchangeRate(config, { pool: database.pool, log }),
-    health: createProviderHealth(),
+    health: new FleetHealth(log),
     capacity: new CapacityWeights(config.capacity, { log, providerIds: () => [] }),
     wallet: noWallet,
     funding: opened.funding,

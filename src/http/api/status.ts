@@ -8,14 +8,17 @@ import { btcUsdFromExchangeRate } from '../../amount.ts';
 import type { Logger } from '../../log.ts';
 import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
 import { PUBLIC_PROVIDERS } from '../../config/public-providers.ts';
-import type { Provider } from '../../providers/provider.ts';
-import { HEALTH_WINDOWS, type HealthWindow, type ProviderHealth } from '../../routing/health.ts';
+import type { Models } from '../../models/models.ts';
+import type { FleetHealth } from '../../routing/fleet-health.ts';
+import type { Rates } from '../../routing/tally.ts';
+import { byWindow } from '../../routing/traffic.ts';
+import type { Deployment } from '../../models/deployment.ts';
 
 export interface StatusRoutesDeps {
   pool: Pool;
   wallet: Pick<Wallet, 'backend' | 'network' | 'status'>;
-  models: { readonly providers: readonly Provider[] };
-  health: ProviderHealth;
+  models: Pick<Models, 'providers' | 'list'>;
+  health: Pick<FleetHealth, 'report' | 'doorOf'>;
   exchangeRate: ExchangeRate;
   capacity: Pick<CapacityWeights, 'status'>;
   /** What the wallet's word cannot tell of: why payments to other nodes are not followed. */
@@ -54,6 +57,8 @@ export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready
     return { ...database, lightning: node.ready ? (deps.openElsewhere?.reason ?? 'ok') : (node.reason ?? 'not ready') };
   });
 
+  const providers = shared(() => Promise.resolve(providerRows(models, knownProviders, health)));
+
   return {
     /** The process answers; nothing else is asked. */
     health(_req, res) {
@@ -77,7 +82,7 @@ export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready
       const { ready, reason } = await lightning();
       res.set('Cache-Control', 'no-store').json({
         version: VERSION,
-        providers: providerRows(models.providers, knownProviders, health),
+        providers: await providers(),
         lightning: { backend: wallet.backend, network: wallet.network, ready, ...(reason !== undefined && { reason }) },
         exchangeRate: rateRow(exchangeRate),
         capacity: capacity.status(),
@@ -86,25 +91,32 @@ export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready
   };
 }
 
-function providerRows(providers: readonly Provider[], known: readonly string[], health: ProviderHealth) {
-  const configured = new Map(providers.map((provider) => [provider.id, provider]));
+function providerRows(models: Pick<Models, 'providers' | 'list'>, known: readonly string[], health: StatusRoutesDeps['health']) {
+  const configured = new Map(models.providers.map((provider) => [provider.id, provider]));
   const ids = [...configured.keys(), ...known.filter((id) => !configured.has(id))];
+  const listed = [...models.list('generate'), ...models.list('embed')];
   return ids.map((id) => {
-    const { status, windows } = health.snapshot(id);
     const provider = configured.get(id);
+    const { status, windows } = health.report(id);
     return {
       id,
       configured: provider !== undefined,
       demo: provider?.demo ?? false,
-      status: provider ? status : 'unconfigured',
-      windows: perWindow((window) => ({ successRate: windows[window].successRate, latencyMs: windows[window].latencyMs })),
+      status: provider ? status : ('unconfigured' as const),
+      windows: byWindow((window) => withoutRequests(windows[window])),
+      deployments: listed.filter((deployment) => deployment.provider.id === id).map((deployment) => deploymentRow(deployment, health)),
     };
   });
 }
 
-function perWindow<T>(value: (window: HealthWindow) => T): Record<HealthWindow, T> {
-  const windows = Object.keys(HEALTH_WINDOWS) as HealthWindow[];
-  return Object.fromEntries(windows.map((window) => [window, value(window)])) as Record<HealthWindow, T>;
+/** How many requests there were is nobody's business. */
+function withoutRequests({ successRate, latencyMs, ttftMs, tokensPerSecond }: Rates): Omit<Rates, 'requests'> {
+  return { successRate, latencyMs, ttftMs, tokensPerSecond };
+}
+
+function deploymentRow(deployment: Deployment, health: StatusRoutesDeps['health']) {
+  const { circuit, pausedUntil } = health.doorOf(deployment);
+  return { id: deployment.id, circuit, pausedUntil: pausedUntil === null ? null : new Date(pausedUntil).toISOString() };
 }
 
 /** Null where no rate is young enough to be used. */

@@ -2,11 +2,15 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { createPool, transaction } from '../../../src/db/postgres.ts';
 import { PUBLIC_PROVIDERS } from '../../../src/config/public-providers.ts';
+import type { Deployment } from '../../../src/models/deployment.ts';
 import type { Provider } from '../../../src/providers/provider.ts';
-import { createProviderHealth } from '../../../src/routing/health.ts';
+import { createLog } from '../../../src/log.ts';
+import { FleetHealth } from '../../../src/routing/fleet-health.ts';
+import type { Pass } from '../../../src/routing/gate.ts';
 import { startApi, type TestApi, type TestApiOptions } from '../../support/api.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { FakeWallet } from '../../support/fake-wallet.ts';
+import { deployment } from '../../support/deployment.ts';
 import { NO_MODELS } from '../../support/models.ts';
 
 let api: TestApi;
@@ -41,6 +45,11 @@ const models = (...providers: Provider[]) => ({
   allowParameters: new Set<string>(),
   close: () => Promise.resolve(),
 });
+
+function attempt(health: FleetHealth, at: Deployment, ok: boolean): void {
+  const pass = health.enter(at) as Pass;
+  pass.end(ok ? { kind: 'ok', ttftMs: 30, outputTokens: 10, seconds: 1.03 } : { kind: 'fault', reason: '500', retryAfterSeconds: null });
+}
 
 describe('/health and /api/health', () => {
   it('answer without a key, and without asking anything', async () => {
@@ -149,30 +158,58 @@ describe('/api/status', () => {
     });
   });
 
-  it('tells of each provider whether it is configured and how its traffic went', () => {
-    const health = createProviderHealth();
-    for (const ok of [true, true, true, false]) health.observe('pureai/own', { ok, latencyMs: 30 });
-    return withApi({ deps: { health, models: models(provider('pureai/own'), provider('demo', true)) } }, async (own) => {
-      const { body } = await own.call('GET', '/api/status');
-      const seen = { successRate: 0.75, latencyMs: 30 };
-      const none = { successRate: null, latencyMs: null };
+  it('tells of each provider whether it is configured and how its traffic went, and not how much there was', () => {
+    const own = deployment({ id: 'pureai/own-model', provider: provider('own') });
+    const health = new FleetHealth(createLog('silent'));
+    for (const ok of [true, true, true, false]) attempt(health, own, ok);
+    const offer = { ...models(own.provider, provider('demo', true)), list: (operation?: string) => (operation === 'embed' ? [] : [own]) };
+    return withApi({ deps: { health, models: offer } }, async (server) => {
+      const { body } = await server.call('GET', '/api/status');
+      const seen = { successRate: 0.75, latencyMs: 30, ttftMs: 30, tokensPerSecond: 10 };
+      const none = { successRate: null, latencyMs: null, ttftMs: null, tokensPerSecond: null };
+      const always = (value: object) => ({ '1m': value, '5m': value, '1h': value, '24h': value });
       expect(body['providers']).toEqual([
         {
-          id: 'pureai/own',
+          id: 'own',
           configured: true,
           demo: false,
           status: 'degraded',
-          windows: { '1m': seen, '5m': seen, '1h': seen, '24h': seen },
+          windows: always(seen),
+          deployments: [{ id: 'pureai/own-model', circuit: 'closed', pausedUntil: null }],
         },
-        { id: 'demo', configured: true, demo: true, status: 'idle', windows: { '1m': none, '5m': none, '1h': none, '24h': none } },
+        { id: 'demo', configured: true, demo: true, status: 'idle', windows: always(none), deployments: [] },
         ...PUBLIC_PROVIDERS.map((id) => ({
           id,
           configured: false,
           demo: false,
           status: 'unconfigured',
-          windows: { '1m': none, '5m': none, '1h': none, '24h': none },
+          windows: always(none),
+          deployments: [],
         })),
       ]);
+    });
+  });
+
+  it('tells of an open circuit and of a pause', () => {
+    const [broken, busy] = [
+      deployment({ id: 'own/broken', provider: provider('own') }),
+      deployment({ id: 'own/busy', provider: provider('own') }),
+    ];
+    const health = new FleetHealth(createLog('silent'));
+    for (let i = 0; i < 50; i++) attempt(health, busy, true);
+    for (let i = 0; i < 5; i++) attempt(health, broken, false);
+    (health.enter(busy) as Pass).end({ kind: 'fault', reason: '429', retryAfterSeconds: 60 });
+    const offer = { ...models(broken.provider), list: (operation?: string) => (operation === 'embed' ? [] : [broken, busy]) };
+    return withApi({ deps: { health, models: offer } }, async (server) => {
+      const { body } = await server.call('GET', '/api/status');
+      expect(body['providers']?.[0]).toMatchObject({
+        status: 'degraded',
+        windows: { '5m': { successRate: 50 / 56 } },
+        deployments: [
+          { id: 'own/broken', circuit: 'open', pausedUntil: null },
+          { id: 'own/busy', circuit: 'closed', pausedUntil: expect.stringMatching(/^20.*Z$/) },
+        ],
+      });
     });
   });
 

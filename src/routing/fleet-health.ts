@@ -1,0 +1,134 @@
+import type { Logger } from '../log.ts';
+import type { Deployment } from '../models/deployment.ts';
+import type { CircuitPhase } from './circuit.ts';
+import { Door, type DoorState } from './door.ts';
+import type { Gate, Pass, Shut } from './gate.ts';
+import { tallyOf, type Tally } from './tally.ts';
+import { Traffic, windowsOf, type Windows } from './traffic.ts';
+import { UNKNOWN_HEALTH, type DeploymentHealth } from './view.ts';
+
+/** How a deployment, or all of a provider's together, did over the last spans of time. */
+export interface HealthReport {
+  /** `idle`: no traffic in 5 minutes; `degraded`: a circuit is not closed, or more than a tenth of that traffic failed. */
+  readonly status: 'active' | 'idle' | 'degraded';
+  readonly windows: Windows;
+}
+
+/** A minute's sum of a deployment's attempts, as gateways share it. */
+export interface SharedMinute {
+  readonly deploymentId: string;
+  readonly providerId: string;
+  /** Since 1970. */
+  readonly minute: number;
+  readonly tally: Tally;
+  /** Unix milliseconds; null where no pause is asked for. */
+  readonly pausedUntil: number | null;
+}
+
+interface Known {
+  readonly providerId: string;
+  readonly door: Door;
+  readonly traffic: Traffic;
+}
+
+type Asked = Pick<Deployment, 'id' | 'limits'> & { readonly provider: Pick<Deployment['provider'], 'id'> };
+
+const HEALTHY_SUCCESS_RATE = 0.9;
+const FRESH: DoorState = { circuit: 'closed', pausedUntil: null };
+
+/**
+ * The gate of all deployments, and its memory of them. Attempts under a caller's own key do not pass through: its limits and pauses are not
+ * the operator's. Memory is bounded by the number of deployments; nothing of a request waits for the database.
+ */
+export class FleetHealth implements Gate {
+  readonly #known = new Map<string, Known>();
+  readonly #log: Logger;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  enter({ id, limits, provider }: Asked): Pass | Shut {
+    const known = this.#knownOf(id, provider.id);
+    return known.door.enter(limits, (outcome) => {
+      const tally = tallyOf(outcome);
+      if (tally) known.traffic.add(tally);
+      // Clients may ask for any model: a name that no provider has is not remembered.
+      else this.#forgetIfIdle(id, known);
+    });
+  }
+
+  /** Takes nothing: a half-open circuit still has its one attempt. */
+  healthOf({ id, limits }: Pick<Deployment, 'id' | 'limits'>): DeploymentHealth {
+    const known = this.#known.get(id);
+    return known ? { ...known.traffic.estimate(), available: known.door.barred(limits) === null } : UNKNOWN_HEALTH;
+  }
+
+  /** Whether a deployment's circuit is closed, and until when its provider asked for a pause. */
+  doorOf({ id }: Pick<Deployment, 'id'>): DoorState {
+    return this.#known.get(id)?.door.state ?? FRESH;
+  }
+
+  /** Of all the deployments of a provider together. */
+  report(providerId: string): HealthReport {
+    const known = [...this.#known.values()].filter((one) => one.providerId === providerId);
+    const windows = windowsOf(known.map(({ traffic }) => traffic));
+    const phases = new Set<CircuitPhase>(known.map(({ door }) => door.state.circuit));
+    return { status: statusOf(windows, phases), windows };
+  }
+
+  /** Own attempts that the other gateways do not know of yet; `written` is told next how their writing went. */
+  take(): SharedMinute[] {
+    return [...this.#known].flatMap(([deploymentId, { providerId, door, traffic }]) =>
+      traffic.take().map(([minute, tally]) => ({ deploymentId, providerId, minute, tally, pausedUntil: door.state.pausedUntil })),
+    );
+  }
+
+  written(ok: boolean): void {
+    for (const { traffic } of this.#known.values()) traffic.written(ok);
+  }
+
+  /** Learns the sums of all gateways, own attempts that were written included. */
+  merge(minutes: readonly SharedMinute[]): void {
+    for (const { deploymentId, providerId, minute, tally, pausedUntil } of minutes) {
+      const { door, traffic } = this.#knownOf(deploymentId, providerId);
+      traffic.merge(minute, tally);
+      if (pausedUntil !== null) door.pauseUntil(pausedUntil);
+    }
+  }
+
+  /** Forgets traffic that no span reaches any more, and deployments without any. */
+  prune(): void {
+    for (const [id, known] of this.#known) {
+      known.traffic.prune();
+      this.#forgetIfIdle(id, known);
+    }
+  }
+
+  #forgetIfIdle(id: string, { door, traffic }: Known): void {
+    if (traffic.isEmpty && door.isIdle) this.#known.delete(id);
+  }
+
+  #knownOf(id: string, providerId: string): Known {
+    let known = this.#known.get(id);
+    if (!known) this.#known.set(id, (known = this.#newlyKnown(id, providerId)));
+    return known;
+  }
+
+  #newlyKnown(deployment: string, providerId: string): Known {
+    let reason = '';
+    const door = new Door({
+      onFault: (fault) => (reason = fault),
+      onOpen: () => this.#log.warn({ deployment, reason }, 'the circuit of a deployment opened: it is not asked until an attempt succeeds'),
+      onClose: () => this.#log.info({ deployment }, 'the circuit of a deployment closed: it is asked again'),
+    });
+    return { providerId, door, traffic: new Traffic() };
+  }
+}
+
+function statusOf(windows: Windows, phases: ReadonlySet<CircuitPhase>): HealthReport['status'] {
+  const { successRate } = windows['5m'];
+  if (phases.has('open') || phases.has('half-open')) return 'degraded';
+  if (successRate === null) return 'idle';
+  return successRate < HEALTHY_SUCCESS_RATE ? 'degraded' : 'active';
+}
