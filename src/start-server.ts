@@ -55,6 +55,8 @@ export interface ServerOptions {
   pingAfterMs?: number | undefined;
   /** 0 up to 1: the chance that decides shares of load and exploration. The process's own where left out. */
   random?: (() => number) | undefined;
+  /** False where deployments that fail over and over are to be asked all the same. */
+  bars?: boolean | undefined;
   /** The time, in Unix milliseconds, whose prices are in force. */
   priceClock?: (() => number) | undefined;
 }
@@ -209,7 +211,10 @@ async function closeBase({ notifications, ...pools }: Base): Promise<void> {
 }
 
 /** All that prices, holds, charges and credits. */
-async function openMoney({ config, log, providers = [], priceClock }: ServerOptions, { pool, ledgerPool, leasePool, notifications }: Base) {
+async function openMoney(
+  { config, log, providers = [], priceClock, bars }: ServerOptions,
+  { pool, ledgerPool, leasePool, notifications }: Base,
+) {
   // The oldest one: a secret that is added must not make another node of the simulated one.
   const root = config.secretKeys.at(-1);
   if (!root) throw new ConfigError('SECRET_KEY is missing');
@@ -222,7 +227,7 @@ async function openMoney({ config, log, providers = [], priceClock }: ServerOpti
   const nodeIds = [wallet, ...oldWallets].map(({ nodeId }) => nodeId);
   const instanceId = uuid();
   const deliveries = new Deliveries(pool, log);
-  const health = new FleetHealth(log);
+  const health = new FleetHealth(log, { bars });
   return {
     models,
     prices,

@@ -11,6 +11,7 @@ import type { OpenElsewhereWatch } from './open-elsewhere-watch.ts';
 import { reconcileInvoices } from './reconcile-invoices.ts';
 import { reconcileWithdrawals } from './reconcile-withdrawals.ts';
 import { refundUndelivered } from './refund-undelivered.ts';
+import { shareHealth } from './share-health.ts';
 import { sweepHolds } from './sweep-holds.ts';
 import { watchNetwork } from './watch-network.ts';
 import { watchOlderSecrets } from './watch-older-secrets.ts';
@@ -18,6 +19,7 @@ import type { Holds } from '../ledger/holds.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 import type { Logger } from '../log.ts';
 import type { ExchangeRate } from '../pricing/exchange-rate.ts';
+import type { FleetHealth } from '../routing/fleet-health.ts';
 import type { Withdrawing } from '../withdrawing.ts';
 
 export interface JobDeps {
@@ -33,6 +35,7 @@ export interface JobDeps {
   oldWallets: readonly Wallet[];
   openElsewhere: OpenElsewhereWatch;
   exchangeRate: ExchangeRate;
+  health: FleetHealth;
 }
 
 const SWEEP_MS = 5_000;
@@ -55,6 +58,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
     every(REFUND_MS, 'refund undelivered answers', () => refundUndelivered({ pool, log }), log),
     every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
+    shareHealth({ pool, health: deps.health, log }),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     ...deps.oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
     deps.openElsewhere.start(ELSEWHERE_MS),

@@ -14,6 +14,15 @@ export interface DoorState {
   readonly pausedUntil: number | null;
 }
 
+export interface DoorOptions {
+  /** False where every attempt is let in all the same. */
+  readonly bars?: boolean;
+  /** Told before a circuit opens by that fault. */
+  readonly onFault?: (reason: string) => void;
+  readonly onOpen?: () => void;
+  readonly onClose?: () => void;
+}
+
 /**
  * What bars a deployment: its circuit, the pause that its provider asked for, and the operator's limits, which are this gateway's own. A pause
  * stays until its end: a success meanwhile is one of an attempt that was under way already.
@@ -25,12 +34,11 @@ export class Door {
   /** When the attempts of the last minute entered, oldest first; kept only where their number is limited. */
   #entered: number[] = [];
 
-  readonly #onFault: (reason: string) => void;
+  readonly #options: DoorOptions;
 
-  /** `onFault` is told before a circuit opens by that fault. */
-  constructor({ onFault = () => {}, ...watch }: { onFault?: (reason: string) => void; onOpen?: () => void; onClose?: () => void } = {}) {
-    this.#circuit = new Circuit(watch);
-    this.#onFault = onFault;
+  constructor(options: DoorOptions = {}) {
+    this.#circuit = new Circuit(options);
+    this.#options = options;
   }
 
   /** Whether a new one in its place would do the same. */
@@ -46,6 +54,7 @@ export class Door {
 
   /** What bars an attempt now; null where nothing does. Takes nothing. */
   barred(limits: DeploymentLimits = NO_LIMITS): Shut | null {
+    if (this.#options.bars === false) return null;
     const now = Date.now();
     const circuitMs = this.#circuit.waitMs;
     const pauseMs = this.#pausedUntil - now;
@@ -73,7 +82,7 @@ export class Door {
         if (ended) return;
         ended = true;
         this.#underWay -= 1;
-        if (outcome.kind === 'fault') this.#onFault(outcome.reason);
+        if (outcome.kind === 'fault') this.#options.onFault?.(outcome.reason);
         if (outcome.kind === 'fault' && outcome.retryAfterSeconds !== null) this.pauseUntil(Date.now() + outcome.retryAfterSeconds * 1000);
         told(outcome);
         pass.end(outcome.kind === 'void' ? null : outcome.kind === 'ok');

@@ -44,8 +44,12 @@ export class FleetHealth implements Gate {
   readonly #known = new Map<string, Known>();
   readonly #log: Logger;
 
-  constructor(log: Logger) {
+  readonly #bars: boolean;
+
+  /** `bars: false` learns alone, and lets every attempt in. */
+  constructor(log: Logger, { bars = true }: { bars?: boolean } = {}) {
     this.#log = log;
+    this.#bars = bars;
   }
 
   enter({ id, limits, provider }: Asked): Pass | Shut {
@@ -118,6 +122,7 @@ export class FleetHealth implements Gate {
   #newlyKnown(deployment: string, providerId: string): Known {
     let reason = '';
     const door = new Door({
+      bars: this.#bars,
       onFault: (fault) => (reason = fault),
       onOpen: () => this.#log.warn({ deployment, reason }, 'the circuit of a deployment opened: it is not asked until an attempt succeeds'),
       onClose: () => this.#log.info({ deployment }, 'the circuit of a deployment closed: it is asked again'),

@@ -23,6 +23,8 @@ export interface GatewayOptions {
   log?: Logger;
   /** After how much silence a stream shows that it is alive. */
   pingAfterMs?: number;
+  /** Whether deployments that fail are barred for a while, as they are in a gateway of its operator. */
+  bars?: boolean;
   /** Of prices that change with the time. */
   priceClock?: () => number;
   /** Where left out, nothing is explored, and of equals the middle one is drawn. */
@@ -72,9 +74,9 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
   const database = options.database ?? (await createTestDatabase());
   const config = testConfig(options);
   const log = options.log ?? createLog('silent');
-  const { providers = [], pingAfterMs, priceClock, random = () => 0.5 } = options;
+  const { providers = [], pingAfterMs, priceClock, bars = false, random = () => 0.5 } = options;
   const { connectionString } = database;
-  const server = await startServer({ config, log, connectionString, providers, pingAfterMs, priceClock, random });
+  const server = await startServer({ config, log, connectionString, providers, pingAfterMs, priceClock, bars, random });
   const { url } = server;
   const headersOf = (key: TestKey | null | undefined) => (key ? { authorization: `Bearer ${key.secret}` } : {});
   const post: TestGateway['post'] = (path, body, key, headers = {}, signal) =>
