@@ -3,12 +3,16 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 
 /** What two models made of a prompt: how good the answer of the weak and of the strong one was. */
+const rating = z.union([z.number(), z.boolean().transform(Number)]);
 const outcome = z.object({
   set: z.string().default('all'),
-  domain: z.string().optional(),
+  domain: z
+    .string()
+    .nullish()
+    .transform((domain) => domain ?? undefined),
   prompt: z.string(),
-  weak: z.number(),
-  strong: z.number(),
+  weak: rating,
+  strong: rating,
 });
 export type Outcome = z.infer<typeof outcome>;
 

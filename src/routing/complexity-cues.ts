@@ -32,6 +32,13 @@ export const CUES: readonly Cue[] = [
       /\b(?:step[- ]by[- ]step|prove|proof|derive|theorem|analy[sz]e|compare|trade-?offs?|design|architect(?:ure)?|optimi[sz]e|refactor|debug|algorithm|complexity|explain why|reason(?:ing)?|justify|evaluate|deduce|infer|beweise?n?|vergleiche?n?|analysiere?n?|entwirf|begründe|démontre[rz]?|compare[rz]|analyse[rz]|conçois|demuestra|analiza|compara|diseña|demonstre|analise|projete|dimostra|analizza|confronta|progetta|bewijs|vergelijk|udowodnij|porównaj|zaprojektuj|kanıtla|karşılaştır|tasarla)\b|докажи|сравни|проанализируй|спроектируй|объясни почему|证明|推导|比较|分析|设计|优化|証明|比較|設計|最適化|증명|비교|분석|설계|최적화|सिद्ध|तुलना|विश्लेषण|أثبت|قارن|حلل|صمم/gi,
   },
   {
+    words: 'its matter is hard',
+    points: 1.5,
+    most: 3,
+    pattern:
+      /\b(?:rigorous(?:ly)?|concurren(?:t|cy)|distributed|lock-free|deadlocks?|race conditions?|fault-tolerant|theorem|lemma|by induction|convergen(?:t|ce)|dynamic programming|nebenläufig\w{0,3}|verteilte[ns]?|théorème|concurrente|distribuid[ao]|distribué|teorema|lemme)\b|теорем|индукци|параллельн|распредел[её]нн|定理|归纳法|并发|分布式|帰納法|並行処理|分散システム|정리를|귀납법|동시성|분산|प्रमेय|مبرهنة/gi,
+  },
+  {
     words: 'it is a matter of mathematics',
     points: 1.5,
     pattern:

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { EASY_CHATS, HARD_CHATS } from '../../bench/router/chats.ts';
 import { readChat } from '../support/chat-request.ts';
 import { judge, judgePrompt, tiersFrom } from '../../src/routing/complexity.ts';
 
@@ -45,6 +46,12 @@ describe('the difficulty of a prompt', () => {
     expect(hardest).toBeLessThan(easiest);
   });
 
+  it.each(Object.entries(HARD_CHATS))('is more for chats of %s than for nearly all easy ones', (_category, prompts) => {
+    const easy = Object.values(EASY_CHATS).flatMap((some) => some.map((text) => judgePrompt(text).difficulty));
+    const pairs = prompts.flatMap((text) => easy.map((one) => judgePrompt(text).difficulty > one));
+    expect(pairs.filter(Boolean).length / pairs.length).toBeGreaterThan(0.95);
+  });
+
   it.each([
     ['a bare word', 'a'.repeat(1_000_000)],
     ['brackets', '{(['.repeat(300_000)],
@@ -83,6 +90,18 @@ describe('the difficulty of a prompt', () => {
 
 describe('the judgement of a request', () => {
   it.each([
+    [
+      'a system of many threads',
+      { messages: [user('Design a concurrent system for a bank and prove rigorously that it has no deadlocks.')] },
+      'premium',
+    ],
+    [
+      'a long proof',
+      { messages: [user('Prove by induction, rigorously and step by step, the theorem of the spectrum, and each lemma it needs.')] },
+      'premium',
+    ],
+    ['a poem about code', { messages: [user('Write a haiku about programming')] }, 'cheap'],
+    ['a common program', { messages: [user('Write Python code to sort a list')] }, 'cheap'],
     ['small talk', { messages: [user('hi')] }, 'cheap'],
     ['a question in a sentence', { messages: [user('What is the capital of France?')] }, 'cheap'],
     ['code with a task', { messages: [user('Refactor this:\n```\nconst a = 1;\n```')] }, 'mid'],
