@@ -166,6 +166,6 @@ describe('the operator’s prices', () => {
   });
 
   it('for nobody stop the start', () => {
-    expect(() => compile(NOW, { 'pureai/gone': { input: 1, output: 2 } })).toThrow(/pureai\/gone is neither/);
+    expect(() => compile(NOW, { 'pureai/gone': { input: 1, output: 2 } })).toThrow(/prices\.pureai\/gone: is neither/);
   });
 });
