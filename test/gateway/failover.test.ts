@@ -1,12 +1,12 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ModelsConfig } from '../../src/config/model-config.ts';
 import { readStream } from '../support/chat-stream.ts';
 import { chat, errorOf, ownPromptTokens } from '../support/chat.ts';
-import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { startFakeProvider, type FakeExchange, type FakeProvider, type FakeScript } from '../support/fake-provider.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { accountOf, holdsOf } from '../support/ledger.ts';
 import { plainAnswer, wireOfPath } from '../support/plain-answers.ts';
+import { fakeWallClock, type WallClock } from '../support/wall-clock.ts';
 
 const PATH = '/v1/chat/completions';
 /** The providers that fail, and the model of each that the spare is a backup for. */
@@ -30,7 +30,6 @@ const DEPOSIT_SATS = 50_000;
 
 const upstreams = new Map<Name, FakeProvider>();
 let spare: FakeProvider;
-let database: TestDatabase;
 let gateway: TestGateway;
 
 const at = (name: Name): FakeProvider => upstreams.get(name) as FakeProvider;
@@ -43,7 +42,6 @@ const isStream = ({ body, path }: FakeExchange) => body['stream'] === true || pa
 beforeAll(async () => {
   for (const name of NAMES) upstreams.set(name, await startFakeProvider());
   spare = await startFakeProvider();
-  database = await createTestDatabase();
 });
 
 afterEach(async () => {
@@ -52,7 +50,6 @@ afterEach(async () => {
 
 afterAll(async () => {
   await Promise.all([...upstreams.values(), spare].map((upstream) => upstream.close()));
-  await database.drop();
 });
 
 /** A gateway that has not seen any of them fail yet. */
@@ -65,7 +62,7 @@ async function openGateway(): Promise<void> {
     },
     deployments: [at('custom').deployment({ id: 'custom' }), spare.deployment({ id: 'spare', prices: SPARE_PRICES })],
     config: { models: Object.fromEntries(NAMES.map((name) => [`with-spare/${name}`, withSpare(MODELS[name])])) },
-    database,
+    bars: true,
   });
 }
 
@@ -228,4 +225,75 @@ describe('the candidate behind one that failed', () => {
     expect((await answer).headers.get('x-pura-charged-msat')).toBe('20');
     expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ posted_msat: BigInt(DEPOSIT_SATS) * 1000n - 20n, held_msat: 0n });
   });
+});
+
+describe('every provider that recovers', () => {
+  const FAULTS_IN_A_ROW = 5;
+  const FIRST_WAIT_MS = 1_000;
+  let clock: WallClock;
+
+  beforeEach(() => {
+    clock = fakeWallClock(Date.now());
+  });
+
+  afterEach(() => clock.restore());
+
+  it.each([false, true])('is spared until its circuit lets one request try, and then has its traffic back (stream: %s)', async (stream) => {
+    await openGateway();
+    const key = await fundedKey();
+    const servedBy = async (count: number) => {
+      const served: string[][] = [];
+      for (const name of NAMES) {
+        const ofOne: string[] = [];
+        for (let one = 0; one < count; one++) {
+          const answer = await gateway.post(PATH, askFor(name, stream), key);
+          await answer.text();
+          ofOne.push(answer.headers.get('x-pura-provider') ?? `${answer.status}`);
+        }
+        served.push(ofOne);
+      }
+      return served;
+    };
+    const asked = () => NAMES.map((name) => at(name).requests.length);
+    const each = <T>(value: T): T[] => NAMES.map(() => value);
+
+    for (const name of NAMES) {
+      at(name).forget();
+      at(name).always((exchange) => exchange.error(500));
+    }
+    expect(await servedBy(FAULTS_IN_A_ROW + 2)).toEqual(each(Array.from({ length: FAULTS_IN_A_ROW + 2 }, () => 'spare')));
+    expect(asked()).toEqual(each(FAULTS_IN_A_ROW));
+
+    for (const name of NAMES) at(name).always(answerWell);
+    expect(await servedBy(1)).toEqual(each(['spare']));
+    expect(asked()).toEqual(each(FAULTS_IN_A_ROW));
+    clock.ms += FIRST_WAIT_MS;
+    expect(await servedBy(3)).toEqual(NAMES.map((name) => [name, name, name]));
+    expect(asked()).toEqual(each(FAULTS_IN_A_ROW + 3));
+    expect(await gateway.audit()).toEqual([]);
+  });
+});
+
+it('where nobody may be asked, the answer is a 503 at once, with the shortest wait, and nothing is sent or charged', async () => {
+  await openGateway();
+  const key = await fundedKey();
+  const wait =
+    (seconds: number): FakeScript =>
+    (exchange) =>
+      exchange.error(429, 'Slow down.', { 'retry-after': `${seconds}` });
+  at('custom').script(wait(500));
+  spare.script(wait(300));
+  const first = await gateway.post(PATH, askFor('custom', false), key);
+  expect([first.status, first.headers.get('retry-after')]).toEqual([503, '300']);
+  spare.forget();
+  at('custom').forget();
+  for (const stream of [false, true]) {
+    const answer = await gateway.post(PATH, askFor('custom', stream), key);
+    expect(answer.status).toBe(503);
+    expect(Number(answer.headers.get('retry-after'))).toBeLessThanOrEqual(300);
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(200);
+    expect((await errorOf(answer)).message).toContain('(custom: pause asked for; spare: pause asked for)');
+  }
+  expect([...spare.requests, ...at('custom').requests]).toEqual([]);
+  expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ posted_msat: BigInt(DEPOSIT_SATS) * 1000n, held_msat: 0n });
 });
