@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, beforeEach, expect, it } from '@jest/globals';
 import { chat } from '../support/chat.ts';
 import { completion, contentEvent, finishEvent, startFakeProvider, usageEvent, type FakeProvider } from '../support/fake-provider.ts';
+import { randomFrom } from '../support/random.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 
-/** So many requests without a preference go to one of two deployments alone once in 2^31 times. */
+/** So many requests without a preference go to both of two deployments. */
 const TURNS = 32;
 const LONG = { prompt_tokens: 2_000, completion_tokens: 5, total_tokens: 2_005 };
 
@@ -15,7 +16,7 @@ beforeAll(async () => {
   for (const id of ['left', 'right']) upstreams.set(id, await startFakeProvider());
   const deployments = [...upstreams].map(([id, upstream]) => upstream.deployment({ id }));
   const serving = [...upstreams.keys()].map((id) => ({ use: `pureai/${id}`, weight: 1, backup: false }));
-  gateway = await startGateway({ deployments, config: { models: { both: { deployments: serving } } } });
+  gateway = await startGateway({ deployments, config: { models: { both: { deployments: serving } } }, random: randomFrom(7) });
 });
 
 beforeEach(async () => {
