@@ -17,7 +17,7 @@ import { bareStreamHead } from './completions/head.ts';
 import { OpenRequests } from './completions/open-requests.ts';
 import { plan, type PlanDeps } from './completions/plan.ts';
 import { reach, type ReachDeps } from './completions/reach.ts';
-import { replyTo, storedAnswer } from './completions/reply.ts';
+import { isInOnePiece, replyTo, storedAnswer } from './completions/reply.ts';
 import { heldBy, settle } from './completions/settle.ts';
 import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';
@@ -188,7 +188,7 @@ export class Gateway {
       const stored = storedAnswer(underWay, ending, bill, reply);
       const settled = await settle(this.#deps, heldBy(underWay), owed, {
         answer: stored ? grant.keeping?.seal(stored) : undefined,
-        unlessLate: reply.kind === 'json',
+        unlessLate: isInOnePiece(reply),
         maybeSwept: !grant.lease.held(),
       });
       finish(this.#deps, underWay, { ending, bill, reply, settled, timing });

@@ -15,7 +15,7 @@ import { accountHead, costHead, headersOf, headOf, providerHead } from './head.t
 import { climbFigures } from './climb.ts';
 import { keepWarm } from './keep-warm.ts';
 import { pendingComment, settledComment } from './last-words.ts';
-import type { Reply } from './reply.ts';
+import { isInOnePiece, type Reply } from './reply.ts';
 import type { Settled } from './settle.ts';
 
 export interface FinishDeps {
@@ -68,8 +68,9 @@ export function replay({ res, head, surface }: Pick<Call, 'res' | 'head' | 'surf
   res.end(whole);
 }
 
-function outcomeOf({ grant }: UnderWay, { ending, settled }: Finished): { outcome: Outcome; status: number } {
+function outcomeOf({ grant }: UnderWay, { ending, reply, settled }: Finished): { outcome: Outcome; status: number } {
   const { reason } = grant.cancellation;
+  if (isInOnePiece(reply) && settled.state !== 'settled') return { outcome: 'unsettled', status: 503 };
   switch (ending.kind) {
     case 'failed':
       return reason === 'client_gone' ? { outcome: 'client_gone', status: 499 } : { outcome: 'upstream_error', status: 503 };
@@ -78,7 +79,7 @@ function outcomeOf({ grant }: UnderWay, { ending, settled }: Finished): { outcom
     case 'client_gone':
       return { outcome: settled.state === 'lost' ? 'lease_lost' : 'client_gone', status: 499 };
     case 'json':
-      return settled.state === 'settled' ? { outcome: 'ok', status: 200 } : { outcome: 'unsettled', status: 503 };
+      return { outcome: 'ok', status: 200 };
     case 'stream': {
       const how = ending.end.reason;
       const status = how === 'complete' ? 200 : how === 'client_gone' ? 499 : 502;
@@ -110,17 +111,23 @@ function tell(underWay: UnderWay, { ending, bill, reply, settled }: Finished): v
       return;
     case 'last_events': {
       const { first, ending: end } = reply;
+      if (first && settled.state !== 'settled') throw unsettled(settled);
       if (settled.state === 'lost') return void call.res.destroy();
       if (first) client?.setHead(first.head);
       if (first) client?.write(first.events);
       client?.end(Buffer.concat([end.usage, Buffer.from(closingComment(underWay, ending, settled, bill)), end.last]));
+      if (settled.state === 'settled') settled.delivery?.done();
     }
   }
 }
 
+function unsettled({ state }: Settled): GatewayError {
+  return new GatewayError('database_unavailable', { retryAfter: 1, cause: `settlement ${state}` });
+}
+
 /** An answer whose charge is not in the ledger is not delivered, and costs nothing. */
 function tellJson({ call, grant }: UnderWay, { head, body }: Extract<Reply, { kind: 'json' }>, settled: Settled): void {
-  if (settled.state !== 'settled') throw new GatewayError('database_unavailable', { retryAfter: 1, cause: `settlement ${settled.state}` });
+  if (settled.state !== 'settled') throw unsettled(settled);
   const { res } = call;
   const rest = [...headOf(grant.ticket.headers), ...accountHead(settled.verdict), 'Content-Length', String(body.length)];
   res.writeHead(200, [...call.head, ...head, ...rest]).end(body);

@@ -26,6 +26,14 @@ export type Reply =
   | { readonly kind: 'error'; readonly error: GatewayError }
   | { readonly kind: 'nothing' };
 
+/**
+ * Whether a client has nothing of an answer before it is settled: JSON, and a stream that was held back to be judged. It goes out once its
+ * charge is in the ledger, or not at all.
+ */
+export function isInOnePiece(reply: Reply): boolean {
+  return reply.kind === 'json' || (reply.kind === 'last_events' && reply.first !== null);
+}
+
 /** What the client is to be told of an ending. */
 export function replyTo(underWay: UnderWay, ending: Ending, bill: Bill, timing: Timing): Reply {
   switch (ending.kind) {

@@ -42,18 +42,18 @@ export const CUES: readonly Cue[] = [
     words: 'it is a matter of mathematics',
     points: 1.5,
     pattern:
-      /\d\s?[-+*/^=<>≤≥]\s?[\dx(]|[∑∫√∀∃∈]|\\(?:frac|sum|int|sqrt|begin)\b|\b[a-z]\^\d|\b(?:probability|remainder|inequality|equation|integers?|integral|derivative|matrix|polynomial|modulo|triangle|irrational|square root|fibonacci|eigenvalues?|gleichung|wahrscheinlichkeit|équation|probabilité|ecuación|probabilidad|equação|equazione|równanie)\b|уравнени|вероятност|интеграл|方程|概率|积分|確率|積分|확률|방정식|समीकरण|معادلة|احتمال/i,
+      /\d\s?[-+*/^=<>≤≥]\s?[\dx(]|[∑∫√∀∃∈]|\\(?:frac|sum|int|sqrt|begin)\b|\b[a-z]\^\d|\b(?:probability|remainder|inequality|equation|integers?|integral|derivative|matrix|polynomial|modulo|triangle|vertices|irrational|square root|fibonacci|eigenvalues?|gleichung|wahrscheinlichkeit|équation|probabilité|ecuación|probabilidad|equação|equazione|równanie)\b|уравнени|вероятност|интеграл|方程|概率|积分|確率|積分|확률|방정식|समीकरण|معادلة|احتمال/i,
   },
   {
     words: 'it is a puzzle',
     points: 2,
     pattern:
-      /\b(?:next to|to the (?:left|right) of|between the|is the (?:father|mother|brother|sister) of|brothers?|sisters?|older than|taller than|odd one out|who lies|riddles?|puzzles?)\b/i,
+      /\b(?:next to|to the (?:left|right) of|between the|is the (?:father|mother|brother|sister) of|brothers?|sisters?|overtak\w+|facing|does not belong|(?:true|false),? (?:false|true)?,? ?(?:or|and) (?:uncertain|false|true)|what could be the reasons?|riddle|logic puzzle)\b/i,
   },
   {
     words: 'its answer must keep to a form',
     points: 1,
-    pattern: /\b(?:json|csv|xml|yaml|markdown table|in the format|one (?:per|line)|extract)\b/i,
+    pattern: /\b(?:json|csv|xml|yaml|markdown table|in the format|one (?:per|line)|line-by-line|named entit\w+|extract)\b/i,
   },
   {
     words: 'it is about a text that is given',
@@ -65,7 +65,7 @@ export const CUES: readonly Cue[] = [
     words: 'it asks for a text to be made up',
     points: -1,
     pattern:
-      /\b(?:story|poem|haiku|joke|limerick|song|lyrics|blog post|email|letter|slogan|headline|pretend|imagine you|act as|persona|speak like|gedicht|geschichte|witz|poème|histoire|blague|poema|cuento|chiste|piada|poesia|barzelletta|wiersz|şiir|şaka)\b|стих|рассказ|анекдот|诗|故事|笑话|詩|俳句|物語|冗談|시를|이야기|농담|कविता|चुटकुला|قصيدة|نكتة/i,
+      /\b(?:story|poem|haiku|joke|limerick|song|lyrics|blog post|email|letter|slogan|headline|travel|pretend|imagine you|act as|embody|persona|speak like|gedicht|geschichte|witz|poème|histoire|blague|poema|cuento|chiste|piada|poesia|barzelletta|wiersz|şiir|şaka)\b|стих|рассказ|анекдот|诗|故事|笑话|詩|俳句|物語|冗談|시를|이야기|농담|कविता|चुटकुला|قصيدة|نكتة/i,
   },
   {
     words: 'it asks for a translation or a summary',

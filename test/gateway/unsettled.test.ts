@@ -27,7 +27,8 @@ beforeAll(async () => {
   way = await openCuttable(`${hostname}:${port}`);
   const proxied = new URL(database.connectionString);
   proxied.host = way.socket;
-  gateway = await startGateway({ deployments: [upstream.deployment()], database: { ...database, connectionString: proxied.href } });
+  const deployments = [upstream.deployment(), upstream.deployment({ id: 'dear', tier: 'premium' })];
+  gateway = await startGateway({ deployments, database: { ...database, connectionString: proxied.href } });
 });
 
 beforeEach(async () => {
@@ -133,6 +134,26 @@ describe('a stream whose settlement comes too late', () => {
     const hold = await settledHold(database.pool, key.accountId);
     expect(hold).toMatchObject({ state: 'posted', posted_msat: 20n });
     expect(await accountOf(database.pool, key.accountId)).toMatchObject({ posted_msat: DEPOSIT_MSAT - 20n, held_msat: 0n });
+  });
+});
+
+describe('a stream that was held back until it was judged, and whose settlement comes too late', () => {
+  it('is not delivered, and costs nothing', async () => {
+    await fund();
+    const before = await accountOf(database.pool, key.accountId);
+    const { answer, exchange } = await ask({ model: 'auto', stream: true, routing: { cascade: true, cascade_threshold: 0 } });
+    await whileLocked(database.pool, key, async () => {
+      await exchange.stream(['held ', 'back']);
+      const told = await answer;
+      expect(told.status).toBe(503);
+      const text = await told.text();
+      expect(text).toContain('database_unavailable');
+      expect(text).not.toContain('held ');
+    });
+    await until(async () => ['voided', 'refunded'].includes((await holdsOf(database.pool, key.accountId))[0]?.state ?? ''), 20_000);
+    expect(await accountOf(database.pool, key.accountId)).toEqual(before);
+    const { requests } = (await (await gateway.get('/api/requests', key)).json()) as { requests: { outcome: string; costMsat: number }[] };
+    expect(requests).toMatchObject([{ outcome: 'unsettled', costMsat: 0 }]);
   });
 });
 
