@@ -30,7 +30,7 @@ export interface Choice {
 export interface Decision {
   /** One sentence. */
   readonly reasoning: string;
-  /** 0 to 1, calibrated: how often a decision like this one has the right tier. */
+  /** 0.5 to 1: the chance of the likelier of the two, that a cheap model will do for the request, and that it will not. */
   readonly confidence: number;
   /** 0 to 1: how hard the request was taken to be. */
   readonly difficulty: number;
