@@ -61,7 +61,7 @@ export async function reach(deps: ReachDeps, call: Call, plan: Plan, grant: Gran
     if (cancellation.reason || !lease.held()) break;
     const allowance = deadline.allow({ isLast: index === plan.candidates.length - 1 });
     if (!allowance) break;
-    const pass = enter(deps.gate, plan, candidate);
+    const pass = enter(deps.gate, call, plan, candidate);
     if ('shut' in pass) {
       attempts.push(passedOver(candidate, pass));
       continue;
@@ -76,8 +76,8 @@ export async function reach(deps: ReachDeps, call: Call, plan: Plan, grant: Gran
 }
 
 /** Leave to ask a candidate. A caller's own key has limits of its own, at an account of its own: the operator's gate is none for it. */
-function enter(gate: Gate, { own }: Plan, { deployment }: Candidate): Pass | Shut {
-  return (own ? OPEN_GATE : gate).enter(deployment);
+function enter(gate: Gate, { apiKey }: Call, { own }: Plan, { deployment }: Candidate): Pass | Shut {
+  return (own ? OPEN_GATE : gate).enter(deployment, apiKey.accountId);
 }
 
 /** A candidate that cannot be asked now: nothing was sent to it. */

@@ -23,6 +23,8 @@ const FAULTS_IN_A_ROW = 5;
 const SAMPLED = { threshold: 0.5, duration: 30_000, minimumRps: 10 / 30 };
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 60_000;
+/** A probe that takes longer has others beside it: a slow request is no reason to keep all others out. */
+const ALONE_MS = 5_000;
 
 /**
  * A deployment's circuit breaker. Once open, attempts wait a second, then one may try (half-open): its success closes the circuit, its fault
@@ -31,7 +33,8 @@ const LONGEST_WAIT_MS = 60_000;
  */
 export class Circuit {
   readonly #policy: CircuitBreakerPolicy;
-  #probing = false;
+  /** When the last probe that is under way entered; null where none is. */
+  #probingSince: number | null = null;
   #probeAt = 0;
 
   constructor({ onOpen = () => {}, onClose = () => {} }: { onOpen?: () => void; onClose?: () => void } = {}) {
@@ -62,28 +65,29 @@ export class Circuit {
 
   get phase(): CircuitPhase {
     if (this.#policy.state === CircuitState.Closed) return 'closed';
-    return this.#probing || Date.now() >= this.#probeAt ? 'half-open' : 'open';
+    return this.#probingSince !== null || Date.now() >= this.#probeAt ? 'half-open' : 'open';
   }
 
   /** Until an attempt may enter: 0 where one may now. Takes nothing. */
   get waitMs(): number {
     if (this.#policy.state === CircuitState.Closed) return 0;
+    const now = Date.now();
     // How long a probe takes nobody knows.
-    if (this.#probing) return FIRST_WAIT_MS;
-    return Math.max(0, this.#probeAt - Date.now());
+    if (this.#probingSince !== null) return Math.min(FIRST_WAIT_MS, Math.max(0, this.#probingSince + ALONE_MS - now));
+    return Math.max(0, this.#probeAt - now);
   }
 
   /** Leave for one attempt, where `waitMs` is 0. */
   enter(): CircuitPass {
     const isProbe = this.#policy.state !== CircuitState.Closed;
-    if (isProbe) this.#probing = true;
+    if (isProbe) this.#probingSince = Date.now();
     let ended = false;
     return {
       end: (ok) => {
         if (ended) return;
         ended = true;
         if (ok === null) {
-          if (isProbe) this.#probing = false;
+          if (isProbe) this.#probingSince = null;
           return;
         }
         // An attempt of before the circuit opened says nothing of now.
@@ -101,7 +105,7 @@ export class Circuit {
     } catch {
       // The fault that it was told of.
     } finally {
-      if (isProbe) this.#probing = false;
+      if (isProbe) this.#probingSince = null;
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { DeploymentLimits } from '../models/deployment.ts';
 import { Circuit, type CircuitPhase } from './circuit.ts';
 import type { AttemptOutcome, Pass, Shut } from './gate.ts';
+import { Witnesses } from './witnesses.ts';
 
 /** A provider may not ask for a longer pause. */
 const LONGEST_PAUSE_MS = 10 * 60_000;
@@ -29,6 +30,7 @@ export interface DoorOptions {
  */
 export class Door {
   readonly #circuit: Circuit;
+  readonly #witnesses = new Witnesses();
   #pausedUntil = 0;
   #underWay = 0;
   /** When the attempts of the last minute entered, oldest first; kept only where their number is limited. */
@@ -70,7 +72,7 @@ export class Door {
   }
 
   /** Leave for one attempt, or why there is none. `told` hears of its outcome, once. */
-  enter(limits: DeploymentLimits | undefined, told: (outcome: AttemptOutcome) => void): Pass | Shut {
+  enter(limits: DeploymentLimits | undefined, told: (outcome: AttemptOutcome) => void, accountId?: string): Pass | Shut {
     const barred = this.barred(limits);
     if (barred) return barred;
     const pass = this.#circuit.enter();
@@ -85,7 +87,8 @@ export class Door {
         if (outcome.kind === 'fault') this.#options.onFault?.(outcome.reason);
         if (outcome.kind === 'fault' && outcome.retryAfterSeconds !== null) this.pauseUntil(Date.now() + outcome.retryAfterSeconds * 1000);
         told(outcome);
-        pass.end(outcome.kind === 'void' ? null : outcome.kind === 'ok');
+        const ok = outcome.kind === 'void' ? null : outcome.kind === 'ok';
+        pass.end(ok !== null && this.#witnesses.believe(accountId, ok) ? ok : null);
       },
     };
   }

@@ -2,7 +2,7 @@ import type { Logger } from '../log.ts';
 import type { Deployment } from '../models/deployment.ts';
 import type { CircuitPhase } from './circuit.ts';
 import { Door, type DoorState } from './door.ts';
-import type { Gate, Pass, Shut } from './gate.ts';
+import type { AttemptOutcome, Gate, Pass, Shut } from './gate.ts';
 import { tallyOf, type Tally } from './tally.ts';
 import { Traffic, windowsOf, type Windows } from './traffic.ts';
 import { UNKNOWN_HEALTH, type DeploymentHealth } from './view.ts';
@@ -52,14 +52,15 @@ export class FleetHealth implements Gate {
     this.#bars = bars;
   }
 
-  enter({ id, limits, provider }: Asked): Pass | Shut {
+  enter({ id, limits, provider }: Asked, accountId?: string): Pass | Shut {
     const known = this.#knownOf(id, provider.id);
-    return known.door.enter(limits, (outcome) => {
+    const told = (outcome: AttemptOutcome): void => {
       const tally = tallyOf(outcome);
       if (tally) known.traffic.add(tally);
       // Clients may ask for any model: a name that no provider has is not remembered.
       else this.#forgetIfIdle(id, known);
-    });
+    };
+    return known.door.enter(limits, told, accountId);
   }
 
   /** Takes nothing: a half-open circuit still has its one attempt. */

@@ -2,8 +2,11 @@ import type { Deployment } from '../models/deployment.ts';
 
 /** Lets attempts through to deployments that can take them, and learns from how each of them went. */
 export interface Gate {
-  /** Asked right before every dispatch. A half-open circuit lets one attempt through at a time. */
-  enter(deployment: Deployment): Pass | Shut;
+  /**
+   * Asked right before every dispatch. A half-open circuit lets one attempt through at a time.
+   * @param accountId for whom: the faults of one account's requests must not take a deployment away from all others.
+   */
+  enter(deployment: Deployment, accountId: string): Pass | Shut;
 }
 
 /** Lets every attempt through, and learns nothing. */

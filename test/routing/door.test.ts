@@ -209,3 +209,59 @@ describe('the limits of the operator', () => {
     expect(door.barred(limits)).not.toBeNull();
   });
 });
+
+describe('the faults of one account', () => {
+  const attempt = async (accountId: string, outcome: AttemptOutcome) => {
+    const entered = door.enter(undefined, () => {}, accountId);
+    if ('shut' in entered) throw new Error(`shut: ${entered.shut}`);
+    entered.end(outcome);
+    await settled();
+  };
+
+  it('count once while others are answered, however many they are, and whoever else fails now and then', async () => {
+    for (let second = 0; second < 100; second++) {
+      if (second % 20 === 0) await attempt('others', OK);
+      await attempt('thief', FAULT);
+      if (second % 7 === 0) await attempt('thief', OK);
+      clock.ms += 1_000;
+    }
+    expect(door.state.circuit).toBe('closed');
+  });
+
+  it('of two that take turns count once each', async () => {
+    await attempt('others', OK);
+    for (let turn = 0; turn < 12; turn++) {
+      await attempt(turn % 2 === 0 ? 'thief' : 'accomplice', FAULT);
+      clock.ms += 1_000;
+    }
+    expect(door.state.circuit).toBe('closed');
+  });
+
+  it('open the circuit where nobody else is there, or no other was answered for half a minute', async () => {
+    await attempt('others', OK);
+    clock.ms += 31_000;
+    for (let turn = 0; turn < 5; turn++) await attempt('alone', FAULT);
+    expect(door.state.circuit).toBe('open');
+  });
+
+  it('and those of several others open it at once', async () => {
+    await attempt('others', OK);
+    for (let account = 0; account < 5; account++) await attempt(`account ${account}`, FAULT);
+    expect(door.state.circuit).toBe('open');
+  });
+
+  it('as a slow probe keep nobody out: after five seconds another one is let in, and closes the circuit', async () => {
+    await open();
+    clock.ms += 1_000;
+    const slow = pass();
+    clock.ms += 4_999;
+    expect(enter()).toEqual({ shut: 'circuit open', retryAfterSeconds: 1 });
+    clock.ms += 1;
+    pass().end(OK);
+    await settled();
+    expect(door.state.circuit).toBe('closed');
+    slow.end(FAULT);
+    await settled();
+    expect(door.state.circuit).toBe('closed');
+  });
+});

@@ -171,6 +171,7 @@ export function start({ stream: asStream = true, totalMs = 120_000, shut = {}, o
   const request = readChat(JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], stream: asStream }));
   const call = {
     requestId: 'id',
+    apiKey: { accountId: 'account' },
     head: [],
     surface: openAiChat,
     request,
