@@ -1,13 +1,15 @@
 import type { Deployment } from '../../src/models/deployment.ts';
 import { judge } from '../../src/routing/complexity.ts';
 import { chooseCandidates } from '../../src/routing/choose.ts';
+import { FleetHealth } from '../../src/routing/fleet-health.ts';
 import { chanceWrong } from '../../src/routing/score.ts';
+import { createLog } from '../../src/log.ts';
 import type { InferenceRequest } from '../../src/wires/request.ts';
 import { catalogueOf } from './catalogue-of.ts';
 import { readChat } from './chat-request.ts';
 import { deployment as deploymentOf, rateCard } from './deployment.ts';
 import { randomFrom } from './random.ts';
-import { AttemptMemory, drawnTtftMs, type Truth } from './simulated-deployments.ts';
+import { drawnTtftMs, type Truth } from './simulated-deployments.ts';
 
 /** What a policy came to over all requests. */
 export interface Replayed {
@@ -79,12 +81,14 @@ const PROMPTS = [
 const REQUESTS = PROMPTS.map((content) => readChat(JSON.stringify({ messages: [{ role: 'user', content }] })));
 const OUTPUT_TOKENS = 400;
 const FAILED_SECONDS = 1;
+const STARTED_MS = Date.UTC(2026, 0, 1);
+const SILENT = createLog('silent');
 
-interface Sent {
-  readonly request: InferenceRequest;
-  readonly second: number;
-}
-type Policy = (sent: Sent, memory: AttemptMemory, random: () => number) => { order: readonly Deployment[]; explored?: boolean };
+type Policy = (
+  request: InferenceRequest,
+  health: FleetHealth,
+  random: () => number,
+) => { order: readonly Deployment[]; explored?: boolean };
 
 const cheapest = DEPLOYMENTS[0];
 const best = DEPLOYMENTS.at(-1);
@@ -92,11 +96,11 @@ const POLICIES: readonly [string, Policy][] = [
   ['router', throughRouter],
   ['always cheapest', () => ({ order: cheapest ? [cheapest] : [] })],
   ['always best', () => ({ order: best ? [best] : [] })],
-  ['random', (_sent, _memory, random) => ({ order: DEPLOYMENTS.slice(Math.floor(random() * DEPLOYMENTS.length)).slice(0, 1) })],
+  ['random', (_request, _health, random) => ({ order: DEPLOYMENTS.slice(Math.floor(random() * DEPLOYMENTS.length)).slice(0, 1) })],
 ];
 
-function throughRouter({ request, second }: Sent, memory: AttemptMemory, random: () => number): ReturnType<Policy> {
-  const view = { healthOf: (one: Deployment) => memory.healthOf(one, second), capacityOf: () => 1, warm: null, random, explores: true };
+function throughRouter(request: InferenceRequest, health: FleetHealth, random: () => number): ReturnType<Policy> {
+  const view = { healthOf: (one: Deployment) => health.healthOf(one), capacityOf: () => 1, warm: null, random, explores: true };
   const { candidates, explored } = chooseCandidates(request, MODELS, { allowedModels: null }, view);
   return { order: candidates.map(({ deployment }) => deployment), explored };
 }
@@ -105,30 +109,42 @@ const MODELS = catalogueOf(DEPLOYMENTS);
 
 /** Sends the same requests through each policy: one a second, to providers that slow down, fail and recover. Only the router has fallbacks. */
 export function replay(requests: number, seed: number): Replayed[] {
-  return POLICIES.map(([name, policy]) => replayed(name, policy, requests, seed));
+  // The health of deployments goes by the wall clock.
+  const wallClock = Date.now;
+  try {
+    return POLICIES.map(([name, policy]) => replayed(name, policy, requests, seed));
+  } finally {
+    Date.now = wallClock;
+  }
 }
 
 function replayed(policy: string, choose: Policy, requests: number, seed: number): Replayed {
   const random = randomFrom(seed);
-  const memory = new AttemptMemory();
+  // The fixed choices have nobody else to ask, so they ask whatever the circuit says.
+  const health = new FleetHealth(SILENT, { bars: policy === 'router' });
   const sum = { costUsd: 0, quality: 0, failures: 0, explored: 0 };
   const seconds: number[] = [];
   const served = new Map<string, number>();
   for (let second = 0; second < requests; second++) {
+    Date.now = () => STARTED_MS + second * 1_000;
     const request = REQUESTS[Math.floor(random() ** 1.5 * REQUESTS.length)] ?? REQUESTS[0];
     if (!request) throw new Error('no request');
-    const { order, explored = false } = choose({ request, second }, memory, random);
+    const { order, explored = false } = choose(request, health, random);
     if (explored) sum.explored++;
     let waited = 0;
     const answered = order.find((deployment) => {
-      if (!memory.healthOf(deployment, second).available && policy === 'router') return false;
+      const pass = health.enter(deployment);
+      if ('shut' in pass) return false;
       const truth = truthOf(deployment, second / requests);
       const ttftMs = drawnTtftMs(truth, random);
       const ok = random() < truth.successRate;
-      memory.observe(deployment, { ok, ttftMs }, truth, second);
-      waited += ok ? ttftMs / 1_000 + OUTPUT_TOKENS / truth.tokensPerSecond : FAILED_SECONDS;
+      const answerSeconds = ttftMs / 1_000 + OUTPUT_TOKENS / truth.tokensPerSecond;
+      if (ok) pass.end({ kind: 'ok', ttftMs, outputTokens: OUTPUT_TOKENS, seconds: answerSeconds });
+      else pass.end({ kind: 'fault', reason: '500', retryAfterSeconds: null });
+      waited += ok ? answerSeconds : FAILED_SECONDS;
       return ok;
     });
+    if (second % 60 === 0) health.prune();
     seconds.push(waited);
     if (!answered) {
       sum.failures++;
