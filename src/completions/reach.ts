@@ -80,9 +80,15 @@ function enter(gate: Gate, { apiKey }: Call, { own }: Plan, { deployment }: Cand
   return (own ? OPEN_GATE : gate).enter(deployment, apiKey.accountId);
 }
 
-/** A candidate that cannot be asked now: nothing was sent to it. */
+/** A candidate that cannot be asked now, and for how long: nothing was sent to it. */
 function passedOver({ deployment }: Candidate, { shut, retryAfterSeconds }: Shut): Attempt {
-  return { providerId: deployment.provider.id, reason: shut, words: null, operatorsFault: false, retryAfterSeconds };
+  return {
+    providerId: deployment.provider.id,
+    reason: `${shut}, ${retryAfterSeconds} s`,
+    words: null,
+    operatorsFault: false,
+    retryAfterSeconds,
+  };
 }
 
 /** Asks one candidate, and ends its pass on every way out, but for a stream that goes on: that one's ends with its last event. */

@@ -225,7 +225,7 @@ describe('a candidate that is shut out', () => {
     expect(await bench.end).toMatchObject({
       kind: 'failed',
       attempts: [
-        { providerId: 'first', reason: 'pause asked for', words: null, operatorsFault: false, retryAfterSeconds: 9 },
+        { providerId: 'first', reason: 'pause asked for, 9 s', words: null, operatorsFault: false, retryAfterSeconds: 9 },
         { providerId: 'second', reason: 'HTTP 500', retryAfterSeconds: null },
       ],
     });
