@@ -69,17 +69,27 @@ export const RECORD_INVARIANTS: readonly Invariant[] = [
         concat_ws(' ', r.cost_pico_usd, r.prompt_tokens, r.completion_tokens) as found
       from ${holds} h join requests r on r.id = h.request_id cross join lateral (
         select coalesce(sum(s.prompt_tokens), 0) as prompt, coalesce(sum(s.completion_tokens), 0) as completion,
-          case when count(*) = count(c.version) then coalesce(sum(ceil((
+          case when count(*) = count(c.version) then coalesce(sum(p.cost), 0) end as cost,
+          coalesce(bool_or(s.cost_pico_usd is distinct from p.cost), false) as mispriced
+        from jsonb_to_recordset(r.steps) s (price_version integer, priced_as text, prompt_tokens bigint, cached_tokens bigint,
+          cache_write_tokens bigint, cache_write_long_tokens bigint, completion_tokens bigint, cost_pico_usd numeric)
+        left join cards c on c.version = s.price_version and c.priced_as = s.priced_as
+          and s.prompt_tokens >= c.from_tokens and s.prompt_tokens < c.until_tokens
+        cross join lateral (select ceil((
             (s.prompt_tokens - s.cached_tokens - s.cache_write_tokens - s.cache_write_long_tokens) * ${rateOf('input')}
             + s.cache_write_tokens * ${rateOf('cacheWrite')} + s.cache_write_long_tokens * coalesce(${rateOf('cacheWriteLong')}, 0)
             + s.cached_tokens * ${rateOf('cacheRead')} + s.completion_tokens * ${rateOf('output')}
-          ) * (10000 + r.markup_basis_points) / 10000)), 0) end as cost
-        from jsonb_to_recordset(r.steps) s (price_version integer, priced_as text, prompt_tokens bigint, cached_tokens bigint,
-          cache_write_tokens bigint, cache_write_long_tokens bigint, completion_tokens bigint)
-        left join cards c on c.version = s.price_version and c.priced_as = s.priced_as
-          and s.prompt_tokens >= c.from_tokens and s.prompt_tokens < c.until_tokens) x
-      where r.steps is not null and (x.cost is null or least(h.amount_pico_usd, x.cost) <> r.cost_pico_usd
+          ) * (10000 + r.markup_basis_points) / 10000) as cost) p) x
+      where r.steps is not null and (x.cost is null or x.mispriced or least(h.amount_pico_usd, x.cost) <> r.cost_pico_usd
         or r.cost_msat <> ${roundedUp('r.cost_pico_usd')} or (x.prompt, x.completion) <> (r.prompt_tokens, r.completion_tokens))`,
+  },
+  {
+    invariant: 10,
+    rule: 'what cost something names its prices',
+    // Records from before they did have no markup either.
+    sql: ({ holds }) => `select r.id as subject, 'prices, or steps' as expected, r.cost_pico_usd as found
+      from ${holds} h join requests r on r.id = h.request_id
+      where r.markup_basis_points is not null and r.cost_pico_usd > 0 and r.steps is null and (r.priced_as is null or r.price_version is null)`,
   },
   {
     invariant: 10,

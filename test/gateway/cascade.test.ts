@@ -359,13 +359,16 @@ describe('the audit of a cascade', () => {
     ['a step that nobody asked for', `update requests set steps = steps || (steps -> 0) where id = $1`],
     ['tokens that are not those of its steps', 'update requests set prompt_tokens = prompt_tokens + 1 where id = $1'],
     ['a cost that is rounded otherwise', 'update requests set cost_msat = cost_msat + 1 where id = $1'],
-  ])('finds %s', async (_what, sabotage) => {
+    ['a step of another cost', `update requests set steps = jsonb_set(steps, '{0,cost_pico_usd}', '"1"') where id = $1`],
+    ['no steps at all', `update requests set steps = '[]' where id = $1`],
+    ['neither steps nor prices', `update requests set steps = null where id = $1`, /^what cost something/],
+  ])('finds %s', async (_what, sabotage, rule = /^a cascade's cost/) => {
     script({ cheap: say(WEAK), mid: say(GOOD) });
     await (await ask()).text();
     await agreeOn(80);
     const [{ request_id: id } = { request_id: '' }] = await holdsOf(gateway.pool, key.accountId);
     await gateway.pool.query(sabotage, [id]);
-    expect(await gateway.audit()).toMatchObject([{ rule: expect.stringMatching(/^a cascade's cost/), subject: id }]);
+    expect(await gateway.audit()).toMatchObject([{ rule: expect.stringMatching(rule), subject: id }]);
     await gateway.pool.query('delete from requests where id = $1', [id]);
     expect(await gateway.audit()).toEqual([]);
   });
