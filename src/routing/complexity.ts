@@ -52,7 +52,8 @@ export function judge(request: InferenceRequest): Judgement {
   const shift = quality === 'high' ? 1 : quality === 'low' ? -1 : 0;
   const tier = TIERS[Math.min(Math.max(scored + shift, 0), TIERS.length - 1)] ?? 'mid';
   const why = [...prompt.why, ...context.why];
-  return { difficulty, tier, confidence: Math.max(difficulty, 1 - difficulty), reasoning: reasoningOf(prompt.shape, scored, why, quality) };
+  const moved = TIERS.indexOf(tier) - scored;
+  return { difficulty, tier, confidence: Math.max(difficulty, 1 - difficulty), reasoning: reasoningOf(prompt.shape, scored, why, moved) };
 }
 
 /** What is thought of a prompt alone. */
@@ -117,15 +118,29 @@ function contextOf(request: InferenceRequest): { points: number; why: string[] }
   return { points, why };
 }
 
-const KINDS: Record<Shape, string> = { choices: 'A question with answers to choose from', story: 'A calculation', open: 'A request' };
-const COMPLEXITY = ['low complexity', 'medium complexity', 'high complexity'];
+const COMPLEXITY = ['low', 'medium', 'high'];
 const MOST_REASONS = 3;
 
-function reasoningOf(shape: Shape, scored: number, why: readonly string[], quality: 'high' | 'low' | null): string {
-  const kind = shape === 'open' && why.length === 0 ? (scored === 0 ? 'A simple request' : 'A long request') : KINDS[shape];
-  const because = why.length > 0 ? ` (${why.slice(0, MOST_REASONS).join(', ')})` : '';
-  const moved = quality === null ? '' : `, moved one tier ${quality === 'high' ? 'up' : 'down'} as quality asks`;
-  return `${kind}${because}, ${COMPLEXITY[scored]}${moved}`;
+/** @param moved by how many tiers the request's `quality` moved it: none where there was no such tier. */
+function reasoningOf(shape: Shape, scored: number, why: readonly string[], moved: number): string {
+  const [kind, rest] = kindOf(shape, scored, why);
+  const because = why.length > 0 ? `: ${listed(why.slice(0, MOST_REASONS))}` : '';
+  const asked = moved === 0 ? '' : `; the quality asked for moves it one tier ${moved > 0 ? 'up' : 'down'}`;
+  return `${kind} of ${COMPLEXITY[scored]} complexity${rest}${because}${asked}`;
+}
+
+/** The words before its complexity, and those after. */
+function kindOf(shape: Shape, scored: number, why: readonly string[]): [string, string] {
+  if (shape === 'choices') return ['A question', ' with answers to choose from'];
+  if (shape === 'story') return ['A calculation', ''];
+  if (why.length > 0) return ['A request', ''];
+  return [scored === 0 ? 'A simple request' : 'A long request', ''];
+}
+
+/** As a sentence has it: "a, b and c". */
+function listed(words: readonly string[]): string {
+  const last = words.at(-1) ?? '';
+  return words.length <= 1 ? last : `${words.slice(0, -1).join(', ')} and ${last}`;
 }
 
 export function logistic(x: number): number {

@@ -291,7 +291,7 @@ describe('the order under auto', () => {
     ['not for one failure', {}, { health: of('alpha', { successRate: 0.98, samples: 50, ttftMs: 1_000 }) }, ['cheap-a', 'cheap-b']],
     ['what is fast before what is slow', {}, { health: of('alpha', known({ ttftMs: 8_000 })) }, ['cheap-b', 'cheap-a']],
     ['what is fast in its words', {}, { health: of('alpha', known({ tokensPerSecond: 5 })) }, ['cheap-b', 'cheap-a']],
-    ['what is not available last', {}, { health: of('alpha', { available: false }) }, ['cheap-b', 'cheap-a']],
+    ['what is not available last', {}, { health: of('alpha', { available: false }) }, ['cheap-b', 'mid-b', 'cheap-a']],
     [
       'another tier before what is not available',
       {},
@@ -302,7 +302,12 @@ describe('the order under auto', () => {
     ['also where it is of a higher tier', {}, { warm: 'beta/mid-b' }, ['mid-b', 'cheap-a', 'cheap-b']],
     ['but not where a low quality is asked for', { routing: { quality: 'low' } }, { warm: 'beta/mid-b' }, ['cheap-a', 'cheap-b']],
     ['nor where a higher tier is needed', { routing: { quality: 'high' } }, { warm: 'beta/cheap-b' }, ['mid-a', 'mid-b', 'cheap-a']],
-    ['nor where that is not available', {}, { warm: 'beta/cheap-b', health: of('beta', { available: false }) }, ['cheap-a', 'cheap-b']],
+    [
+      'nor where that is not available',
+      {},
+      { warm: 'beta/cheap-b', health: of('beta', { available: false }) },
+      ['cheap-a', 'mid-a', 'cheap-b'],
+    ],
     ['nor where that fails', {}, { warm: 'beta/cheap-b', health: of('beta', known({ successRate: 0.5 })) }, ['cheap-a', 'cheap-b']],
     ['the best where the cost is ignored', { routing: { cost_weight: 0 } }, {}, ['premium', 'mid-b', 'mid-a']],
     ['the cheapest where the quality is', { routing: { cost_weight: 1, quality: 'high' } }, {}, ['cheap-a', 'cheap-b']],
@@ -316,6 +321,38 @@ describe('the order under auto', () => {
     const listed = [cheapA, second, third, cheapB];
     expect(choose({}, { listed }).models).toEqual(['cheap-a', 'cheap-b', 'cheap-second']);
     expect(choose({}, { listed, health: of('beta', { available: false }) }).models).toEqual(['cheap-a', 'cheap-second', 'cheap-third']);
+  });
+
+  it('has a dearer fallback where those of its tier and below are not available', () => {
+    const down = { health: of('beta', { available: false }) };
+    expect(choose({}, { listed: [premium, midA, cheapA, cheapB], ...down }).models).toEqual(['cheap-a', 'mid-a', 'cheap-b']);
+    expect(choose({}, { listed: [cheapA, cheapB], ...down }).models).toEqual(['cheap-a', 'cheap-b']);
+  });
+
+  it.each<[string, object, Setting]>([
+    ['is the cheapest of 2 available models of the cheap tier', {}, {}],
+    ['is the preferred provider’s among 2 available models of the cheap tier', { routing: { prefer: 'beta' } }, {}],
+    [
+      'is the one available model of the mid tier, as no model of the cheap tier is available now',
+      {},
+      { health: of('alpha', { available: false }), listed: [cheapA, midB] },
+    ],
+    ['is the one available model of the mid tier, as there is no model of the cheap tier to choose from', {}, { listed: [midA, premium] }],
+    [
+      'is the cheapest of 2 available models of the cheap tier, with which its cascade begins',
+      { routing: { cascade: true, quality: 'high' } },
+      { admits: ({ tier }) => tier === 'cheap' },
+    ],
+    ['has the conversation in its prompt cache', {}, { warm: 'beta/cheap-b' }],
+    [
+      'has the lowest score of 3 available models at a cost weight of 1',
+      { routing: { cost_weight: 1 } },
+      { health: of('beta', { available: false }) },
+    ],
+    ['is the best of those that may answer it, none of which is available now', {}, { health: () => ({ available: false }) }],
+  ])('says that the chosen model %s', (words, fields, setting) => {
+    const { decision, models } = choose(fields, setting);
+    expect(decision?.reasoning.split('; ').at(-1)).toBe(`${models[0]} ${words.replace('’', "'")}.`);
   });
 
   it('ties by capacity: the draw is in proportion, and both are told the same score', () => {

@@ -118,14 +118,14 @@ describe('the judgement of a request', () => {
   });
 
   it.each([
-    ['high', 'hi', 'mid', 'moved one tier up'],
-    ['low', 'hi', 'cheap', 'moved one tier down'],
-    ['high', proof, 'premium', 'moved one tier up'],
-    ['low', proof, 'mid', 'moved one tier down'],
-  ])('is moved by one tier for quality %s, and says so', (quality, content, tier, words) => {
+    ['high', 'hi', 'mid', '; the quality asked for moves it one tier up'],
+    ['low', 'hi', 'cheap', ''],
+    ['high', proof, 'premium', ''],
+    ['low', proof, 'mid', '; the quality asked for moves it one tier down'],
+  ])('is moved by one tier for quality %s where there is one, and says so', (quality, content, tier, words) => {
     const judgement = judged(content, { routing: { quality } });
     expect(judgement.tier).toBe(tier);
-    expect(judgement.reasoning).toContain(words);
+    expect(judgement.reasoning).toBe(judged(content).reasoning + words);
   });
 
   it('never gets easier when tools, images, turns or a form of the answer are added', () => {
@@ -145,9 +145,14 @@ describe('the judgement of a request', () => {
   });
 
   it('names what it found', () => {
-    expect(judged('Tell me the time').reasoning).toBe('A simple request, low complexity');
-    expect(judged(proof, { tools: [tool] }).reasoning).toMatch(/^A request \(it holds code, .*\), high complexity$/);
-    expect(judged('Tom has 3 apples and 4 pears. How many fruits has he?').reasoning).toBe('A calculation, low complexity');
+    const three = 'Prove it step by step, in Rust:\n```\nfn main() {}\n```';
+    expect(judged('Tell me the time').reasoning).toBe('A simple request of low complexity');
+    expect(judged('Tell me a joke').reasoning).toBe('A request of low complexity: it asks for a text to be made up');
+    expect(judged(three).reasoning).toBe('A request of high complexity: it holds code, it asks for code and it asks to reason');
+    expect(judged('Tom has 3 apples and 4 pears. How many fruits has he?').reasoning).toBe('A calculation of low complexity');
+    expect(judged('Which is a prime?\nA. 4\nB. 7\nC. 9\nD. 12').reasoning).toMatch(
+      /^A question of \w+ complexity with answers to choose from$/,
+    );
   });
 });
 
