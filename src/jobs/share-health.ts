@@ -30,7 +30,13 @@ const ADD = `insert into deployment_minutes as m
     ok = m.ok + excluded.ok, faults = m.faults + excluded.faults, latency_ms = m.latency_ms + excluded.latency_ms,
     streams = m.streams + excluded.streams, ttft_ms = m.ttft_ms + excluded.ttft_ms,
     output_tokens = m.output_tokens + excluded.output_tokens, output_seconds = m.output_seconds + excluded.output_seconds,
-    paused_until = greatest(m.paused_until, excluded.paused_until), written_at = excluded.written_at`;
+    paused_until = greatest(m.paused_until, excluded.paused_until), written_at = excluded.written_at
+  returning pg_current_xact_id()::text as transaction`;
+
+/** What became of a transaction whose answer was lost: null where that is too long ago to be known. */
+const WENT_HOW = 'select pg_xact_status($1::xid8) as status';
+/** The error of a transaction that is yet to come. */
+const OF_THE_FUTURE = '22023';
 
 const READ = `select deployment, provider, minute, ok, faults, latency_ms, streams, ttft_ms, output_tokens, output_seconds,
     (extract(epoch from paused_until) * 1000)::float8 as paused_until
@@ -66,28 +72,52 @@ export function shareHealth(deps: ShareHealthDeps): Job {
   };
 }
 
-/** One exchange with the table; one is over before the next begins. Never rejects for a database that is away, and says so once. */
+/**
+ * One exchange with the table; one is over before the next begins. Never rejects for a database that is away, and says so once. Where the
+ * answer to a commit is lost, the database is asked first what became of it, so that nothing is added twice.
+ */
 export function sharingBeat({ pool, health, log }: ShareHealthDeps): () => Promise<void> {
   let readAt: number | null = null;
   let tidiedAt = -Infinity;
   let isAway = false;
+  /** The transaction that wrote own attempts, while it is not known whether it went through. */
+  let unsure: string | null = null;
+  const settle = async (): Promise<boolean> => {
+    if (unsure === null) return true;
+    const status = await statusOf(pool, unsure);
+    if (status === 'in progress') return false;
+    // What cannot be known any more is better lost than counted twice.
+    health.written(status !== 'aborted');
+    unsure = null;
+    return true;
+  };
+  const share = async (oldest: number, sinceSeconds: number): Promise<boolean> => {
+    if (!(await settle())) return false;
+    const own = health.take();
+    let all: readonly SharedMinute[];
+    try {
+      all = await transaction(pool, (client) => exchange(client, { own, oldest, sinceSeconds, onWrite: (written) => (unsure = written) }));
+    } catch (error) {
+      if (unsure === null) health.written(false);
+      throw error;
+    }
+    unsure = null;
+    health.written(true);
+    health.merge(all);
+    return true;
+  };
   return async () => {
     const now = performance.now();
     const oldest = Math.floor(Date.now() / MINUTE_MS) - KEPT_MINUTES;
     // What is older than all that is kept cannot be asked for.
     const sinceSeconds = readAt === null ? (KEPT_MINUTES * MINUTE_MS) / 1000 : (now - readAt) / 1000 + OVERLAP_SECONDS;
-    const own = health.take();
-    let all: readonly SharedMinute[];
     try {
-      all = await transaction(pool, (client) => exchange(client, own, oldest, sinceSeconds));
+      if (!(await share(oldest, sinceSeconds))) return;
     } catch (error) {
-      health.written(false);
       if (!isAway) log.warn({ err: error }, 'the health of deployments cannot be shared now; this gateway goes by what it sees itself');
       isAway = true;
       return;
     }
-    health.written(true);
-    health.merge(all);
     readAt = now;
     isAway = false;
     if (now - tidiedAt < TIDY_MS) return;
@@ -97,10 +127,29 @@ export function sharingBeat({ pool, health, log }: ShareHealthDeps): () => Promi
   };
 }
 
-async function exchange(client: PoolClient, own: readonly SharedMinute[], oldest: number, sinceSeconds: number): Promise<SharedMinute[]> {
+/** `committed`, `aborted` or `in progress`; null where the database knows no such transaction, as one that was restored does not. */
+async function statusOf(pool: Pool, written: string): Promise<string | null> {
+  try {
+    const { rows } = await pool.query<{ status: string | null }>(WENT_HOW, [written]);
+    return rows[0]?.status ?? null;
+  } catch (error) {
+    if ((error as { code?: string }).code === OF_THE_FUTURE) return null;
+    throw error;
+  }
+}
+
+interface Exchange {
+  readonly own: readonly SharedMinute[];
+  readonly oldest: number;
+  readonly sinceSeconds: number;
+  /** Told which transaction has written, before it is committed. */
+  readonly onWrite: (transaction: string) => void;
+}
+
+async function exchange(client: PoolClient, { own, oldest, sinceSeconds, onWrite }: Exchange): Promise<SharedMinute[]> {
   if (own.length > 0) {
     const column = <T>(value: (one: SharedMinute) => T): T[] => own.map(value);
-    await client.query(ADD, [
+    const { rows: written } = await client.query<{ transaction: string }>(ADD, [
       column(({ deploymentId }) => deploymentId),
       column(({ providerId }) => providerId),
       column(({ minute }) => minute),
@@ -113,6 +162,7 @@ async function exchange(client: PoolClient, own: readonly SharedMinute[], oldest
       column(({ tally }) => tally.outputSeconds),
       column(({ pausedUntil }) => pausedUntil),
     ]);
+    if (written[0]) onWrite(written[0].transaction);
   }
   const { rows } = await client.query<Row>(READ, [oldest, sinceSeconds]);
   return rows.map(minuteOf);

@@ -126,6 +126,69 @@ describe('a database that is away', () => {
   });
 });
 
+describe('a commit whose answer is lost', () => {
+  /** The database's pool, whose next commit is answered by a lost connection. */
+  function losing(went: 'through' | 'nowhere'): Pool {
+    let isLost = false;
+    const connect = async () => {
+      const client = await database.pool.connect();
+      const query = async (statement: string, values?: unknown[]): Promise<unknown> => {
+        if (statement !== 'commit' || isLost) return client.query(statement, values);
+        isLost = true;
+        await client.query(went === 'through' ? 'commit' : 'rollback');
+        throw new Error('Connection terminated unexpectedly');
+      };
+      return { query, release: (broken?: Error) => client.release(broken) };
+    };
+    return { connect, query: (statement: string, values: unknown[]) => database.pool.query(statement, values) } as unknown as Pool;
+  }
+
+  it.each(['through', 'nowhere'] as const)('and that went %s adds each attempt once', async (went) => {
+    const { health, beat, seen } = gateway(losing(went));
+    attempt(health, OK, FAULT);
+    await beat();
+    attempt(health, OK);
+    expect(seen().requests).toBe(3);
+    for (let round = 0; round < 2; round++) await beat();
+    expect((await database.pool.query('select sum(ok)::int as ok, sum(faults)::int as faults from deployment_minutes')).rows).toEqual([
+      { ok: 2, faults: 1 },
+    ]);
+    expect(seen().requests).toBe(3);
+    expect(health.healthOf(MODEL).samples).toBe(3);
+  });
+
+  it('is forgotten where the database knows nothing of it: sharing goes on', async () => {
+    const pool = losing('through');
+    const query = (statement: string, values: unknown[]) =>
+      database.pool.query(statement, statement.includes('pg_xact_status') ? ['9000000000000'] : values);
+    const { health, beat } = gateway({ connect: () => pool.connect(), query } as unknown as Pool);
+    attempt(health, OK);
+    await beat();
+    attempt(health, OK);
+    await beat();
+    expect((await database.pool.query('select ok from deployment_minutes')).rows).toEqual([{ ok: 2 }]);
+  });
+
+  it('is asked for again while the database does not know yet: nothing is written meanwhile', async () => {
+    const pool = losing('through');
+    const status = ['in progress'];
+    const ask = pool.query.bind(pool) as (statement: string, values: unknown[]) => Promise<unknown>;
+    const query = (statement: string, values: unknown[]) =>
+      statement.includes('pg_xact_status') && status.length > 0
+        ? Promise.resolve({ rows: [{ status: status.pop() }] })
+        : ask(statement, values);
+    const { health, beat } = gateway({ connect: () => pool.connect(), query } as unknown as Pool);
+    attempt(health, OK);
+    await beat();
+    attempt(health, OK);
+    const written = async () => (await database.pool.query<{ ok: number }>('select ok from deployment_minutes')).rows;
+    await beat();
+    expect(await written()).toEqual([{ ok: 1 }]);
+    await beat();
+    expect(await written()).toEqual([{ ok: 2 }]);
+  });
+});
+
 it('the job writes the last attempts as it stops', async () => {
   const { health } = gateway();
   const job = shareHealth({ pool: database.pool, health, log, intervalMs: 3_600_000 });
