@@ -9,13 +9,13 @@ interface Served {
 
 /**
  * Whose attempts say what of a deployment. One account can send requests that fail every time, on purpose or not: too slow, or too much for a
- * model. While the deployment answers others, such a run of faults counts as one, so that its circuit does not open for them too.
+ * model. While the deployment answers others, such faults count once in half a minute, so that its circuit does not open for them too.
  */
 export class Witnesses {
   /** Who was answered last, and the last other one: of the two, one is not the account that asks. */
   #last: Served | undefined;
   #otherLast: Served | undefined;
-  /** Whose requests failed lately, and when last; the one longest ago comes first. */
+  /** Whose requests failed lately, and when one last counted; the one longest ago comes first. */
   readonly #faults = new Map<string, number>();
 
   /** Notes an outcome; whether it counts. One of nobody known always does. */
@@ -30,12 +30,13 @@ export class Witnesses {
   }
 
   #isRepeated(accountId: string): boolean {
-    const before = this.#faults.get(accountId);
+    const counted = this.#faults.get(accountId);
+    if (counted !== undefined && Date.now() - counted < SPEAKS_MS) return true;
     this.#faults.delete(accountId);
     this.#faults.set(accountId, Date.now());
     const [oldest] = this.#faults.keys();
     if (this.#faults.size > MOST_ACCOUNTS && oldest !== undefined) this.#faults.delete(oldest);
-    return before !== undefined && Date.now() - before < SPEAKS_MS;
+    return false;
   }
 
   #servesOthers(accountId: string): boolean {

@@ -263,6 +263,25 @@ describe('no circuit is opened', () => {
     expect([left.requests.length, (await leftStatus('closed')).status]).toEqual([ROUNDS, 'idle']);
   });
 
+  it.each([false, true])('by one account whose requests fail every time, while another is answered (stream: %s)', async (stream) => {
+    left.always((exchange) => (exchange.body['user'] === undefined ? exchange.answer() : exchange.error(500)));
+    const [other, one] = keys;
+    const statuses: number[] = [];
+    for (let n = 0; n < ROUNDS; n++) {
+      const served = await post(alone({ stream }), other);
+      await served.text();
+      statuses.push(served.status);
+      for (let again = 0; again < FAULTS_IN_A_ROW; again++) {
+        const failed = await post(alone({ stream, user: 'one' }), one);
+        expect([failed.status, (await errorOf(failed)).message]).toEqual([503, expect.stringContaining('HTTP 500')]);
+      }
+      clock.ms += 1_000;
+    }
+    expect(statuses).toEqual(statuses.map(() => 200));
+    expect(left.requests).toHaveLength(ROUNDS * (FAULTS_IN_A_ROW + 1));
+    expect(toldOfCircuits()).toEqual([]);
+  });
+
   it.each([false, true])('by clients that leave (stream: %s)', async (stream) => {
     for (let n = 0; n < ROUNDS; n++) {
       const held = left.hold();

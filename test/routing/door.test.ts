@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { setImmediate as settled } from 'node:timers/promises';
 import { Door } from '../../src/routing/door.ts';
 import type { AttemptOutcome, Pass, Shut } from '../../src/routing/gate.ts';
+import { Witnesses } from '../../src/routing/witnesses.ts';
 import { fakeWallClock, type WallClock } from '../support/wall-clock.ts';
 
 let clock: WallClock;
@@ -226,6 +227,17 @@ describe('the faults of one account', () => {
       clock.ms += 1_000;
     }
     expect(door.state.circuit).toBe('closed');
+  });
+
+  it('count again after half a minute of them, also while others are answered', async () => {
+    const counted: boolean[] = [];
+    const witnesses = new Witnesses();
+    for (let second = 0; second < 70; second += 10) {
+      witnesses.believe('others', true);
+      counted.push(witnesses.believe('thief', false));
+      clock.ms += 10_000;
+    }
+    expect(counted).toEqual([true, false, false, true, false, false, true]);
   });
 
   it('of two that take turns count once each', async () => {
