@@ -16,6 +16,7 @@ import { payWithPlayMoney } from './http/api/dev-lightning.ts';
 import { discovery } from './http/api/discovery.ts';
 import { errorResponse } from './http/server/error-response.ts';
 import { invoicePageHandlers } from './http/pages/invoice-page.ts';
+import { statusPageHandler } from './http/pages/status-page.ts';
 import { keyHandlers } from './http/api/keys.ts';
 import { refuseOtherMethods } from './http/server/method-not-allowed.ts';
 import { modelRoutes } from './http/api/models.ts';
@@ -24,7 +25,7 @@ import { providersHandler } from './http/api/providers.ts';
 import { reportHandlers } from './http/api/reports.ts';
 import { routerProfilesHandler } from './http/api/router-profiles.ts';
 import { requestId } from './http/server/request-id.ts';
-import { statusHandlers } from './http/api/status.ts';
+import { statusHandlers, type StatusHandlers } from './http/api/status.ts';
 import type { Turns } from './http/payment/turns.ts';
 import { walletHandlers } from './http/api/wallet.ts';
 import { walletReportHandlers } from './http/api/wallet-reports.ts';
@@ -75,9 +76,7 @@ export function createApp(deps: AppDeps): Express {
   const status = statusHandlers({ ...deps, pool: deps.probePool });
   const wallet = walletHandlers(deps);
   const withdrawals = withdrawHandlers(deps);
-  const simulated = deps.wallet instanceof SimulatedWallet ? deps.wallet : null;
-  const assets = new Assets();
-  const invoice = invoicePageHandlers({ ...deps, assets, simulated });
+  const simulated = simulatedOf(deps);
   const app = bareApp(config);
 
   const cors = crossOrigin(config.CORS_ORIGINS);
@@ -121,16 +120,8 @@ export function createApp(deps: AppDeps): Express {
   app.get('/api/income', key, deps.turns.limit(reports.income));
   app.get('/api/requests', key, deps.turns.limit(reports.requests));
 
-  app.get('/invoice/:id', invoice.page);
-  app.get('/invoice/:id/qr.svg', invoice.svg);
-  app.get('/invoice/:id/qr.png', invoice.png);
-  app.get('/invoice/:id/qr.txt', invoice.text);
-  app.get('/invoice/:id/events', invoice.events);
-  app.get('/assets/:name', assets.handler);
-  if (simulated) {
-    app.post('/invoice/:id/pay', invoice.pay);
-    app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));
-  }
+  addPages(app, deps, status);
+  if (simulated) app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));
 
   app.get('/.well-known/l402', discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES }));
   app.get(['/health', '/api/health'], status.health);
@@ -143,6 +134,25 @@ export function createApp(deps: AppDeps): Express {
   });
   app.use(errorResponse(log));
   return app;
+}
+
+/** The pages for people, and the files that they load. */
+function addPages(app: Express, deps: AppDeps, status: Pick<StatusHandlers, 'report'>): void {
+  const simulated = simulatedOf(deps);
+  const assets = new Assets();
+  const invoice = invoicePageHandlers({ ...deps, assets, simulated });
+  app.get('/invoice/:id', invoice.page);
+  app.get('/invoice/:id/qr.svg', invoice.svg);
+  app.get('/invoice/:id/qr.png', invoice.png);
+  app.get('/invoice/:id/qr.txt', invoice.text);
+  app.get('/invoice/:id/events', invoice.events);
+  if (simulated) app.post('/invoice/:id/pay', invoice.pay);
+  app.get('/status', statusPageHandler({ report: () => status.report(), assets }));
+  app.get('/assets/:name', assets.handler);
+}
+
+function simulatedOf({ wallet }: AppDeps): SimulatedWallet | null {
+  return wallet instanceof SimulatedWallet ? wallet : null;
 }
 
 /** Express without what costs time on every request and serves nobody here. */

@@ -138,6 +138,7 @@ describe('every answer', () => {
     ['GET', '/api/keys/x', 'PATCH, DELETE'],
     ['POST', '/v1/models/pureai/x', 'GET, HEAD'],
     ['DELETE', '/health', 'GET, HEAD'],
+    ['POST', '/status', 'GET, HEAD'],
   ])('is a 405 with Allow for %s %s', async (method, path, allow) => {
     const { status, headers, body } = await api.call(method, path);
     expect([status, headers.get('allow'), body['error']?.['code']]).toEqual([405, allow, 'method_not_allowed']);

@@ -14,7 +14,7 @@ const FLOORS = [
   ['app.ts', 'jobs', 'reload.ts'],
   ['routes.ts'],
   ['http/api', 'http/pages'],
-  ['gateway.ts'],
+  ['gateway.ts', 'status-report.ts'],
   ['http/payment'],
   ['completions'],
   ['http/server'],

@@ -4,15 +4,12 @@ import type { CapacityWeights } from '../../capacity/capacity-weights.ts';
 import { migrationNames } from '../../db/migrate.ts';
 import { isPassing, type Pool } from '../../db/postgres.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
-import { btcUsdFromExchangeRate } from '../../amount.ts';
 import type { Logger } from '../../log.ts';
 import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
 import { PUBLIC_PROVIDERS } from '../../config/public-providers.ts';
 import type { Models } from '../../models/models.ts';
 import type { FleetHealth } from '../../routing/fleet-health.ts';
-import type { Rates } from '../../routing/tally.ts';
-import { byWindow } from '../../routing/traffic.ts';
-import type { Deployment } from '../../models/deployment.ts';
+import { providerRows, rateRow, type StatusReport } from '../../status-report.ts';
 
 export interface StatusRoutesDeps {
   pool: Pool;
@@ -46,8 +43,13 @@ const NAMES: Record<Wallet['backend'], string> = { lnd: 'LND', nwc: 'the NWC wal
 /** The gateway's version, as in package.json. */
 export const VERSION = (JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
+export interface StatusHandlers extends Record<'health' | 'ready' | 'status', RequestHandler> {
+  /** What `/api/status` tells, for the page that shows it. */
+  report(): Promise<StatusReport>;
+}
+
 /** The handlers that tell how the gateway is: alive, ready, and how its providers and its wallet do. */
-export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready' | 'status', RequestHandler> {
+export function statusHandlers(deps: StatusRoutesDeps): StatusHandlers {
   const { wallet, models, health, exchangeRate, capacity, knownProviders = PUBLIC_PROVIDERS, nodeDeadlineMs = DEADLINE_MS } = deps;
   const asked = shared(() => wallet.status());
   // A node that hangs must not make the gateway look as if it did.
@@ -58,6 +60,16 @@ export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready
   });
 
   const providers = shared(() => Promise.resolve(providerRows(models, knownProviders, health)));
+  const report = async (): Promise<StatusReport> => {
+    const { ready, reason } = await lightning();
+    return {
+      version: VERSION,
+      providers: await providers(),
+      lightning: { backend: wallet.backend, network: wallet.network, ready, ...(reason !== undefined && { reason }) },
+      exchangeRate: rateRow(exchangeRate),
+      capacity: capacity.status(),
+    };
+  };
 
   return {
     /** The process answers; nothing else is asked. */
@@ -78,55 +90,12 @@ export function statusHandlers(deps: StatusRoutesDeps): Record<'health' | 'ready
         .json({ ready, parts: state });
     },
 
+    report,
+
     async status(_req, res) {
-      const { ready, reason } = await lightning();
-      res.set('Cache-Control', 'no-store').json({
-        version: VERSION,
-        providers: await providers(),
-        lightning: { backend: wallet.backend, network: wallet.network, ready, ...(reason !== undefined && { reason }) },
-        exchangeRate: rateRow(exchangeRate),
-        capacity: capacity.status(),
-      });
+      res.set('Cache-Control', 'no-store').json(await report());
     },
   };
-}
-
-function providerRows(models: Pick<Models, 'providers' | 'list'>, known: readonly string[], health: StatusRoutesDeps['health']) {
-  const configured = new Map(models.providers.map((provider) => [provider.id, provider]));
-  const ids = [...configured.keys(), ...known.filter((id) => !configured.has(id))];
-  const listed = [...models.list('generate'), ...models.list('embed')];
-  return ids.map((id) => {
-    const provider = configured.get(id);
-    const { status, windows } = health.report(id);
-    return {
-      id,
-      configured: provider !== undefined,
-      demo: provider?.demo ?? false,
-      status: provider ? status : ('unconfigured' as const),
-      windows: byWindow((window) => withoutRequests(windows[window])),
-      deployments: listed.filter((deployment) => deployment.provider.id === id).map((deployment) => deploymentRow(deployment, health)),
-    };
-  });
-}
-
-/** How many requests there were is nobody's business. */
-function withoutRequests({ successRate, latencyMs, ttftMs, tokensPerSecond }: Rates): Omit<Rates, 'requests'> {
-  return { successRate, latencyMs, ttftMs, tokensPerSecond };
-}
-
-function deploymentRow(deployment: Deployment, health: StatusRoutesDeps['health']) {
-  const { circuit, pausedUntil } = health.doorOf(deployment);
-  return { id: deployment.id, circuit, pausedUntil: pausedUntil === null ? null : new Date(pausedUntil).toISOString() };
-}
-
-/** Null where no rate is young enough to be used. */
-function rateRow(exchangeRate: ExchangeRate): { btcUsd: number | null; source: string } {
-  const { source } = exchangeRate;
-  try {
-    return { btcUsd: btcUsdFromExchangeRate(exchangeRate.current()), source };
-  } catch {
-    return { btcUsd: null, source };
-  }
 }
 
 async function databaseParts({ pool, log }: StatusRoutesDeps): Promise<Pick<Parts, 'database' | 'migrations'>> {

@@ -9,6 +9,7 @@ import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
 import { VIEWS_DIR, type Assets } from './assets.ts';
 import { InvoiceEvents } from './invoice-events.ts';
 import { refuseForwarded, refuseOtherSites, type OwnSiteConfig } from '../server/own-site.ts';
+import { pageHeaders } from './page-headers.ts';
 import { QrCodes } from './qr-codes.ts';
 
 export interface InvoicePageDeps {
@@ -23,13 +24,7 @@ export interface InvoicePageDeps {
 /** Nothing from anywhere else, nothing inline, no frame around it. */
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-const HEADERS = {
-  'Content-Security-Policy': CONTENT_SECURITY_POLICY,
-  'Cache-Control': 'no-store',
-  'Referrer-Policy': 'no-referrer',
-  'X-Robots-Tag': 'noindex, nofollow',
-  'X-Frame-Options': 'DENY',
-};
+const HEADERS = pageHeaders(CONTENT_SECURITY_POLICY);
 /** Of the 256-colour cube, which no terminal's theme changes. */
 const BLACK_ON_WHITE = '\u001b[38;5;16;48;5;231m';
 const RESET = '\u001b[0m';
