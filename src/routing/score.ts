@@ -145,7 +145,8 @@ function relativeCost(costs: readonly number[]): (cost: number) => number {
 }
 
 function slowness(seconds: number): number {
-  return seconds / (seconds + SLOW_SECONDS);
+  // Without end it is 1, not a quotient of two infinities.
+  return 1 - SLOW_SECONDS / (seconds + SLOW_SECONDS);
 }
 
 function reaches(tier: Tier, wanted: Tier): boolean {

@@ -291,6 +291,7 @@ describe('the order under auto', () => {
     ['not for one failure', {}, { health: of('alpha', { successRate: 0.98, samples: 50, ttftMs: 1_000 }) }, ['cheap-a', 'cheap-b']],
     ['what is fast before what is slow', {}, { health: of('alpha', known({ ttftMs: 8_000 })) }, ['cheap-b', 'cheap-a']],
     ['what is fast in its words', {}, { health: of('alpha', known({ tokensPerSecond: 5 })) }, ['cheap-b', 'cheap-a']],
+    ['what wrote next to nothing in all its time last', {}, { health: of('alpha', known({ tokensPerSecond: 0 })) }, ['cheap-b', 'cheap-a']],
     ['what is not available last', {}, { health: of('alpha', { available: false }) }, ['cheap-b', 'mid-b', 'cheap-a']],
     [
       'another tier before what is not available',
