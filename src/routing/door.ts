@@ -1,11 +1,11 @@
 import type { DeploymentLimits } from '../models/deployment.ts';
 import { Circuit, type CircuitPhase } from './circuit.ts';
 import type { AttemptOutcome, Pass, Shut } from './gate.ts';
+import { Limits } from './limits.ts';
 import { Witnesses } from './witnesses.ts';
 
 /** A provider may not ask for a longer pause. */
 const LONGEST_PAUSE_MS = 10 * 60_000;
-const LIMIT_WINDOW_MS = 60_000;
 const NO_LIMITS: DeploymentLimits = { concurrentRequests: null, requestsPerMinute: null };
 
 /** How a deployment is barred, for those who run the gateway. */
@@ -32,9 +32,7 @@ export class Door {
   readonly #circuit: Circuit;
   readonly #witnesses = new Witnesses();
   #pausedUntil = 0;
-  #underWay = 0;
-  /** When the attempts of the last minute entered, oldest first; kept only where their number is limited. */
-  #entered: number[] = [];
+  readonly #limits = new Limits();
 
   readonly #options: DoorOptions;
 
@@ -45,9 +43,8 @@ export class Door {
 
   /** Whether a new one in its place would do the same. */
   get isIdle(): boolean {
-    this.#forgetEntered();
     const { circuit, pausedUntil } = this.state;
-    return circuit === 'closed' && pausedUntil === null && this.#underWay === 0 && this.#entered.length === 0;
+    return circuit === 'closed' && pausedUntil === null && this.#limits.isIdle;
   }
 
   get state(): DoorState {
@@ -62,28 +59,23 @@ export class Door {
     const pauseMs = this.#pausedUntil - now;
     if (pauseMs > 0 && pauseMs >= circuitMs) return shut('pause asked for', pauseMs);
     if (circuitMs > 0) return shut('circuit open', circuitMs);
-    const { concurrentRequests, requestsPerMinute } = limits;
-    if (concurrentRequests !== null && this.#underWay >= concurrentRequests) return shut('limit reached', 1_000);
-    if (requestsPerMinute === null) return null;
-    this.#forgetEntered();
-    const [oldest] = this.#entered;
-    if (this.#entered.length < requestsPerMinute) return null;
-    return shut('limit reached', oldest === undefined ? LIMIT_WINDOW_MS : oldest + LIMIT_WINDOW_MS - now);
+    const limitMs = this.#limits.waitMs(limits);
+    return limitMs > 0 ? shut('limit reached', limitMs) : null;
   }
 
   /** Leave for one attempt, or why there is none. `told` hears of its outcome, once. */
-  enter(limits: DeploymentLimits | undefined, told: (outcome: AttemptOutcome) => void, accountId?: string): Pass | Shut {
-    const barred = this.barred(limits);
+  enter(limits: DeploymentLimits = NO_LIMITS, told: (outcome: AttemptOutcome) => void, accountId?: string): Pass | Shut {
+    const shareMs = accountId === undefined || this.#options.bars === false ? 0 : this.#limits.ask(limits, accountId);
+    const barred = this.barred(limits) ?? (shareMs > 0 ? shut('limit reached', shareMs) : null);
     if (barred) return barred;
     const pass = this.#circuit.enter();
-    this.#underWay += 1;
-    if (limits && limits.requestsPerMinute !== null) this.#entered.push(Date.now());
+    const leave = this.#limits.enter(limits, accountId);
     let ended = false;
     return {
       end: (outcome) => {
         if (ended) return;
         ended = true;
-        this.#underWay -= 1;
+        leave();
         if (outcome.kind === 'fault') this.#options.onFault?.(outcome.reason);
         if (outcome.kind === 'fault' && outcome.retryAfterSeconds !== null) this.pauseUntil(Date.now() + outcome.retryAfterSeconds * 1000);
         told(outcome);
@@ -91,11 +83,6 @@ export class Door {
         pass.end(ok !== null && this.#witnesses.believe(accountId, ok) ? ok : null);
       },
     };
-  }
-
-  #forgetEntered(): void {
-    const now = Date.now();
-    while ((this.#entered[0] ?? Infinity) <= now - LIMIT_WINDOW_MS) this.#entered.shift();
   }
 
   /** Never shortens a pause. @param until Unix milliseconds. */

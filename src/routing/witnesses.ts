@@ -1,20 +1,15 @@
+import { Others } from './others.ts';
+
 /** How long a success of somebody else speaks for a deployment. */
 const SPEAKS_MS = 30_000;
 const MOST_ACCOUNTS = 100;
-
-interface Served {
-  readonly accountId: string;
-  readonly at: number;
-}
 
 /**
  * Whose attempts say what of a deployment. One account can send requests that fail every time, on purpose or not: too slow, or too much for a
  * model. While the deployment answers others, such faults count once in half a minute, so that its circuit does not open for them too.
  */
 export class Witnesses {
-  /** Who was answered last, and the last other one: of the two, one is not the account that asks. */
-  #last: Served | undefined;
-  #otherLast: Served | undefined;
+  readonly #answered = new Others();
   /** Whose requests failed lately, and when one last counted; the one longest ago comes first. */
   readonly #faults = new Map<string, number>();
 
@@ -22,11 +17,10 @@ export class Witnesses {
   believe(accountId: string | undefined, ok: boolean): boolean {
     if (accountId === undefined) return true;
     if (ok) {
-      if (this.#last?.accountId !== accountId) this.#otherLast = this.#last;
-      this.#last = { accountId, at: Date.now() };
+      this.#answered.note(accountId);
       return true;
     }
-    return !this.#isRepeated(accountId) || !this.#servesOthers(accountId);
+    return !this.#isRepeated(accountId) || !this.#answered.within(accountId, SPEAKS_MS);
   }
 
   #isRepeated(accountId: string): boolean {
@@ -37,10 +31,5 @@ export class Witnesses {
     const [oldest] = this.#faults.keys();
     if (this.#faults.size > MOST_ACCOUNTS && oldest !== undefined) this.#faults.delete(oldest);
     return false;
-  }
-
-  #servesOthers(accountId: string): boolean {
-    const other = this.#last?.accountId === accountId ? this.#otherLast : this.#last;
-    return other !== undefined && Date.now() - other.at < SPEAKS_MS;
   }
 }

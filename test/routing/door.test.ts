@@ -277,3 +277,31 @@ describe('the faults of one account', () => {
     expect(door.state.circuit).toBe('closed');
   });
 });
+
+describe('the share that an account has of the limits', () => {
+  const enterAs = (accountId: string, limits: Limits) => door.enter(limits, () => {}, accountId);
+  const admitted = (accountId: string, limits: Limits, attempted: number) =>
+    Array.from({ length: attempted }, () => enterAs(accountId, limits)).filter((one) => !('shut' in one)) as Pass[];
+
+  it.each([
+    ['at once', { concurrentRequests: 4, requestsPerMinute: null }],
+    ['within a minute', { concurrentRequests: null, requestsPerMinute: 4 }],
+  ])('is half while others ask, and all where nobody else does (%s)', (_what, limits) => {
+    const all = admitted('thief', limits, 10);
+    expect(all).toHaveLength(4);
+    expect(enterAs('other', limits)).toMatchObject({ shut: 'limit reached' });
+    for (const one of all) one.end(OK);
+    // The minute is over; the other one is still known to ask.
+    clock.ms += 59_999;
+    for (const one of admitted('other', { concurrentRequests: null, requestsPerMinute: null }, 1)) one.end(OK);
+    clock.ms += 1;
+    expect(admitted('thief', limits, 10)).toHaveLength(2);
+    expect(admitted('other', limits, 10)).toHaveLength(2);
+  });
+
+  it('is one at least', () => {
+    const limits = { concurrentRequests: 1, requestsPerMinute: 1 };
+    for (const one of admitted('other', { concurrentRequests: null, requestsPerMinute: null }, 1)) one.end(OK);
+    expect(admitted('thief', limits, 3)).toHaveLength(1);
+  });
+});
