@@ -20,7 +20,7 @@ export function listOf<Element extends z.ZodType>(element: Element, { min = 0, m
       return z.NEVER;
     };
     if (!Array.isArray(value)) return refuse('must be a list');
-    if (value.length < min) return refuse(`must hold at least ${min} ${of}`);
+    if (value.length < min) return refuse(min === 1 ? 'must not be empty' : `must hold at least ${min} ${of}`);
     if (value.length > max) return refuse(`must hold at most ${max} ${of}`);
     for (let index = 0; index < value.length; index++) {
       if (hasIssue(element, value[index], index, context)) return z.NEVER;

@@ -6,6 +6,7 @@ import type { Models } from './models/models.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import type { CircuitPhase } from './routing/circuit.ts';
 import type { FleetHealth, HealthReport } from './routing/fleet-health.ts';
+import { rounded } from './routing/score.ts';
 import type { Rates } from './routing/tally.ts';
 import { byWindow, type Windows } from './routing/traffic.ts';
 
@@ -59,7 +60,7 @@ export function providerRows(models: Pick<Models, 'providers' | 'list'>, known: 
 
 /** How many requests there were is nobody's business. */
 function withoutRequests({ successRate, latencyMs, ttftMs, tokensPerSecond }: Rates): VisibleRates {
-  return { successRate, latencyMs, ttftMs, tokensPerSecond };
+  return { successRate: successRate === null ? null : rounded(successRate), latencyMs, ttftMs, tokensPerSecond };
 }
 
 function deploymentRow(deployment: Deployment, health: Health): DeploymentRow {

@@ -8,7 +8,7 @@ import { eligible, notFound, type AllowedModels, type Eligible } from './eligibl
 import { explore } from './explore.ts';
 import { withFallbacks } from './fallbacks.ts';
 import { reasonFor } from './reason.ts';
-import { scored, type Scored } from './score.ts';
+import { rounded, scored, type Scored } from './score.ts';
 import type { RoutingView } from './view.ts';
 import { weightedDraw } from './weighted-draw.ts';
 
@@ -104,7 +104,7 @@ function chooseAmongAll(request: InferenceRequest, models: ModelIndex, key: Allo
   if (!first) throw new Error('a choice among nothing');
   const decision: Decision = {
     reasoning: reasonFor(request, judgement, { ranked, first, explored: tried !== null }),
-    confidence: judgement.confidence,
+    confidence: rounded(judgement.confidence),
     difficulty: judgement.difficulty,
     expectedError: first.expectedError,
     costAdjustedScore: first.score,

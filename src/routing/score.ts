@@ -153,8 +153,8 @@ function reaches(tier: Tier, wanted: Tier): boolean {
   return TIERS.indexOf(tier) >= TIERS.indexOf(wanted);
 }
 
-/** To the millionth: what is told is what was compared. */
-function rounded(score: number): number {
+/** To the millionth, as figures are told; of a score, what is told is what was compared. */
+export function rounded(score: number): number {
   // Not a zero with a sign.
   return Math.round(score * 1e6) / 1e6 + 0;
 }

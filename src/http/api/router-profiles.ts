@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
 import type { Models } from '../../models/models.ts';
-import { expectedErrorOf } from '../../routing/score.ts';
+import { expectedErrorOf, rounded } from '../../routing/score.ts';
 import type { RoutingView } from '../../routing/view.ts';
 import { principalOf } from '../payment/authenticate.ts';
 
@@ -30,7 +30,7 @@ export function routerProfilesHandler({ models, healthOf }: RouterProfilesDeps):
           provider: deployment.provider.id,
           tier: deployment.tier,
           expected_error: expectedErrorOf(AVERAGE_DIFFICULTY, deployment.tier, health),
-          success_rate: health.successRate,
+          success_rate: rounded(health.successRate),
           latency_ms: health.ttftMs === null ? null : Math.round(health.ttftMs * 10) / 10,
         };
       });

@@ -204,7 +204,7 @@ describe('/api/status', () => {
       const { body } = await server.call('GET', '/api/status');
       expect(body['providers']?.[0]).toMatchObject({
         status: 'degraded',
-        windows: { '5m': { successRate: 50 / 56 } },
+        windows: { '5m': { successRate: 0.892_857 } },
         deployments: [
           { id: 'own/broken', circuit: 'open', pausedUntil: null },
           { id: 'own/busy', circuit: 'closed', pausedUntil: expect.stringMatching(/^20.*Z$/) },
