@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { judgePrompt } from '../../src/routing/complexity.ts';
 import { apgr, interval, tiesOf, type Ranked } from './apgr.ts';
 import { exampleOf, heldOutScores } from './fit-weights.ts';
-import { groupsOf, readOutcomes, type Outcome } from './outcomes.ts';
+import { groupsOf, outcomesOrExit, type Outcome } from './outcomes.ts';
 
 const DRAWS = 1_000;
 
@@ -21,7 +21,7 @@ if (file === undefined || positionals.length > 1 || !Number.isSafeInteger(seed))
   process.exit(2);
 }
 
-const { outcomes } = readOutcomes(file);
+const { outcomes } = outcomesOrExit(file);
 const startedAt = performance.now();
 const judged = outcomes.map(({ prompt }) => judgePrompt(prompt));
 const microseconds = ((performance.now() - startedAt) * 1000) / Math.max(1, outcomes.length);

@@ -7,7 +7,7 @@ import { format, resolveConfig } from 'prettier';
 import { judgePrompt, WEIGHTS_FILE } from '../../src/routing/complexity.ts';
 import { apgr } from './apgr.ts';
 import { exampleOf, fitShape, heldOutScores } from './fit-weights.ts';
-import { groupsOf, readOutcomes } from './outcomes.ts';
+import { groupsOf, outcomesOrExit } from './outcomes.ts';
 
 /** Of open requests: set by hand, for there are no public outcomes of chats to fit to. */
 const OPEN = { bias: -2, perPoint: 0.36 };
@@ -18,7 +18,7 @@ if (file === undefined) {
   console.error('usage: npm run fit:router -- outcomes.jsonl');
   process.exit(2);
 }
-const { outcomes, sha256 } = readOutcomes(file);
+const { outcomes, sha256 } = outcomesOrExit(file);
 const examples = outcomes.map(exampleOf);
 const bySeed = SEEDS.map((seed) => {
   const scores = heldOutScores(examples, seed, ({ outcome }) => Math.log(judgePrompt(outcome.prompt).difficulty));

@@ -16,6 +16,16 @@ const outcome = z.object({
 });
 export type Outcome = z.infer<typeof outcome>;
 
+/** The outcomes of a file that a command was given. Where they cannot be read, the command says why and ends. */
+export function outcomesOrExit(file: string): ReturnType<typeof readOutcomes> {
+  try {
+    return readOutcomes(file);
+  } catch (error) {
+    console.error((error as Error).message);
+    process.exit(1);
+  }
+}
+
 /** Reads outcomes, one JSON object a line. Throws where a line is none, naming it. */
 export function readOutcomes(file: string): { outcomes: Outcome[]; sha256: string } {
   const text = readFileSync(file, 'utf8');
