@@ -24,7 +24,7 @@ beforeEach(async () => {
   [upstream, database] = await Promise.all([startFakeProvider(), createTestDatabase()]);
   site = createSite({
     deployments: [upstream.deployment(), upstream.deployment({ id: 'spare' })],
-    env: { DATABASE_URL: database.connectionString, FREE_TIER_REQUESTS: '40', UPSTREAM_TIMEOUT_SECONDS: '3', HOLD_LEASE_SECONDS: '3' },
+    env: { DATABASE_URL: database.connectionString, FREE_TIER_REQUESTS: '40', UPSTREAM_TIMEOUT_SECONDS: '8', HOLD_LEASE_SECONDS: '3' },
   });
 });
 

@@ -22,7 +22,7 @@ beforeAll(async () => {
   const options = {
     database,
     deployments: [upstream.deployment(), upstream.deployment({ id: 'spare' })],
-    env: { FREE_TIER_REQUESTS: '40', UPSTREAM_TIMEOUT_SECONDS: '3' },
+    env: { FREE_TIER_REQUESTS: '40', UPSTREAM_TIMEOUT_SECONDS: '8' },
   };
   gateways = [await startGateway(options), await startGateway(options)];
 });
