@@ -11,7 +11,7 @@ import { deliver } from './completions/deliver.ts';
 import { EndUsers } from './completions/end-users.ts';
 import { timingOf } from './completions/figures.ts';
 import { finish, replay, type FinishDeps } from './completions/finish.ts';
-import { foretell } from './completions/foretell.ts';
+import { foretell, foretoldBytes } from './completions/foretell.ts';
 import { openGrant } from './completions/grant.ts';
 import { bareStreamHead } from './completions/head.ts';
 import { OpenRequests } from './completions/open-requests.ts';
@@ -36,6 +36,9 @@ import type { Models } from './models/models.ts';
 import type { Gate } from './routing/gate.ts';
 import type { WarmCaches } from './routing/warm-caches.ts';
 import { lookUpAnswer, type EarlierAnswer, type Repeatable } from './records/stored-answer.ts';
+import { openAiChat } from './wires/openai-chat/surface.ts';
+import { parseBody } from './wires/parse-json.ts';
+import type { JsonObject } from './wires/wire.ts';
 
 export interface GatewayDeps extends CashierDeps, IncomingDeps, PlanDeps, FinishDeps {
   config: Config;
@@ -97,6 +100,20 @@ export class Gateway {
     }
   }
 
+  /**
+   * What a chat would cost, of which it is asked by another way than `/api/estimate`; without a key, whoever takes the question limits it.
+   * Rejects as `answer` does.
+   */
+  async estimate(chat: JsonObject, apiKey: ApiKey | null): Promise<JsonObject> {
+    const picoUsdPerMsat = this.#deps.exchangeRate.current();
+    const { allowParameters } = this.#deps.models;
+    const body = parseBody(Buffer.from(JSON.stringify(chat)));
+    const request = openAiChat.parse(body, { streamDefault: false, allowParameters, headers: {} });
+    const options = { maxCostPicoUsd: null, callerKey: null, isForetold: true };
+    const planned = await plan(this.#deps, request, options, apiKey ?? { allowedModels: null });
+    return (await foretell(this.#deps, { request, apiKey, picoUsdPerMsat, foretells: 'estimate' }, planned)).told;
+  }
+
   /** Who pays, and what is asked. What is refused for what it says counts as one of its key's. */
   async #receive(req: Request, res: Response, route: InferenceRoute, head: string[]): Promise<void> {
     const payer = await this.#deps.payers.identify(req, { asKnown: true });
@@ -118,8 +135,8 @@ export class Gateway {
   async #foretell(incoming: Incoming, apiKey: ApiKey): Promise<void> {
     const { res, head, request, options } = incoming;
     const planned = await plan(this.#deps, request, { ...options, isForetold: true }, apiKey);
-    const told = await foretell(this.#deps, { ...incoming, apiKey }, planned);
-    res.writeHead(200, [...head, ...told.head]).end(told.body);
+    const { head: ownHead, body } = foretoldBytes(await foretell(this.#deps, { ...incoming, apiKey }, planned));
+    res.writeHead(200, [...head, ...ownHead]).end(body);
   }
 
   /** A repeat with the same Idempotency-Key gets the answer of before. */

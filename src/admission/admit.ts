@@ -144,10 +144,10 @@ export function priceUnpaid(rateLimit: RateLimit, request: PriceRequest): { shor
  */
 export function priceAhead(
   rateLimit: RateLimit,
-  { apiKey, quote, maxCostPicoUsd }: Pick<AdmissionRequest, 'apiKey' | 'quote' | 'maxCostPicoUsd'>,
+  { apiKey, quote, maxCostPicoUsd }: Pick<PriceRequest, 'apiKey' | 'quote' | 'maxCostPicoUsd'>,
 ): { mostTokens: number; headers: Record<string, string> } {
   refuseUnpayable(quote);
-  const headers = { ...rateLimit.check(apiKey, 0).headers };
+  const headers = { ...(apiKey && rateLimit.check(apiKey, 0).headers) };
   const mostTokens = capByCost(quote, maxCostPicoUsd);
   if (mostTokens < quote.leastTokens) throw new GatewayError('max_cost_exceeded', { headers });
   return { mostTokens, headers };

@@ -1,3 +1,4 @@
+import type { ApiKey } from '../accounts/api-key.ts';
 import { priceAhead } from '../admission/admit.ts';
 import type { RateLimit } from '../admission/rate-limit.ts';
 import { btcUsdFromExchangeRate, msatFromPicoUsd, usdNumber } from '../amount.ts';
@@ -16,12 +17,25 @@ export interface ForetellDeps {
 }
 
 /** A request of which it is asked what would become of it. */
-export interface Foretold extends Pick<Call, 'request' | 'apiKey' | 'picoUsdPerMsat'> {
+export interface Foretold extends Pick<Call, 'request' | 'picoUsdPerMsat'> {
+  /** Whose limits the question counts against; null where nobody is known, and whoever takes the question limits it. */
+  readonly apiKey: ApiKey | null;
   readonly foretells: 'decision' | 'estimate' | null;
 }
 
+/** An answer of `foretell` as bytes, with the head that goes before them. */
+export function foretoldBytes({ headers, told }: { headers: Record<string, string>; told: JsonObject }): { head: Head; body: Buffer } {
+  const body = Buffer.from(JSON.stringify(told));
+  const type = ['Content-Type', 'application/json; charset=utf-8', 'Content-Length', String(body.length)];
+  return { head: [...headOf(headers), ...type], body };
+}
+
 /** What is told of a request that is not carried out. It counts as one of its key's. Rejects as `priceAhead` does. */
-export async function foretell({ config, rateLimit }: ForetellDeps, asked: Foretold, plan: Plan): Promise<{ head: Head; body: Buffer }> {
+export async function foretell(
+  { config, rateLimit }: ForetellDeps,
+  asked: Foretold,
+  plan: Plan,
+): Promise<{ headers: Record<string, string>; told: JsonObject }> {
   const { request, apiKey } = asked;
   const { quote, maxCostPicoUsd, candidates } = plan;
   const { mostTokens, headers } = priceAhead(rateLimit, { apiKey, quote, maxCostPicoUsd });
@@ -35,9 +49,7 @@ export async function foretell({ config, rateLimit }: ForetellDeps, asked: Foret
     asked.foretells === 'decision'
       ? decisionBody(plan, first.estimate)
       : estimateBody(config, asked, plan, { mostTokens, estimated, first });
-  const body = Buffer.from(JSON.stringify(told));
-  const type = ['Content-Type', 'application/json; charset=utf-8', 'Content-Length', String(body.length)];
-  return { head: [...headOf(headers), ...type], body };
+  return { headers, told };
 }
 
 interface Estimated {

@@ -1,5 +1,6 @@
 import type { RequestHandler } from 'express';
 import { divideRoundingUp, msatFromPicoUsd, picoUsd, usdNumber, type PicoUsd, type PicoUsdPerMsat } from '../../amount.ts';
+import type { ApiKey } from '../../accounts/api-key.ts';
 import type { Deployment } from '../../models/deployment.ts';
 import type { Models } from '../../models/models.ts';
 import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
@@ -22,34 +23,36 @@ interface PricedRates {
   cache_write_long: number;
 }
 
-/**
- * GET /v1/pricing/models: the models that the key may use, at the prices of now, markup included. `pricing` is in USD per million tokens,
- * `msat_per_thousand` the same at the exchange rate of now, null without one. From `from_tokens` prompt tokens on, the rates of that one of
- * `steps` hold for the whole request. A model that several providers serve has a row for each.
- */
-export function pricingHandler({ models, exchangeRate, markupBasisPoints }: PricingDeps): RequestHandler {
+/** GET /v1/pricing/models: as `pricedModels` lists them to the key. */
+export function pricingHandler(deps: PricingDeps): RequestHandler {
   return async (_req, res) => {
-    await models.keepUp();
-    const rate = rateNow(exchangeRate);
-    const row = (id: string, deployment: Deployment) => ({
-      id,
-      object: 'model.pricing',
-      model: deployment.model,
-      provider: deployment.provider.id,
-      operation: deployment.operation,
-      tier: deployment.tier,
-      context_window: deployment.contextWindow,
-      max_output_tokens: deployment.operation === 'generate' ? deployment.maxOutputTokens : null,
-      pricing: usdRates(deployment.rateCard, markupBasisPoints),
-      steps: deployment.rateCard.steps.map((step) => ({ from_tokens: step.fromTokens, ...usdRates(step, markupBasisPoints) })),
-      msat_per_thousand: rate && msatRates(deployment.rateCard, markupBasisPoints, rate),
-      price_version: deployment.rateCard.priceVersion,
-    });
-    const data = modelsOfKey(models, principalOf(res).key).flatMap(({ id, servings }) =>
-      servings.map(({ deployment, type }) => ({ ...row(id, deployment), type })),
-    );
-    res.json({ object: 'list', data });
+    res.json({ object: 'list', data: await pricedModels(deps, principalOf(res).key) });
   };
+}
+
+/**
+ * The models that a key may use, at the prices of now, markup included. `pricing` is in USD per million tokens, `msat_per_thousand` the same
+ * at the exchange rate of now, null without one. From `from_tokens` prompt tokens on, the rates of that one of `steps` hold for the whole
+ * request. A model that several providers serve has a row for each.
+ */
+export async function pricedModels({ models, exchangeRate, markupBasisPoints }: PricingDeps, key: Pick<ApiKey, 'allowedModels'>) {
+  await models.keepUp();
+  const rate = rateNow(exchangeRate);
+  const row = (id: string, deployment: Deployment) => ({
+    id,
+    object: 'model.pricing',
+    model: deployment.model,
+    provider: deployment.provider.id,
+    operation: deployment.operation,
+    tier: deployment.tier,
+    context_window: deployment.contextWindow,
+    max_output_tokens: deployment.operation === 'generate' ? deployment.maxOutputTokens : null,
+    pricing: usdRates(deployment.rateCard, markupBasisPoints),
+    steps: deployment.rateCard.steps.map((step) => ({ from_tokens: step.fromTokens, ...usdRates(step, markupBasisPoints) })),
+    msat_per_thousand: rate && msatRates(deployment.rateCard, markupBasisPoints, rate),
+    price_version: deployment.rateCard.priceVersion,
+  });
+  return modelsOfKey(models, key).flatMap(({ id, servings }) => servings.map(({ deployment, type }) => ({ ...row(id, deployment), type })));
 }
 
 /** What a model costs, in USD per million tokens, markup included. */

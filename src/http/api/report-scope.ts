@@ -14,14 +14,17 @@ export interface ReportScope {
   readonly key: ApiKey;
 }
 
+/** Whose figures a request with `?keyId=` asks for: as `scopeOf` decides. */
+export async function reportScope(req: Request, res: Response, apiKeys: Pick<ApiKeys, 'find'>): Promise<ReportScope> {
+  return scopeOf(principalOf(res).key, req.query['keyId'], apiKeys);
+}
+
 /**
- * Owners see the whole account and may narrow it by `?keyId=`; any other key sees its own figures.
+ * Owners see the whole account and may narrow it to the key `asked` for; any other key sees its own figures.
  * Throws `not_permitted` where another key's are asked for without being an owner, and `key_not_found`.
  */
-export async function reportScope(req: Request, res: Response, apiKeys: Pick<ApiKeys, 'find'>): Promise<ReportScope> {
-  const { key } = principalOf(res);
+export async function scopeOf(key: ApiKey, asked: unknown, apiKeys: Pick<ApiKeys, 'find'>): Promise<ReportScope> {
   const { accountId } = key;
-  const asked = req.query['keyId'];
   if (asked === undefined) return { accountId, keyId: key.role === 'owner' ? null : key.id, key };
   if (asked === key.id) return { accountId, keyId: key.id, key };
   if (key.role !== 'owner') throw new GatewayError('not_permitted', { message: 'Only an owner key may see the figures of other keys.' });

@@ -8,7 +8,7 @@ import { readSpend, type Spend } from '../../ledger/spend.ts';
 import { readMovements } from '../../ledger/statement.ts';
 import { decodeCursor, encodeCursor, pageLimit } from './cursor.ts';
 import { invalidField } from '../server/json-body.ts';
-import { reportScope } from './report-scope.ts';
+import { reportScope, type ReportScope } from './report-scope.ts';
 
 export interface ReportRoutesDeps {
   pool: Pool;
@@ -18,32 +18,21 @@ export interface ReportRoutesDeps {
 }
 
 const HOURS = { '24h': 24, '7d': 7 * 24, '30d': 30 * 24 } as const;
-const periodParameter = z.object({ period: z.enum(['24h', '7d', '30d']).default('24h') });
+export type Period = keyof typeof HOURS;
+export const PERIODS = ['24h', '7d', '30d'] as const;
+const periodParameter = z.object({ period: z.enum(PERIODS).default('24h') });
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MICROSECONDS = /^\d{1,17}$/;
 /** A record that is late by more than this is left out: the money does not depend on it. */
 const RECORDER_PATIENCE_MS = 1_000;
 
 /** The handlers of the reports on what an account used: spend, income, requests. All money is the ledger's. */
-export function reportHandlers({ pool, apiKeys, recorder }: ReportRoutesDeps): Record<'report' | 'income' | 'requests', RequestHandler> {
+export function reportHandlers(deps: ReportRoutesDeps): Record<'report' | 'income' | 'requests', RequestHandler> {
+  const { pool, apiKeys, recorder } = deps;
   return {
     async report(req, res) {
       const period = periodOf(req);
-      const { accountId, keyId } = await reportScope(req, res, apiKeys);
-      await written(recorder);
-      const { windowStart, total, byModel, byProvider } = await readSpend(pool, accountId, keyId, HOURS[period]);
-      res.json({
-        period,
-        windowStart: windowStart.toISOString(),
-        totalSpendUsd: usdNumber(total.costPicoUsd),
-        totalSpendMsat: Number(total.costMsat),
-        totalChargedMsat: Number(total.chargedMsat),
-        requestCount: total.requestCount,
-        exploredCount: total.exploredCount,
-        averageCostUsd: total.requestCount === 0 ? 0 : usdNumber(picoUsd(total.costPicoUsd / BigInt(total.requestCount))),
-        perModel: breakdown(byModel),
-        perProvider: breakdown(byProvider),
-      });
+      res.json(await spendView(deps, await reportScope(req, res, apiKeys), period));
     },
 
     /** Deposits and withdrawals belong to the account: narrowed to one key, an income statement has only charges. */
@@ -85,7 +74,29 @@ export function reportHandlers({ pool, apiKeys, recorder }: ReportRoutesDeps): R
   };
 }
 
-function periodOf(req: Request): keyof typeof HOURS {
+/** What was spent in a period, by model and by provider. */
+export async function spendView(
+  { pool, recorder }: Pick<ReportRoutesDeps, 'pool' | 'recorder'>,
+  { accountId, keyId }: Pick<ReportScope, 'accountId' | 'keyId'>,
+  period: Period,
+) {
+  await written(recorder);
+  const { windowStart, total, byModel, byProvider } = await readSpend(pool, accountId, keyId, HOURS[period]);
+  return {
+    period,
+    windowStart: windowStart.toISOString(),
+    totalSpendUsd: usdNumber(total.costPicoUsd),
+    totalSpendMsat: Number(total.costMsat),
+    totalChargedMsat: Number(total.chargedMsat),
+    requestCount: total.requestCount,
+    exploredCount: total.exploredCount,
+    averageCostUsd: total.requestCount === 0 ? 0 : usdNumber(picoUsd(total.costPicoUsd / BigInt(total.requestCount))),
+    perModel: breakdown(byModel),
+    perProvider: breakdown(byProvider),
+  };
+}
+
+function periodOf(req: Request): Period {
   const parsed = periodParameter.safeParse(req.query);
   if (!parsed.success) throw invalidField(parsed.error);
   return parsed.data.period;

@@ -5,7 +5,7 @@ import { msat, satsFromMsat, usdNumber, type Msat } from '../../amount.ts';
 import { readBudgetDay, readMeanCharge } from '../../ledger/balance.ts';
 import { readStatement } from '../../ledger/statement.ts';
 import { decodeCursor, encodeCursor, pageLimit } from './cursor.ts';
-import { reportScope } from './report-scope.ts';
+import { reportScope, type ReportScope } from './report-scope.ts';
 import { written, type ReportRoutesDeps } from './reports.ts';
 
 export interface WalletReportDeps extends ReportRoutesDeps {
@@ -17,35 +17,11 @@ export interface WalletReportDeps extends ReportRoutesDeps {
 const TRANSFER_ID = /^\d{1,18}$/;
 
 /** The handlers of the reports on an account's wallet: balance and statement. */
-export function walletReportHandlers({
-  pool,
-  apiKeys,
-  recorder,
-  config,
-  thousandTokensMsat,
-}: WalletReportDeps): Record<'balance' | 'transactions', RequestHandler> {
+export function walletReportHandlers(deps: WalletReportDeps): Record<'balance' | 'transactions', RequestHandler> {
+  const { pool, apiKeys, recorder } = deps;
   return {
     async balance(req, res) {
-      const { accountId, key } = await reportScope(req, res, apiKeys);
-      // One after the other: a report takes one connection.
-      const account = await readAccount(pool, accountId, config.FREE_TIER_REQUESTS);
-      const budget = await readBudgetDay(pool, key.id);
-      const meanChargeMsat = await readMeanCharge(pool, accountId);
-      const availableMsat = msat(account.postedMsat - account.heldMsat);
-      res.json({
-        balance: satsFromMsat(availableMsat),
-        unit: 'sats',
-        rail: 'lightning',
-        estimatedRequests: requestsFor(availableMsat, meanChargeMsat ?? thousandTokensMsat()),
-        balanceMsat: Number(account.postedMsat),
-        reservedMsat: Number(account.heldMsat),
-        availableMsat: Number(availableMsat),
-        freeRequestsRemaining: account.freeRequestsRemaining,
-        freeRequestsLimit: account.freeRequestsLimit,
-        dailyBudgetUsd: usdNumber(key.dailyBudgetPicoUsd),
-        dailySpendUsd: usdNumber(budget.usedPicoUsd),
-        budgetResetsAt: budget.resetsAt.toISOString(),
-      });
+      res.json(await balanceView(deps, await reportScope(req, res, apiKeys)));
     },
 
     async transactions(req, res) {
@@ -70,6 +46,32 @@ export function walletReportHandlers({
         nextCursor: last ? encodeCursor([String(last.id)]) : null,
       });
     },
+  };
+}
+
+/** What an account has, and what is left of one key's budget. */
+export async function balanceView(
+  { pool, config, thousandTokensMsat }: Pick<WalletReportDeps, 'pool' | 'config' | 'thousandTokensMsat'>,
+  { accountId, key }: Pick<ReportScope, 'accountId' | 'key'>,
+) {
+  // One after the other: a report takes one connection.
+  const account = await readAccount(pool, accountId, config.FREE_TIER_REQUESTS);
+  const budget = await readBudgetDay(pool, key.id);
+  const meanChargeMsat = await readMeanCharge(pool, accountId);
+  const availableMsat = msat(account.postedMsat - account.heldMsat);
+  return {
+    balance: satsFromMsat(availableMsat),
+    unit: 'sats',
+    rail: 'lightning',
+    estimatedRequests: requestsFor(availableMsat, meanChargeMsat ?? thousandTokensMsat()),
+    balanceMsat: Number(account.postedMsat),
+    reservedMsat: Number(account.heldMsat),
+    availableMsat: Number(availableMsat),
+    freeRequestsRemaining: account.freeRequestsRemaining,
+    freeRequestsLimit: account.freeRequestsLimit,
+    dailyBudgetUsd: usdNumber(key.dailyBudgetPicoUsd),
+    dailySpendUsd: usdNumber(budget.usedPicoUsd),
+    budgetResetsAt: budget.resetsAt.toISOString(),
   };
 }
 

@@ -22,7 +22,9 @@ export interface WalletDeps {
 const FUND_PATH = '/api/wallet/fund';
 const SMALLEST_TOPUP_SAT = 100;
 const LARGEST_TOPUP_SAT = 1_000_000;
-const fundBody = z.strictObject({ amount: z.int().min(SMALLEST_TOPUP_SAT).max(LARGEST_TOPUP_SAT).default(10_000) });
+/** Of an invoice that somebody asks for by name, in sats. */
+export const topupAmount = z.int().min(SMALLEST_TOPUP_SAT).max(LARGEST_TOPUP_SAT).default(10_000);
+const fundBody = z.strictObject({ amount: topupAmount });
 
 /** The handlers that bring money in: making an invoice for a top-up, and asking how it stands. */
 export function walletHandlers({ pool, funding, config }: WalletDeps): Record<'fund' | 'status', RequestHandler> {
@@ -52,15 +54,24 @@ export function walletHandlers({ pool, funding, config }: WalletDeps): Record<'f
       if (typeof invoiceId !== 'string' || invoiceId === '') {
         throw new GatewayError('invalid_request', { message: 'invoiceId: name one invoice', param: 'invoiceId' });
       }
-      const invoice = await funding.status(accountId, invoiceId);
-      const { postedMsat, heldMsat } = await readAccount(pool, accountId, config.FREE_TIER_REQUESTS);
-      res.set('Cache-Control', 'no-store').json({
-        ...invoiceView(invoice, originOf(req, config.PUBLIC_URL)),
-        receivedMsat: invoice.receivedMsat === null ? null : Number(invoice.receivedMsat),
-        paidAt: invoice.paidAt?.toISOString() ?? null,
-        creditedAt: invoice.creditedAt?.toISOString() ?? null,
-        balance: satsFromMsat(msat(postedMsat - heldMsat)),
-      });
+      const origin = originOf(req, config.PUBLIC_URL);
+      res.set('Cache-Control', 'no-store').json(await topupView({ pool, funding, config }, { accountId, invoiceId, origin }));
     },
+  };
+}
+
+/** How one invoice of an account stands, and what the account has. Throws `invoice_not_found`, for another account's too. */
+export async function topupView(
+  { pool, funding, config }: WalletDeps,
+  { accountId, invoiceId, origin }: { accountId: string; invoiceId: string; origin: string },
+) {
+  const invoice = await funding.status(accountId, invoiceId);
+  const { postedMsat, heldMsat } = await readAccount(pool, accountId, config.FREE_TIER_REQUESTS);
+  return {
+    ...invoiceView(invoice, origin),
+    receivedMsat: invoice.receivedMsat === null ? null : Number(invoice.receivedMsat),
+    paidAt: invoice.paidAt?.toISOString() ?? null,
+    creditedAt: invoice.creditedAt?.toISOString() ?? null,
+    balance: satsFromMsat(msat(postedMsat - heldMsat)),
   };
 }
