@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { exchangeRateFromBtcUsd, msat, picoUsdFromUsd } from '../amount.ts';
+import { adminTokens } from './admin-tokens.ts';
 import { ConfigError } from './config-error.ts';
 import { readNamedFile } from './named-file.ts';
 import { API_KEY_VARIABLES, providerVariables } from './public-providers.ts';
-import { addressRange, bytes, decimal, describeProblems, flag, httpUrl, integer, list, text, usd } from './value.ts';
+import { addressRange, bytes, decimal, describeProblems, flag, headers, httpUrl, integer, list, text, usd } from './value.ts';
 
 /** Every variable the gateway reads. */
 const variables = z.object({
@@ -56,6 +57,11 @@ const variables = z.object({
   ...providerVariables,
   DEMO_PROVIDER: flag.default(false),
   GATEWAY_CONFIG: text.optional(),
+  ADMIN_TOKEN: adminTokens.default([]),
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.optional(),
+  OTEL_EXPORTER_OTLP_HEADERS: headers.optional(),
+  OTEL_SERVICE_NAME: text.default('pura'),
+  OTEL_TRACES_SAMPLER_ARG: decimal(0, 1).default(1),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   NODE_ENV: text.optional(),
 });
@@ -69,6 +75,8 @@ const SECRETS: readonly (keyof Environment)[] = [
   'DATABASE_URL',
   ...API_KEY_VARIABLES,
   'SECRET_KEY',
+  'ADMIN_TOKEN',
+  'OTEL_EXPORTER_OTLP_HEADERS',
   'LND_MACAROON',
   'LND_CERT',
   'NWC_URL',

@@ -27,6 +27,25 @@ export const list = z.string().transform((value) =>
 export const bytes = text.regex(/^-----BEGIN|^[A-Za-z0-9+/_\s-]+={0,2}$/, 'must be hex or base64').transform(decodeBytes);
 export const httpUrl = z.url({ protocol: /^https?$/ }).transform((value) => value.replace(/\/+$/, ''));
 
+/** `name=value,name=value`, with values percent-encoded, as OpenTelemetry's variables have them. */
+export const headers = text.transform((value, context) => {
+  const pairs = value.split(',').map((pair) => /^\s*([\w!#$&'*.^`|~+-]+)\s*=\s*(.*?)\s*$/.exec(pair));
+  const decoded = pairs.map((pair) => [pair?.[1], decodedHeader(pair?.[2])] as const);
+  if (decoded.every(([name, content]) => name !== undefined && content !== null))
+    return Object.fromEntries(decoded) as Record<string, string>;
+  context.addIssue({ code: 'custom', message: 'must be name=value, separated by commas' });
+  return z.NEVER;
+});
+
+function decodedHeader(value = ''): string | null {
+  try {
+    const content = decodeURIComponent(value);
+    return /^[\t -~]*$/.test(content) ? content : null;
+  } catch {
+    return null;
+  }
+}
+
 export const addressRange = list.refine(
   (ranges) => ranges.every((range) => isIP(range.split('/')[0] ?? '') !== 0 || ['loopback', 'linklocal', 'uniquelocal'].includes(range)),
   'must be a list of addresses, CIDR ranges, or loopback, linklocal, uniquelocal',

@@ -260,6 +260,41 @@ const VARIABLES: VariableRow[] = [
     ['canary', 'INFO', 'info '],
   ],
   ['NODE_ENV', undefined, [['development', 'development']], [' ']],
+  [
+    'ADMIN_TOKEN',
+    [],
+    [
+      ['0123456789abcdef', [{ name: 'admin', token: '0123456789abcdef' }]],
+      [
+        'ann:canary-0123456789, bo.b:canary:0123456789\n',
+        [
+          { name: 'ann', token: 'canary-0123456789' },
+          { name: 'bo.b', token: 'canary:0123456789' },
+        ],
+      ],
+    ],
+    [
+      ' ',
+      'canary',
+      'canary-01234567',
+      'a:canary',
+      ':canary-0123456789',
+      'a b:canary-0123456789',
+      'a:canary 0123456789',
+      'a:canary-0123456789é',
+      'a:canary-0123456789,',
+      'a:canary-0123456789,a:canary-9876543210',
+      'a:canary-0123456789,b:canary-0123456789',
+    ],
+  ],
+  ['OTEL_EXPORTER_OTLP_ENDPOINT', undefined, [['http://127.0.0.1:4318/', 'http://127.0.0.1:4318']], ['canary', 'grpc://canary']],
+  [
+    'OTEL_EXPORTER_OTLP_HEADERS',
+    undefined,
+    [['api-key=x,tenant=a%20b', { 'api-key': 'x', tenant: 'a b' }]],
+    [' ', 'canary', 'a=canary,=canary', 'a b=canary', 'a=%canary', 'a=canary%0d%0a'],
+  ],
+  ['OTEL_SERVICE_NAME', 'pura', [['pura-eu', 'pura-eu']], [' ']],
 ];
 
 /** The same for numbers: by default, one that is taken, and what is not a number of that kind. What they bound is in config-extremes.test.ts. */
@@ -286,6 +321,7 @@ const NUMBERS: [name: string, byDefault: unknown, taken: string, as: unknown, re
   ['BTC_USD', undefined, '64000.5', exchangeRateFromBtcUsd(64_000.5), ['64,000', '64e3']],
   ['BTC_USD_MAX_AGE_SECONDS', 600, '1.5', 1.5, ['10m']],
   ['MARKUP_PERCENT', 0, '12.5', 12.5, ['12.5%']],
+  ['OTEL_TRACES_SAMPLER_ARG', 1, '0.05', 0.05, ['5%']],
   ['BYOK_FEE_MSAT', 0n, '1500', 1500n, ['1.5']],
 ];
 /** What has tests of its own, here or in config-lightning.test.ts. */
@@ -346,6 +382,8 @@ describe('a secret in a file', () => {
     ['DATABASE_URL', 'postgres://u:p@h/d', {}],
     ...API_KEY_VARIABLES.map((name): SecretRow => [name, 'sk-x', { ALLOW_SIMULATED: 'true' }]),
     ['SECRET_KEY', 'ab'.repeat(32), {}],
+    ['ADMIN_TOKEN', 'ann:0123456789abcdef,bob:fedcba9876543210', {}],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 'api-key=x', {}],
     ['NWC_URL', 'nostr+walletconnect://x', {}],
     ['LND_MACAROON', 'abcd', { LND_SOCKET: 'h:1' }],
     ['LND_CERT', 'abcd', { LND_SOCKET: 'h:1', LND_MACAROON: '00' }],
