@@ -20,6 +20,7 @@ import { statusPageHandler } from './http/pages/status-page.ts';
 import { keyHandlers } from './http/api/keys.ts';
 import { refuseOtherMethods } from './http/server/method-not-allowed.ts';
 import { modelRoutes } from './http/api/models.ts';
+import { addLnurl } from './http/lnurl/add-lnurl.ts';
 import { pricingHandler } from './http/api/pricing.ts';
 import { providersHandler } from './http/api/providers.ts';
 import { reportHandlers } from './http/api/reports.ts';
@@ -121,6 +122,7 @@ export function createApp(deps: AppDeps): Express {
   app.get('/api/requests', key, deps.turns.limit(reports.requests));
 
   addPages(app, deps, status);
+  addLnurl(app, deps);
   if (simulated) app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));
 
   app.get('/.well-known/l402', discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES }));

@@ -47,6 +47,7 @@ const LIBRARIES: Record<string, string[]> = {
   '@getalby/sdk': ['lightning/nwc'],
   '@noble/hashes': ['config'],
   '@pydantic/genai-prices': ['pricing'],
+  '@scure/base': ['lnurl'],
   bolt11: ['lightning', 'node-audit'],
   cockatiel: ['routing'],
   cors: ['http/server'],

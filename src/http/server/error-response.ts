@@ -32,7 +32,7 @@ function sendError(res: Response, error: GatewayError): void {
 }
 
 /** The error as the table of errors knows it. Nothing of anything else that was thrown reaches the client. */
-function publicError(thrown: unknown): GatewayError {
+export function publicError(thrown: unknown): GatewayError {
   if (thrown instanceof GatewayError) return thrown;
   const { code, status } = (thrown ?? {}) as { code?: unknown; status?: unknown };
   // Express and its router throw these for paths and proxies' headers that cannot be decoded.
