@@ -12,6 +12,7 @@ import { Assets } from './http/pages/assets.ts';
 import { requireKey, type Authenticate } from './http/payment/authenticate.ts';
 import { crossOrigin } from './http/server/cross-origin.ts';
 import { countTokensHandler } from './http/api/count-tokens.ts';
+import { addMcp } from './http/mcp/mcp.ts';
 import { payWithPlayMoney } from './http/api/dev-lightning.ts';
 import { discovery } from './http/api/discovery.ts';
 import { errorResponse } from './http/server/error-response.ts';
@@ -54,7 +55,7 @@ export interface AppDeps {
   nodeDeadlineMs?: number;
   authenticate: Authenticate;
   apiKeys: ApiKeys;
-  gateway: Pick<Gateway, 'answer'>;
+  gateway: Pick<Gateway, 'answer' | 'estimate'>;
   recorder: { flush(): Promise<void> };
   models: Models;
   exchangeRate: ExchangeRate;
@@ -121,6 +122,7 @@ export function createApp(deps: AppDeps): Express {
   app.get('/api/income', key, deps.turns.limit(reports.income));
   app.get('/api/requests', key, deps.turns.limit(reports.requests));
 
+  addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });
   addPages(app, deps, status);
   addLnurl(app, deps);
   if (simulated) app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));

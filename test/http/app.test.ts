@@ -9,7 +9,9 @@ let api: TestApi;
 /** What the stand-in for the gateway does with a request. */
 let chat: (req: Request, res: Response) => Promise<void>;
 beforeAll(async () => {
-  api = await startApi({ deps: { gateway: { answer: (req, res) => chat(req, res) } } });
+  api = await startApi({
+    deps: { gateway: { answer: (req, res) => chat(req, res), estimate: () => Promise.reject(new Error('not asked here')) } },
+  });
 });
 afterAll(() => api.close());
 
@@ -252,6 +254,7 @@ describe('createApp', () => {
       gateway: {
         answer: (_req: Request, res: Response, { path, streamDefault, surface }: InferenceRoute) =>
           Promise.resolve(void (given.push({ path, streamDefault, wire: surface.wire }), res.json({}))),
+        estimate: () => Promise.reject(new Error('not asked here')),
       },
     };
     const own = await startApi({ deps });

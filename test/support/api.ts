@@ -90,7 +90,10 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     turns: new Turns(),
     authenticate: createAuthenticate(payers, offers),
     apiKeys: new ApiKeys({ pool: database.pool, secrets, authenticator, log }),
-    gateway: { answer: () => Promise.reject(new Error('no gateway in this test')) },
+    gateway: {
+      answer: () => Promise.reject(new Error('no gateway in this test')),
+      estimate: () => Promise.reject(new Error('no gateway in this test')),
+    },
     recorder,
     models: {
       keepUp: () => undefined,

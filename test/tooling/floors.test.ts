@@ -45,6 +45,7 @@ const FLOORS = [
 /** The places of each library. One that is not here may be imported nowhere. */
 const LIBRARIES: Record<string, string[]> = {
   '@getalby/sdk': ['lightning/nwc'],
+  '@modelcontextprotocol/server': ['http/mcp'],
   '@noble/hashes': ['config'],
   '@pydantic/genai-prices': ['pricing'],
   '@scure/base': ['lnurl'],

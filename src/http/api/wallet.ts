@@ -19,7 +19,7 @@ export interface WalletDeps {
   config: Pick<Config, 'FREE_TIER_REQUESTS' | 'PUBLIC_URL'>;
 }
 
-const FUND_PATH = '/api/wallet/fund';
+export const FUND_PATH = '/api/wallet/fund';
 const SMALLEST_TOPUP_SAT = 100;
 const LARGEST_TOPUP_SAT = 1_000_000;
 /** Of an invoice that somebody asks for by name, in sats. */

@@ -49,6 +49,8 @@ const WRITES: Record<string, Write> = {
   'DELETE /api/keys/:id': { by: 'owner', status: 204 },
   'POST /api/keys/:id/rotate': { by: 'owner', status: 200 },
   'POST /api/wallet/fund': { by: 'any', status: 201, body: () => ({ amount: 1000 }) },
+  // Tells of a key that may not act in its results: its own test has the case.
+  'POST /mcp': { by: 'nobody' },
   'POST /api/wallet/withdraw': { by: 'owner', status: 202, body: () => ({ paymentRequest: foreignInvoice().paymentRequest }) },
   'POST /invoice/:id/pay': { by: 'nobody' },
   'POST /dev/lightning/pay': { by: 'nobody' },
