@@ -1,5 +1,6 @@
 import express, { type Express } from 'express';
 import type { ApiKeys } from './accounts/api-keys.ts';
+import type { KeyAuthenticator } from './accounts/key-authenticator.ts';
 import type { CapacityWeights } from './capacity/capacity-weights.ts';
 import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';
@@ -9,6 +10,9 @@ import type { Gateway } from './gateway.ts';
 import { ESTIMATE_ROUTE, INFERENCE_ROUTES, surfaceOf } from './routes.ts';
 import { refuseUpgrades } from './http/server/refuse-upgrades.ts';
 import { Assets } from './http/pages/assets.ts';
+import { addConsole } from './http/console/console-routes.ts';
+import { errorPage } from './http/pages/error-page.ts';
+import { Pages } from './http/pages/pages.ts';
 import { requireKey, type Authenticate } from './http/payment/authenticate.ts';
 import { crossOrigin } from './http/server/cross-origin.ts';
 import { countTokensHandler } from './http/api/count-tokens.ts';
@@ -27,7 +31,7 @@ import { providersHandler } from './http/api/providers.ts';
 import { reportHandlers } from './http/api/reports.ts';
 import { routerProfilesHandler } from './http/api/router-profiles.ts';
 import { requestId } from './http/server/request-id.ts';
-import { statusHandlers, type StatusHandlers } from './http/api/status.ts';
+import { statusHandlers, VERSION, type StatusHandlers } from './http/api/status.ts';
 import type { Turns } from './http/payment/turns.ts';
 import { walletHandlers } from './http/api/wallet.ts';
 import { walletReportHandlers } from './http/api/wallet-reports.ts';
@@ -54,6 +58,7 @@ export interface AppDeps {
   /** How long the status paths wait for the node; as they have it where left out. */
   nodeDeadlineMs?: number;
   authenticate: Authenticate;
+  keys: Pick<KeyAuthenticator, 'authenticate'>;
   apiKeys: ApiKeys;
   gateway: Pick<Gateway, 'answer' | 'estimate'>;
   recorder: { flush(): Promise<void> };
@@ -122,9 +127,12 @@ export function createApp(deps: AppDeps): Express {
   app.get('/api/income', key, deps.turns.limit(reports.income));
   app.get('/api/requests', key, deps.turns.limit(reports.requests));
 
-  addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });
-  addPages(app, deps, status);
+  const assets = new Assets();
+  const pages = pagesOf(deps, assets);
+  addPages(app, deps, status, assets);
+  addConsole(app, { ...deps, pages });
   addLnurl(app, deps);
+  addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });
   if (simulated) app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));
 
   app.get('/.well-known/l402', discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES }));
@@ -136,14 +144,14 @@ export function createApp(deps: AppDeps): Express {
   app.use(() => {
     throw new GatewayError('not_found');
   });
+  app.use('/console', errorPage(pages, log));
   app.use(errorResponse(log));
   return app;
 }
 
 /** The pages for people, and the files that they load. */
-function addPages(app: Express, deps: AppDeps, status: Pick<StatusHandlers, 'report'>): void {
+function addPages(app: Express, deps: AppDeps, status: Pick<StatusHandlers, 'report'>, assets: Assets): void {
   const simulated = simulatedOf(deps);
-  const assets = new Assets();
   const invoice = invoicePageHandlers({ ...deps, assets, simulated });
   app.get('/invoice/:id', invoice.page);
   app.get('/invoice/:id/qr.svg', invoice.svg);
@@ -153,6 +161,11 @@ function addPages(app: Express, deps: AppDeps, status: Pick<StatusHandlers, 'rep
   if (simulated) app.post('/invoice/:id/pay', invoice.pay);
   app.get('/status', statusPageHandler({ report: () => status.report(), assets }));
   app.get('/assets/:name', assets.handler);
+}
+
+function pagesOf({ wallet, config }: AppDeps, assets: Assets): Pages {
+  const { backend, network } = wallet;
+  return new Pages({ assets, simulated: backend === 'simulated', version: VERSION, network, contact: config.CONTACT });
 }
 
 function simulatedOf({ wallet }: AppDeps): SimulatedWallet | null {

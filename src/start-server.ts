@@ -129,7 +129,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
     random,
     ...money,
   });
-  const app = createApp({ config, log, pool, reportPool, turns, probePool, authenticate, apiKeys, gateway, ...money });
+  const app = createApp({ config, log, pool, reportPool, turns, probePool, authenticate, keys: authenticator, apiKeys, gateway, ...money });
   const server = createHttpServer(app);
   await instance.beat();
   await listen(server, config);

@@ -1,10 +1,10 @@
 import type { Pool, PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
-import type { ApiKey, KeyRole } from './api-key.ts';
+import { WALLET_PREFIX, type ApiKey, type KeyRole } from './api-key.ts';
 
 /**
  * The key that asks for a change, as its request showed it. The prefix tells an old secret from the one that
- * replaced it.
+ * replaced it, and a key from a linked wallet.
  */
 export type ActingKey = Pick<ApiKey, 'id' | 'accountId' | 'prefix' | 'lent'>;
 
@@ -12,7 +12,7 @@ export type ActingKey = Pick<ApiKey, 'id' | 'accountId' | 'prefix' | 'lent'>;
  * Takes the account's lock in the caller's transaction and decides anew whether the key may act. What was
  * known when the request began may be minutes old, because the body may have taken that long. To be called
  * before anything of the account is read or written. Throws GatewayError `invalid_api_key` if the key was
- * revoked, has expired or was given another secret meanwhile, and `not_permitted` if `needs` asks for an
+ * revoked, has expired or was given another secret meanwhile (or the wallet was unlinked), and `not_permitted` if `needs` asks for an
  * owner and the key is none. Other changes of the key do not matter. Waits a second at most, as requests do.
  */
 export async function lockAccountAs(client: PoolClient, key: ActingKey, needs: KeyRole): Promise<void> {
@@ -21,7 +21,8 @@ export async function lockAccountAs(client: PoolClient, key: ActingKey, needs: K
   requireLent(key);
   // A statement of its own, because it must see what was committed while the lock was waited for. The row is
   // locked as well: a gateway of an older version changes keys without the account's lock.
-  const { rows } = await client.query<{ role: KeyRole }>(`${LIVE_ROW} for share`, [key.id, key.accountId, key.prefix]);
+  const { text, values } = liveRow(key);
+  const { rows } = await client.query<{ role: KeyRole }>(`${text} for share`, values);
   const [row] = rows;
   if (!row) throw new GatewayError('invalid_api_key');
   if (needs === 'owner') requireOwner({ ...row, lent: key.lent });
@@ -33,7 +34,7 @@ export async function lockAccountAs(client: PoolClient, key: ActingKey, needs: K
  */
 export async function requireLive(pool: Pool, key: ActingKey): Promise<void> {
   requireLent(key);
-  const { rowCount } = await pool.query(LIVE_ROW, [key.id, key.accountId, key.prefix]);
+  const { rowCount } = await pool.query(liveRow(key));
   if (rowCount === 0) throw new GatewayError('invalid_api_key');
 }
 
@@ -51,3 +52,8 @@ export function requireOwner({ role, lent }: Pick<ApiKey, 'role' | 'lent'>): voi
 export const LIVE_KEY = 'revoked_at is null and (expires_at is null or expires_at > clock_timestamp())';
 
 const LIVE_ROW = `select role from api_keys where id = $1 and account_id = $2 and prefix = $3 and ${LIVE_KEY}`;
+const LINKED_ROW = `select 'owner' as role from linked_wallets where id = $1 and account_id = $2 and unlinked_at is null`;
+
+function liveRow({ id, accountId, prefix }: ActingKey): { text: string; values: string[] } {
+  return prefix === WALLET_PREFIX ? { text: LINKED_ROW, values: [id, accountId] } : { text: LIVE_ROW, values: [id, accountId, prefix] };
+}

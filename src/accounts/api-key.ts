@@ -35,6 +35,12 @@ export interface ApiKey {
   readonly lent?: Lent | undefined;
 }
 
+/**
+ * The prefix of no key: a linked wallet that acts at the console has an `ApiKey` that stands in for it, with this prefix and the id of the
+ * wallet's row.
+ */
+export const WALLET_PREFIX = 'wallet';
+
 /** Who a request acts for, once authenticated. */
 export interface Principal {
   readonly key: ApiKey;

@@ -1,3 +1,4 @@
+import { Sessions } from '../accounts/sessions.ts';
 import type { Config } from '../config/config.ts';
 import type { Pool } from '../db/postgres.ts';
 import type { Funding } from '../funding.ts';
@@ -60,6 +61,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
     every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
     shareHealth({ pool, health: deps.health, log }),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
+    every(HOUR_MS, 'forget sessions', () => new Sessions(pool).forget(), log),
     ...deps.oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
     deps.openElsewhere.start(ELSEWHERE_MS),
     every(HOUR_MS, 'older secrets', () => watchOlderSecrets(pool, config.secretKeys, log), log),

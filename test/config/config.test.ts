@@ -237,6 +237,15 @@ const VARIABLES: VariableRow[] = [
     ],
     [],
   ],
+  [
+    'CONTACT',
+    undefined,
+    [
+      [' help@pura.example ', 'help@pura.example'],
+      ['https://pura.example/help', 'https://pura.example/help'],
+    ],
+    ['canary', 'javascript:canary', ' '],
+  ],
   ['BTC_USD_SOURCES', [], [['kraken, coinbase', ['kraken', 'coinbase']]], []],
   ...PUBLIC_PROVIDERS.flatMap((provider): VariableRow[] => [
     [apiKeyVariable(provider), undefined, [[' sk-x\n', 'sk-x']], [' ']],

@@ -89,6 +89,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     probePool: deps.pool ?? database.pool,
     turns: new Turns(),
     authenticate: createAuthenticate(payers, offers),
+    keys: authenticator,
     apiKeys: new ApiKeys({ pool: database.pool, secrets, authenticator, log }),
     gateway: {
       answer: () => Promise.reject(new Error('no gateway in this test')),

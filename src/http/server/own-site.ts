@@ -32,6 +32,12 @@ export function refuseOtherPages(req: Request, config: OwnPageConfig): void {
   if (isRebound || !isOwnPage(req, config)) throw otherSite();
 }
 
+/** Refuses a form that no page of the gateway's own has sent, whatever the operator allows other origins elsewhere. Throws `not_permitted`. */
+export function refuseOtherForms(req: Request, config: OwnPageConfig): void {
+  const isRebound = isLocal(config) && !LOOPBACK.test(req.hostname ?? '');
+  if (isRebound || !isOwnPage(req, config)) throw otherSite();
+}
+
 function isLocal({ HOST, PUBLIC_URL, TRUSTED_PROXIES }: OwnPageConfig): boolean {
   return LOOPBACK.test(HOST) && PUBLIC_URL === undefined && TRUSTED_PROXIES.length === 0;
 }

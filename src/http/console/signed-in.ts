@@ -1,0 +1,83 @@
+import type { Request, RequestHandler, Response } from 'express';
+import { isFresh, type Session, type Sessions } from '../../accounts/sessions.ts';
+import { GatewayError } from '../../errors.ts';
+import type { Pages } from '../pages/pages.ts';
+import { clearSessionCookie, sessionTokenOf, type CookieConfig } from './session-cookie.ts';
+
+export interface SignedInDeps {
+  sessions: Pick<Sessions, 'find' | 'confirm'>;
+  pages: Pages;
+  config: CookieConfig;
+}
+
+const SIGN_IN = '/console/sign-in';
+
+/**
+ * Lets only people on who are signed in, with the session in `res.locals.session`; sends everybody else to the sign-in page. A link from
+ * another site arrives without the cookie, which is for this site's own pages: then the page loads itself once more, as one of them.
+ */
+export function requireSession({ sessions, pages, config }: SignedInDeps): RequestHandler {
+  return async (req, res, next) => {
+    const token = sessionTokenOf(req, config);
+    if (token === undefined && req.method === 'GET' && req.headers['sec-fetch-site'] === 'cross-site') {
+      pages.send(res, 'console/bounce', { title: 'One moment' }, { here: req.originalUrl });
+      return;
+    }
+    const session = await sessions.find(token);
+    if (typeof session === 'string') {
+      if (token !== undefined) clearSessionCookie(req, res, config);
+      const reason = session === 'revoked' ? '&reason=revoked' : '';
+      const back = req.method === 'GET' ? req.originalUrl : '/console';
+      res.set('Cache-Control', 'no-store').redirect(303, `${SIGN_IN}?next=${encodeURIComponent(back)}${reason}`);
+      return;
+    }
+    res.locals['session'] = session;
+    next();
+  };
+}
+
+/** The session that `requireSession` found. */
+export function sessionOf(res: Response): Session {
+  const session = res.locals['session'] as Session | undefined;
+  if (!session) throw new GatewayError('invalid_api_key');
+  return session;
+}
+
+/** Lets only sessions of owners on: of an owner key, or of a linked wallet. Throws `not_permitted`. */
+export const requireOwnerSession: RequestHandler = (_req, res, next) => {
+  if (!isOwner(sessionOf(res))) throw new GatewayError('not_permitted', { message: 'This needs an owner key of the account.' });
+  next();
+};
+
+export function isOwner({ key }: Session): boolean {
+  return key.role === 'owner';
+}
+
+/** Finds out whether a form carries a proof of who sends it (a key of the session's account, a wallet's second signature). */
+export type Prove = (req: Request, session: Session) => Promise<boolean>;
+
+/**
+ * Lets a form on whose sender has shown a key (or signed with a wallet) within the last quarter of an hour. Everybody else is asked for it
+ * in place: the page carries the form's own fields, so that nothing typed is lost, and is sent to the same address.
+ */
+export function requireFresh({ sessions, pages, prove }: SignedInDeps & { prove: Prove }): RequestHandler {
+  return async (req, res, next) => {
+    const session = sessionOf(res);
+    if (isFresh(session)) return next();
+    if (await prove(req, session)) {
+      await sessions.confirm(session);
+      return next();
+    }
+    const fields = Object.entries((req.body ?? {}) as Record<string, string | string[]>)
+      .filter(([name]) => !name.startsWith('confirm_'))
+      .flatMap(([name, value]) => [value].flat().map((each) => ({ name, value: each })));
+    const tried = Object.keys((req.body ?? {}) as object).some((name) => name.startsWith('confirm_'));
+    pages.send(
+      res,
+      'console/confirm',
+      { title: 'Confirm that it is you' },
+      { action: req.originalUrl, fields, tried, how: session.how },
+      tried ? 401 : 200,
+    );
+  };
+}

@@ -1,0 +1,35 @@
+import type { ErrorRequestHandler } from 'express';
+import type { ErrorCode } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import { errorHeaders, publicError } from '../server/error-response.ts';
+import { RefusalLog } from '../server/refusal-log.ts';
+import type { Pages } from './pages.ts';
+
+/** What stands above the message, where the code's own word would say less. */
+const TITLES: Partial<Record<ErrorCode, string>> = {
+  not_found: 'There is no such page',
+  key_not_found: 'There is no such key',
+  invoice_not_found: 'There is no such invoice',
+  not_permitted: 'This is not for you',
+  rate_limit_exceeded: 'Too often',
+  database_unavailable: 'The database is away',
+  overloaded: 'Too much at once',
+  internal_error: 'Something is broken',
+};
+
+/** The last handler of pages: whatever was thrown becomes a page that says what happened, and is logged as for any other path. */
+export function errorPage(pages: Pages, log: Logger): ErrorRequestHandler {
+  const refusals = new RefusalLog(log);
+  return (thrown, _req, res, _next) => {
+    const error = publicError(thrown);
+    const requestId = res.locals['requestId'] as string | undefined;
+    refusals.write(error, requestId);
+    if (res.headersSent || res.destroyed) {
+      res.destroy();
+      return;
+    }
+    const { message } = error.toJSON().error;
+    res.set(errorHeaders(error));
+    pages.send(res, 'error', { title: TITLES[error.code] ?? 'This did not work' }, { message, code: error.code, requestId }, error.status);
+  };
+}
