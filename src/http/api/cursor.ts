@@ -5,7 +5,7 @@ import { invalidField } from '../server/json-body.ts';
 const MAX_LIMIT = 200;
 const DEFAULT_LIMIT = 50;
 
-const limitParameter = z.object({
+const limitQuery = z.object({
   limit: z
     .string()
     .regex(/^\d{1,9}$/, 'must be a whole number')
@@ -14,9 +14,14 @@ const limitParameter = z.object({
     .default(DEFAULT_LIMIT),
 });
 
+/** How to go through a list. */
+export const pageQuery = limitQuery.extend({
+  cursor: z.string().optional().meta({ description: 'The `nextCursor` of the page before.' }),
+});
+
 /** `?limit=`: 1 to 200, 50 where left out. Throws `invalid_request`. */
 export function pageLimit(query: unknown): number {
-  const parsed = limitParameter.safeParse(query);
+  const parsed = limitQuery.safeParse(query);
   if (!parsed.success) throw invalidField(parsed.error);
   return parsed.data.limit;
 }

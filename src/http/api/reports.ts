@@ -20,7 +20,7 @@ export interface ReportRoutesDeps {
 const HOURS = { '24h': 24, '7d': 7 * 24, '30d': 30 * 24 } as const;
 export type Period = keyof typeof HOURS;
 export const PERIODS = ['24h', '7d', '30d'] as const;
-const periodParameter = z.object({ period: z.enum(PERIODS).default('24h') });
+export const periodQuery = z.object({ period: z.enum(PERIODS).default('24h') });
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MICROSECONDS = /^\d{1,17}$/;
 /** A record that is late by more than this is left out: the money does not depend on it. */
@@ -97,7 +97,7 @@ export async function spendView(
 }
 
 function periodOf(req: Request): Period {
-  const parsed = periodParameter.safeParse(req.query);
+  const parsed = periodQuery.safeParse(req.query);
   if (!parsed.success) throw invalidField(parsed.error);
   return parsed.data.period;
 }
