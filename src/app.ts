@@ -46,6 +46,7 @@ import type { Turns } from './http/payment/turns.ts';
 import { walletHandlers } from './http/api/wallet.ts';
 import { walletReportHandlers } from './http/api/wallet-reports.ts';
 import { withdrawHandlers } from './http/api/withdraw.ts';
+import type { Lnurl } from './lnurl/open-lnurl.ts';
 import { SimulatedWallet } from './lightning/simulated/simulated.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
@@ -79,6 +80,7 @@ export interface AppDeps {
   wallet: Wallet;
   funding: Funding;
   withdrawing: Withdrawing;
+  lnurl: Lnurl;
 }
 
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
