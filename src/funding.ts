@@ -8,7 +8,6 @@ import type { Msat, PicoUsd } from './amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
 import { OtherNetwork } from './ledger/network.ts';
 import { invoiceFromRow, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './invoices/invoice.ts';
-import type { AddressPayment } from './invoices/address-invoices.ts';
 import { InvoiceCreation } from './invoices/invoice-creation.ts';
 import { InvoiceLookups } from './invoices/invoice-lookups.ts';
 import { InvoiceSchedule } from './invoices/invoice-schedule.ts';
@@ -18,6 +17,7 @@ import { noteOrphan } from './invoices/orphans.ts';
 import { isGone } from './lightning/other-nodes.ts';
 import type { InvoiceState, Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
+import { rateOrNull, type ExchangeRate } from './pricing/exchange-rate.ts';
 
 export interface FundingOptions {
   pool: Pool;
@@ -33,6 +33,8 @@ export interface FundingOptions {
   topupDefaultSats: number;
   /** Of the key rows that keyless payments make. */
   dailyBudgetPicoUsd: PicoUsd;
+  /** Noted with each deposit; statements tell none where it is left out. */
+  exchangeRate?: Pick<ExchangeRate, 'current'> | undefined;
 }
 
 /** What a refused request lacks, and what its sender would rather pay. */
@@ -131,15 +133,6 @@ export class Funding {
     return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveKeyless(amounts.amountSat, networks)));
   }
 
-  /**
-   * The invoice that a payer's wallet asks for at a Lightning Address. `networks`: those of the sender, narrowest first. Throws GatewayError
-   * `not_found` where the address is not the account's any more, `too_many_invoices`, `last_owner_key`, `overloaded` and
-   * `lightning_unavailable`.
-   */
-  async forAddress(payment: AddressPayment, networks: readonly string[]): Promise<Invoice> {
-    return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveAddress(payment, networks)));
-  }
-
   #amounts({ shortfallMsat, topupSats }: Needed): { amountSat: number; mostSat: number } {
     const { topupDefaultSats } = this.#options;
     const amountSat = offeredSats({ shortfallMsat, wantedSat: topupSats ?? topupDefaultSats });
@@ -193,17 +186,6 @@ export class Funding {
     });
     if (state) await this.credit(state, nodeId);
     return (await this.ofPayment(paymentHash)) ?? invoice;
-  }
-
-  /**
-   * The invoice of a Lightning Address with this payment hash, by its node's word as `status` gives it, and its preimage once it is paid: null
-   * before, and where the wallet chose it. Undefined for all other invoices: the preimage of one that a 402 offered is half a credential.
-   */
-  async addressPayment(paymentHash: Buffer): Promise<{ invoice: Invoice; preimage: Buffer | null } | undefined> {
-    const row = await this.#invoices.findPayment(paymentHash);
-    if (!row || row.handle === null || row.bolt11 === null) return undefined;
-    const invoice = await this.#current(row);
-    return { invoice, preimage: invoice.status === 'paid' ? this.#invoices.knownPreimage(row) : null };
   }
 
   async #current(row: InvoiceRow | undefined): Promise<Invoice> {
@@ -313,7 +295,9 @@ export class Funding {
       const row = await this.#invoices.lock(client, known.id);
       if (!row || row.state === 'paid') return false;
       const accountId = row.account_id ?? (await this.#makePayer(client, row));
-      const { transferId } = await postDeposit(client, { accountId, invoiceId: row.id, paymentHash, receivedMsat });
+      const via = row.payer_key_id === null ? 'invoice' : 'l402';
+      const received = { accountId, invoiceId: row.id, paymentHash, receivedMsat };
+      const { transferId } = await postDeposit(client, { ...received, picoUsdPerMsat: rateOrNull(this.#options.exchangeRate), via });
       await this.#invoices.markPaid(client, row.id, { receivedMsat, transferId, settledAt });
       return true;
     };

@@ -31,7 +31,6 @@ import { Leases } from './ledger/lease.ts';
 import { depositNetwork } from './ledger/write-off.ts';
 import { openOldWallets, openWallet } from './lightning/open-wallet.ts';
 import type { Wallet } from './lightning/wallet.ts';
-import { openLnurl } from './lnurl/open-lnurl.ts';
 import type { Logger } from './log.ts';
 import { openExchangeRate } from './pricing/exchange-rate.ts';
 import { PriceSchedule } from './pricing/price-schedule.ts';
@@ -116,10 +115,21 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
   const forgetKey = (keyId: string) => authenticator.forget(keyId);
   const turns = new Turns();
-  const common = { config, log, pool, reportPool, turns, authenticate, ...money };
-  const gateway = new Gateway({ ...common, payers, offers, forgetKey, pingAfterMs, random });
-  const lnurl = openLnurl(common);
-  const app = createApp({ ...common, probePool, keys: authenticator, apiKeys, gateway, lnurl });
+  const gateway = new Gateway({
+    config,
+    pool,
+    reportPool,
+    turns,
+    log,
+    payers,
+    authenticate,
+    offers,
+    forgetKey,
+    pingAfterMs,
+    random,
+    ...money,
+  });
+  const app = createApp({ config, log, pool, reportPool, turns, probePool, authenticate, keys: authenticator, apiKeys, gateway, ...money });
   const server = createHttpServer(app);
   await instance.beat();
   await listen(server, config);
@@ -218,6 +228,7 @@ async function openMoney(
   const instanceId = uuid();
   const deliveries = new Deliveries(pool, log);
   const health = new FleetHealth(log, { bars });
+  const exchangeRate = await openExchangeRate(config, { pool, log });
   return {
     models,
     prices,
@@ -225,7 +236,7 @@ async function openMoney(
     wallet,
     oldWallets,
     openElsewhere: new OpenElsewhereWatch({ pool, nodeIds, log }),
-    exchangeRate: await openExchangeRate(config, { pool, log }),
+    exchangeRate,
     health,
     gate: health,
     warm: new WarmCaches(),
@@ -255,6 +266,7 @@ async function openMoney(
       invoiceExpirySeconds: config.INVOICE_EXPIRY_SECONDS,
       topupDefaultSats: config.TOPUP_DEFAULT_SATS,
       dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
+      exchangeRate,
     }),
     withdrawing: new Withdrawing({
       pool,
@@ -263,6 +275,7 @@ async function openMoney(
       log,
       allowed: config.WITHDRAWALS,
       maxFeePercent: config.WITHDRAW_MAX_FEE_PERCENT,
+      exchangeRate,
     }),
   };
 }

@@ -14,6 +14,7 @@ import { NotAskedError, type Payments, type Wallet } from './lightning/wallet.ts
 import type { Withdrawal } from './withdrawals/withdrawal.ts';
 import { recordAsSent, Withdrawals } from './withdrawals/withdrawals.ts';
 import type { Logger } from './log.ts';
+import { rateOrNull, type ExchangeRate } from './pricing/exchange-rate.ts';
 
 export interface WithdrawingOptions {
   pool: Pool;
@@ -25,6 +26,8 @@ export interface WithdrawingOptions {
   allowed: boolean;
   /** The most that routing may cost, in per cent of the amount. */
   maxFeePercent: number;
+  /** Noted with what is paid out; statements tell none where it is left out. */
+  exchangeRate?: Pick<ExchangeRate, 'current'> | undefined;
   /** How long an answer waits for the outcome before it tells of a pending withdrawal. */
   answerMs?: number;
 }
@@ -69,8 +72,10 @@ export class Withdrawing {
     this.#options = options;
     this.#otherNetwork = new OtherNetwork(options.log);
     const { pool, wallet, oldWallets = [] } = options;
-    this.#withdrawals = new Withdrawals(pool, wallet);
-    const old = oldWallets.map((each) => [each.nodeId, { withdrawals: new Withdrawals(pool, each), payments: each.payments }] as const);
+    const withdrawalsOf = (each: Pick<Wallet, 'backend' | 'nodeId' | 'network'>) =>
+      new Withdrawals(pool, each, () => rateOrNull(options.exchangeRate));
+    this.#withdrawals = withdrawalsOf(wallet);
+    const old = oldWallets.map((each) => [each.nodeId, { withdrawals: withdrawalsOf(each), payments: each.payments }] as const);
     this.#nodes = new Map<string, Node>([...old, [wallet.nodeId, { withdrawals: this.#withdrawals, payments: wallet.payments }]]);
     if (options.allowed && !options.wallet.payments)
       options.log.warn('WITHDRAWALS is set, but this wallet can only receive: there are none');

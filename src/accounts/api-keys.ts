@@ -29,6 +29,17 @@ export interface IssuedKey {
   readonly secret: string;
 }
 
+/** Some of an account's keys. */
+export interface KeyPage {
+  /** Only keys that come after this one. */
+  after?: string | null | undefined;
+  limit: number;
+  /** Only keys whose label begins with this, in any case, or whose prefix it is. */
+  q?: string | null | undefined;
+  /** Live ones may be used now; an expired one is neither live nor revoked. */
+  state?: 'live' | 'revoked' | 'all' | undefined;
+}
+
 export interface ApiKeysOptions {
   pool: Pool;
   secrets: KeySecrets;
@@ -75,15 +86,25 @@ export class ApiKeys {
     });
   }
 
-  /** The account's keys, oldest first, revoked ones too: up to `limit` of those that come after the key `after`. */
-  async list(accountId: string, { after = null, limit }: { after?: string | null; limit: number }): Promise<ApiKey[]> {
+  /** The account's keys, oldest first, revoked ones too unless told otherwise: up to `limit` of those that come after the key `after`. */
+  async list(accountId: string, { after = null, limit, q = null, state = 'all' }: KeyPage): Promise<ApiKey[]> {
     const { rows } = await this.#pool.query<ApiKeyRow>(
       `select ${API_KEY_COLUMNS} from api_keys
        where account_id = $1 and ($2::uuid is null or (created_at, id) > (select created_at, id from api_keys where id = $2 and account_id = $1))
+         and ${OF_STATE[state]} and ($4::text is null or prefix = $4 or starts_with(lower(label), lower($4)))
        order by created_at, id limit $3`,
-      [accountId, after, limit],
+      [accountId, after, limit, q],
     );
     return rows.map(apiKeyFromRow);
+  }
+
+  /** The keys of the account among `ids`, by id: revoked ones too. */
+  async named(accountId: string, ids: readonly string[]): Promise<Map<string, ApiKey>> {
+    const { rows } = await this.#pool.query<ApiKeyRow>(
+      `select ${API_KEY_COLUMNS} from api_keys where account_id = $1 and id = any ($2::uuid[])`,
+      [accountId, ids],
+    );
+    return new Map(rows.map((row) => [row.id, apiKeyFromRow(row)]));
   }
 
   /** One key of the account, also when revoked. Throws `key_not_found`. */
@@ -203,6 +224,7 @@ const COLUMNS: Record<keyof KeyChanges, string> = {
   expiresAt: 'expires_at',
 };
 
+const OF_STATE = { live: LIVE_KEY, revoked: 'revoked_at is not null', all: 'true' };
 const COUNT_LIVE = `select count(*)::integer as live from api_keys where account_id = $1 and ${LIVE_KEY}`;
 const REVOKE = `
   update api_keys set revoked_at = clock_timestamp(), version = version + 1

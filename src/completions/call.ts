@@ -69,8 +69,19 @@ export interface Grant {
   readonly copy: StreamCopy | null;
   /** What the steps before this one came to: it is charged together with this one's. */
   readonly earlier: readonly Spent[];
-  /** Who was asked under it, in order. */
-  readonly asked: Candidate[];
+  /** Who was asked under it, in order, and with what result. */
+  readonly asked: Tried[];
+}
+
+/** A candidate that was asked, and how that went as far as its first word. */
+export interface Tried {
+  readonly candidate: Candidate;
+  /** `ok`, `refused`, `http_error`, `client_gone`, or what happened instead of a status. */
+  result: string;
+  /** Null where no answer came. */
+  status: number | null;
+  /** Until its first word, or its failure. */
+  latencyMs: number;
 }
 
 /** A request under way: what it is, what it may cost, and its leave. */

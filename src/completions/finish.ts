@@ -209,7 +209,11 @@ function record(
     ttftMs: timing.ttftMs,
     explored: plan.explored,
     routing: routingOf(plan),
-    attempts: grant.asked.length,
+    attempts: grant.asked.map(({ candidate: { deployment: asked }, ...tried }) => ({
+      provider: asked.provider.id,
+      model: asked.model,
+      ...tried,
+    })),
     upstreamRequestId: typeof upstreamId === 'string' ? upstreamId : null,
     clientRequestId: clientRequestId ?? null,
     steps: stepsOf(underWay, ending, bill, config),

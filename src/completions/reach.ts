@@ -13,7 +13,7 @@ import type { UpstreamAnswer } from '../providers/provider.ts';
 import type { Candidate } from '../routing/candidate.ts';
 import { OPEN_GATE, type AttemptOutcome, type Gate, type Pass, type Shut } from '../routing/gate.ts';
 import { streamReader } from '../wires/translate.ts';
-import type { Asked, Attempt, Call, Grant, Leg, Plan, UnderWay } from './call.ts';
+import type { Asked, Attempt, Call, Grant, Leg, Plan, Tried, UnderWay } from './call.ts';
 import { answerContext } from './answer-context.ts';
 import { checkpointer } from './checkpoint.ts';
 import { Deadline, type Allowance } from './deadline.ts';
@@ -95,15 +95,27 @@ function passedOver({ deployment }: Candidate, { shut, retryAfterSeconds }: Shut
 async function ask(deps: ReachDeps, underWay: UnderWay, asked: Admitted, allowance: Allowance): Promise<Answered | Failed> {
   const { call, plan, grant } = underWay;
   let outcome: AttemptOutcome | null = VOID;
+  const tried: Tried = { candidate: asked.candidate, result: 'broke_off', status: null, latencyMs: 0 };
   try {
     call.client?.setHead(streamHead({ call, plan, grant }, asked.candidate, null));
-    grant.asked.push(asked.candidate);
+    grant.asked.push(tried);
     const result = await attempt(deps, underWay, asked, allowance);
+    Object.assign(tried, triedWith(result, grant));
     outcome = result.kind === 'stream' ? null : outcomeOf(result, asked, grant);
     return result;
   } finally {
+    tried.latencyMs = performance.now() - asked.dispatchedAt;
     if (outcome) asked.pass.end(outcome);
   }
+}
+
+/** For the record. A reason is one of a few words of ours: no provider's. */
+function triedWith(result: Answered | Failed, { cancellation }: Grant): Pick<Tried, 'result' | 'status'> {
+  if (cancellation.reason === 'client_gone' || result.kind === 'client_gone') return { result: 'client_gone', status: null };
+  if (result.kind === 'json' || result.kind === 'stream') return { result: 'ok', status: result.answer.status };
+  if (result.kind === 'refused') return { result: 'refused', status: result.answer.status };
+  const status = /^HTTP (\d{3})$/.exec(result.failure.reason)?.[1];
+  return status ? { result: 'http_error', status: Number(status) } : { result: result.failure.reason.replaceAll(' ', '_'), status: null };
 }
 
 /** What an attempt that is over says of its deployment. */

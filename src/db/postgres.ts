@@ -53,15 +53,24 @@ export function createPool({ connectionString, max = 10, min = 0, pipeline = fal
  * rely on (a payment credited or sent, a key ended): it returns once the synchronous standbys have it too, where there are any and
  * however the server is set for the rest.
  */
-export async function transaction<T>(
+export function transaction<T>(
   pool: Pool,
   work: (client: PoolClient) => Promise<T>,
   { promised = false }: { promised?: boolean } = {},
 ): Promise<T> {
+  return within(pool, promised ? 'begin; set local synchronous_commit = remote_apply' : 'begin', work);
+}
+
+/** Runs `work`, which only reads, on the database as it is at one moment. */
+export function snapshot<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  return within(pool, 'begin isolation level repeatable read read only', work);
+}
+
+async function within<T>(pool: Pool, begin: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
-    await client.query(promised ? 'begin; set local synchronous_commit = remote_apply' : 'begin');
+    await client.query(begin);
     const result = await work(client);
     await client.query('commit');
     return result;

@@ -17,6 +17,7 @@ import { sweepHolds } from './sweep-holds.ts';
 import { watchNetwork } from './watch-network.ts';
 import { watchOlderSecrets } from './watch-older-secrets.ts';
 import type { Holds } from '../ledger/holds.ts';
+import { UsageHours } from '../ledger/usage-hours.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 import type { Logger } from '../log.ts';
 import type { ExchangeRate } from '../pricing/exchange-rate.ts';
@@ -45,6 +46,8 @@ const REFUND_MS = 1_000;
 const RATE_MS = 60_000;
 const NETWORK_MS = 15_000;
 const ELSEWHERE_MS = 60_000;
+/** What was charged since then, a report takes from the holds themselves. */
+const USAGE_MS = 10_000;
 const HOUR_MS = 3_600_000;
 
 /** Starts what goes on in the background: watching for payments, settling orphans, auditing, tidying. */
@@ -52,6 +55,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
   const { config, log, connectionString, pool, gateway, holds, funding, withdrawing, wallet, exchangeRate } = deps;
   const leaseSeconds = config.HOLD_LEASE_SECONDS;
   const sweep = async () => void (await sweepHolds({ pool, holds, log, leaseSeconds }));
+  const usageHours = new UsageHours(pool);
   return [
     every(NETWORK_MS, 'network', () => watchNetwork({ pool, wallet, gateway: gateway.requests, log }), log),
     reconcileInvoices({ funding, wallet, connectionString, log }),
@@ -60,6 +64,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
     every(REFUND_MS, 'refund undelivered answers', () => refundUndelivered({ pool, log }), log),
     every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
     shareHealth({ pool, health: deps.health, log }),
+    every(USAGE_MS, 'usage by hour', (signal) => usageHours.catchUp(signal), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     every(HOUR_MS, 'forget sessions', () => new Sessions(pool).forget(), log),
     ...deps.oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),

@@ -16,6 +16,16 @@ export async function readBudgetDay(pool: Pool, keyId: string): Promise<BudgetDa
   return { usedPicoUsd: picoUsd(row.used), resetsAt: row.resets_at };
 }
 
+/** What each of the keys has used of today's budget, as `readBudgetDay` tells of one; keys that used nothing are left out. */
+export async function readBudgetDays(pool: Pool, keyIds: readonly string[]): Promise<Map<string, PicoUsd>> {
+  const { rows } = await pool.query<{ key_id: string; used: bigint }>(BUDGET_DAYS, [keyIds]);
+  return new Map(rows.map(({ key_id, used }) => [key_id, picoUsd(used)]));
+}
+
+const BUDGET_DAYS = `
+  select key_id, reserved_pico_usd + spent_pico_usd as used from budget_days
+  where key_id = any ($1::uuid[]) and day = (clock_timestamp() at time zone 'utc')::date`;
+
 const BUDGET_DAY = `
   select coalesce((select reserved_pico_usd + spent_pico_usd from budget_days where key_id = $1 and day = today.day), 0) as used,
     (today.day + 1)::timestamp at time zone 'utc' as resets_at

@@ -1,5 +1,6 @@
 import type { PoolClient } from '../db/postgres.ts';
 import { msat, type Msat } from '../amount.ts';
+import { noteOf, type Movement } from './movement.ts';
 
 /**
  * What a withdrawal does to an account's wallet. All of it happens in the caller's transaction, which holds
@@ -16,7 +17,7 @@ export async function holdWithdrawal(client: PoolClient, accountId: string, held
   return rowCount === 1;
 }
 
-export interface WithdrawalPosting {
+export interface WithdrawalPosting extends Movement {
   accountId: string;
   /** The payment's, 32 bytes: one payment is one transfer. */
   paymentHash: Buffer;
@@ -27,16 +28,16 @@ export interface WithdrawalPosting {
 
 /** Takes what was paid out of the wallet and releases the rest of the hold. Gives the transfer's id. */
 export async function postWithdrawal(client: PoolClient, posting: WithdrawalPosting): Promise<{ transferId: bigint }> {
-  const { accountId, paymentHash, heldMsat, paidMsat } = posting;
+  const { accountId, paymentHash, heldMsat, paidMsat, picoUsdPerMsat = null, via = null } = posting;
   if (paidMsat > heldMsat) throw new RangeError(`a withdrawal of ${paidMsat} msat with ${heldMsat} msat held for it`);
   const { rows } = await client.query<{ id: bigint }>(
     `with account as (
        update accounts set posted_msat = posted_msat - $3, held_msat = held_msat - $2 where id = $1 returning id, posted_msat
      )
-     insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat)
-     select $4, id, 'withdrawal', 'wallet', 'lightning_receivable', $3, posted_msat from account
+     insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat, pico_usd_per_msat, via, note)
+     select $4, id, 'withdrawal', 'wallet', 'lightning_receivable', $3, posted_msat, $5, $6, $7 from account
      returning id`,
-    [accountId, heldMsat, paidMsat, `withdrawal:${paymentHash.toString('hex')}`],
+    [accountId, heldMsat, paidMsat, `withdrawal:${paymentHash.toString('hex')}`, picoUsdPerMsat, via, noteOf(posting)],
   );
   const [transfer] = rows;
   if (!transfer) throw new Error(`no account ${accountId} for a withdrawal`);

@@ -18,6 +18,15 @@ export interface ExchangeRate {
   refresh(signal?: AbortSignal): Promise<void>;
 }
 
+/** The rate to use now; null where none is young enough. */
+export function rateOrNull(exchangeRate: Pick<ExchangeRate, 'current'> | undefined): PicoUsdPerMsat | null {
+  try {
+    return exchangeRate?.current() ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /** What a bitcoin is worth in simulated mode, in USD. */
 const SIMULATED_BTC_USD = 100_000;
 /** A rate is asked for again after this; `refresh` is to be called somewhat more often. */

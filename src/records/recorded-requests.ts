@@ -54,9 +54,20 @@ export interface RecordedRequest {
   position: { atMicros: bigint; id: string };
 }
 
-export interface RequestPage {
+/** Whose requests are told, and which. */
+export interface RequestFilter {
   accountId: string;
   keyId: string | null;
+  model?: string | null | undefined;
+  /** As records say; `unrecorded` for those whose record was lost. */
+  outcome?: string | null | undefined;
+  funding?: PaidBy | null | undefined;
+  /** Only what was charged, or ended without a charge, from this moment on, and before that one. */
+  from?: Date | null | undefined;
+  to?: Date | null | undefined;
+}
+
+export interface RequestPage extends RequestFilter {
   /** Only requests that stand after this position. */
   after: { atMicros: bigint; id: string } | null;
   limit: number;
@@ -102,14 +113,19 @@ interface StepRow extends Pick<RecordedStep, 'model' | 'provider' | 'tier' | 'co
 }
 
 /** A page of an account's requests, newest first. Charged ones whose record was lost are among them, without a name; refunded ones cost nothing. */
-export async function readRequests(pool: Pool, { accountId, keyId, after, limit }: RequestPage): Promise<RecordedRequest[]> {
-  const page = [accountId, keyId, after?.atMicros ?? null, after?.id ?? null, limit];
-  const { rows: recorded } = await pool.query<Row>(RECORDED, page);
+export async function readRequests(pool: Pool, page: RequestPage): Promise<RecordedRequest[]> {
+  const { accountId, keyId, after, limit, model = null, outcome = null, funding = null, from = null, to = null } = page;
+  const values = [accountId, keyId, after?.atMicros ?? null, after?.id ?? null, limit, funding, from, to];
+  const { rows: recorded } = await pool.query<Row>(RECORDED, [...values, model, outcome]);
   // Only as far back as this page goes: so it reads no more than a page of holds, whatever the account's history.
   const oldestMicros = recorded.length === limit ? recorded.at(-1)?.at_micros : undefined;
-  const { rows: lost } = await pool.query<Row>(LOST(keyId !== null), [...page, UNRECORDED, oldestMicros ?? null]);
-  const rows = [...recorded, ...lost].toSorted(newestFirst).slice(0, limit);
-  return rows.map((row) => ({
+  const isNamed = [model, outcome].some((name) => name !== null && name !== UNRECORDED);
+  const lost = isNamed ? [] : (await pool.query<Row>(LOST(keyId !== null), [...values, UNRECORDED, oldestMicros ?? null])).rows;
+  return [...recorded, ...lost].toSorted(newestFirst).slice(0, limit).map(requestOf);
+}
+
+function requestOf(row: Row): RecordedRequest {
+  return {
     id: row.id,
     keyId: row.key_id,
     createdAt: row.created_at,
@@ -139,7 +155,29 @@ export async function readRequests(pool: Pool, { accountId, keyId, after, limit 
     clientRequestId: row.client_request_id,
     steps: row.steps?.map(stepOf) ?? null,
     position: { atMicros: row.at_micros, id: row.id },
-  }));
+  };
+}
+
+const REQUESTS_AT_ONCE = 1_000;
+
+/**
+ * All requests that `readRequests` would give page by page, at most `most` of them, a thousand in memory at a time. The last one's `position`
+ * tells from where to go on.
+ */
+export async function* recordedRequests(
+  pool: Pool,
+  filter: RequestFilter,
+  most = Infinity,
+): AsyncGenerator<RecordedRequest, void, undefined> {
+  let after: RequestPage['after'] = null;
+  for (let given = 0; given < most;) {
+    const limit = Math.min(REQUESTS_AT_ONCE, most - given);
+    const requests = await readRequests(pool, { ...filter, after, limit });
+    yield* requests;
+    given += requests.length;
+    after = requests.at(-1)?.position ?? null;
+    if (requests.length < limit) return;
+  }
 }
 
 function stepOf({ model, provider, tier, confidence, prompt_tokens, completion_tokens, cost_pico_usd }: StepRow): RecordedStep {
@@ -155,14 +193,34 @@ function newestFirst(a: Row, b: Row): number {
 const micros = (time: string) => `(extract(epoch from ${time}) * 1000000)::bigint`;
 const time = (parameter: string) => `timestamptz 'epoch' + ${parameter}::bigint * interval '1 microsecond'`;
 
-const RECORDED = `
+/** One request of the account, and of the key where one is named; null where there is none. One that is under way has the outcome `pending`. */
+export async function readRequest(
+  pool: Pool,
+  { accountId, keyId }: { accountId: string; keyId: string | null },
+  id: string,
+): Promise<RecordedRequest | null> {
+  const { rows } = await pool.query<Row>(ONE, [accountId, keyId, id]);
+  const [row] = rows.length > 0 ? rows : (await pool.query<Row>(ONE_LOST, [accountId, keyId, id, UNRECORDED])).rows;
+  return row ? requestOf(row) : null;
+}
+
+/** A record is written after its charge, by some seconds at most. The time of the charge counts, as in all sums. */
+const LATE = `interval '5 minutes'`;
+
+const RECORDED_COLUMNS = `
   select r.id, r.key_id, r.created_at, ${micros('r.created_at')} as at_micros, r.path, r.requested_model, r.model, r.provider, r.tier, r.stream,
     r.outcome, r.status, r.error_code, coalesce(h.funding, r.funding) as funding, r.prompt_tokens, r.completion_tokens, r.cached_tokens,
     r.reasoning_tokens, coalesce(h.posted_pico_usd, 0) as cost_pico_usd,
     coalesce((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat, 0) as cost_msat, coalesce(h.posted_msat, 0) as charged_msat,
     r.latency_ms, r.ttft_ms, r.explored, r.explore_odds, r.attempts, r.upstream_request_id, r.client_request_id, r.steps
-  from requests r left join holds h on h.request_id = r.id and h.state <> 'refunded'
+  from requests r left join holds h on h.request_id = r.id and h.state <> 'refunded'`;
+
+const RECORDED = `${RECORDED_COLUMNS}
   where r.account_id = $1 and ($2::uuid is null or r.key_id = $2) and ($3::bigint is null or (r.created_at, r.id) < (${time('$3')}, $4::uuid))
+    and ($6::text is null or coalesce(h.funding, r.funding) = $6)
+    and ($7::timestamptz is null or (r.created_at >= $7::timestamptz - ${LATE} and coalesce(h.resolved_at, r.created_at) >= $7))
+    and ($8::timestamptz is null or (r.created_at < $8::timestamptz + ${LATE} and coalesce(h.resolved_at, r.created_at) < $8))
+    and ($9::text is null or r.model = $9) and ($10::text is null or r.outcome = $10)
   order by r.created_at desc, r.id desc limit $5`;
 
 /**
@@ -173,21 +231,32 @@ const CHARGED_TO_KEY = `(
     select request_id, kind, created_at from transfers where account_id = $1 and key_id = $2
     union all select request_id, kind, created_at from transfers t where account_id = $1 and ${BEFORE_KEYS}
   ) t join holds h on h.request_id = t.request_id and t.kind = 'charge'
-    and ($7::bigint is null or t.created_at >= ${time('$7')} - interval '1 minute')
+    and ($10::bigint is null or t.created_at >= ${time('$10')} - interval '1 minute')
     and ($3::bigint is null or t.created_at <= ${time('$3')} + interval '1 minute')`;
 
-/** A statement of its own: the planner must know how far back it goes, or it joins both tables whole. */
-const LOST = (ofKey: boolean) => `
-  select h.request_id as id, h.key_id, h.resolved_at as created_at, ${micros('h.resolved_at')} as at_micros, null as path, null as requested_model,
-    $6::text as model, $6::text as provider, null as tier, h.stream, $6::text as outcome, null::integer as status, null as error_code, h.funding,
+/** A hold that has no record, by what is known of it. */
+const holdColumns = (name: string, outcome: string, at: string) => `
+  select h.request_id as id, h.key_id, ${at} as created_at, ${micros(at)} as at_micros, null as path, null as requested_model,
+    ${name} as model, ${name} as provider, null as tier, h.stream, ${outcome} as outcome, null::integer as status, null as error_code, h.funding,
     0::bigint as prompt_tokens, 0::bigint as completion_tokens, 0::bigint as cached_tokens, 0::bigint as reasoning_tokens,
-    h.posted_pico_usd as cost_pico_usd, (h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat as cost_msat,
-    h.posted_msat as charged_msat, null::double precision as latency_ms, null::double precision as ttft_ms, false as explored,
+    case when h.state = 'posted' then h.posted_pico_usd else 0 end as cost_pico_usd,
+    case when h.state = 'posted' then (h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat else 0 end as cost_msat,
+    case when h.state = 'posted' then h.posted_msat else 0 end as charged_msat, null::double precision as latency_ms, null::double precision as ttft_ms, false as explored,
     null::double precision as explore_odds, null::integer as attempts,
-    null as upstream_request_id, null as client_request_id, null::jsonb as steps
+    null as upstream_request_id, null as client_request_id, null::jsonb as steps`;
+
+/** A statement of its own: the planner must know how far back it goes, or it joins both tables whole. */
+const LOST = (ofKey: boolean) => `${holdColumns('$9::text', '$9::text', 'h.resolved_at')}
   from ${ofKey ? CHARGED_TO_KEY : 'holds h'}
   where h.account_id = $1 and h.state = 'posted' and ${ofKey ? 'h.key_id = $2' : '$2::uuid is null'}
     and ($3::bigint is null or (h.resolved_at, h.request_id) < (${time('$3')}, $4::uuid))
-    and ($7::bigint is null or h.resolved_at >= ${time('$7')})
+    and ($10::bigint is null or h.resolved_at >= ${time('$10')})
+    and ($6::text is null or h.funding = $6) and ($7::timestamptz is null or h.resolved_at >= $7) and ($8::timestamptz is null or h.resolved_at < $8)
     and not exists (select from requests r where r.id = h.request_id)
   order by h.resolved_at desc, h.request_id desc limit $5`;
+
+const ONE = `${RECORDED_COLUMNS}
+  where r.id = $3 and r.account_id = $1 and ($2::uuid is null or r.key_id = $2)`;
+
+const ONE_LOST = `${holdColumns(`case when h.state <> 'pending' then $4::text end`, `case when h.state = 'pending' then 'pending' else $4::text end`, 'coalesce(h.resolved_at, h.created_at)')}
+  from holds h where h.request_id = $3 and h.account_id = $1 and ($2::uuid is null or h.key_id = $2)`;

@@ -68,8 +68,19 @@ export interface UsageRecord {
   steps?: readonly RecordedStep[] | null;
   /** Null where nothing was decided. */
   routing?: RecordedRouting | null;
-  /** How many times a provider was asked. */
-  attempts?: number;
+  /** Each time that a provider was asked, in order. */
+  attempts?: readonly RecordedAttempt[];
+}
+
+/** A provider that was asked, and how that went as far as its first word. */
+export interface RecordedAttempt {
+  provider: string;
+  model: string;
+  /** `ok`, `refused`, `http_error`, `client_gone`, or what happened instead of a status. */
+  result: string;
+  /** Null where no answer came. */
+  status: number | null;
+  latencyMs: number;
 }
 
 const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => string | number | bigint | boolean | null][] = [
@@ -108,7 +119,8 @@ const COLUMNS: [column: string, type: string, value: (record: UsageRecord) => st
   ['difficulty', 'double precision', (r) => r.routing?.difficulty ?? null],
   ['expected_error', 'double precision', (r) => r.routing?.expectedError ?? null],
   ['routing_score', 'double precision', (r) => r.routing?.score ?? null],
-  ['attempts', 'integer', (r) => r.attempts ?? null],
+  ['attempts', 'integer', (r) => r.attempts?.length ?? null],
+  ['tried', 'jsonb', (r) => textLiteral(r.attempts ? attemptsJson(r.attempts) : null)],
   ['steps', 'jsonb', (r) => textLiteral(r.steps ? stepsJson(r.steps) : null)],
 ];
 
@@ -200,4 +212,9 @@ function stepsJson(steps: readonly RecordedStep[]): string {
       ...{ cached_tokens: usage.cacheRead, cache_write_tokens: usage.cacheWrite, cache_write_long_tokens: usage.cacheWriteLong },
     })),
   );
+}
+
+/** Times to the microsecond: more is noise. */
+function attemptsJson(attempts: readonly RecordedAttempt[]): string {
+  return JSON.stringify(attempts.map((attempt) => ({ ...attempt, latencyMs: Math.round(attempt.latencyMs * 1000) / 1000 })));
 }

@@ -3,7 +3,7 @@ import { validate as isUuid } from 'uuid';
 import { lockAccountAs, type ActingKey } from '../accounts/acting-key.ts';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
-import { msat, type Msat } from '../amount.ts';
+import { msat, type Msat, type PicoUsdPerMsat } from '../amount.ts';
 import { lockAccount } from '../ledger/deposit.ts';
 import { holdWithdrawal, postWithdrawal, releaseWithdrawal } from '../ledger/withdrawal.ts';
 import { secondsBehind } from '../lightning/node-clock.ts';
@@ -43,9 +43,13 @@ export class Withdrawals {
   readonly #pool: Pool;
   readonly #wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network'>;
 
-  constructor(pool: Pool, wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network'>) {
+  readonly #rateNow: () => PicoUsdPerMsat | null;
+
+  /** `rateNow`: the exchange rate that statements tell of what was paid out. */
+  constructor(pool: Pool, wallet: Pick<Wallet, 'backend' | 'nodeId' | 'network'>, rateNow: () => PicoUsdPerMsat | null = () => null) {
     this.#pool = pool;
     this.#wallet = wallet;
+    this.#rateNow = rateNow;
   }
 
   /**
@@ -131,7 +135,7 @@ export class Withdrawals {
 
   /** Posts what a sent withdrawal paid. Does nothing if the withdrawal is final already. */
   async paid(id: string, feeMsat: Msat): Promise<boolean> {
-    return this.#resolve(id, isSent, (client, row) => post(client, row, feeMsat));
+    return this.#resolve(id, isSent, (client, row) => post(client, row, feeMsat, this.#rateNow()));
   }
 
   /** Releases the money of a withdrawal that was not made. Does nothing if the row has left the state `from`. */
@@ -150,7 +154,7 @@ export class Withdrawals {
   async decided(id: string, { paid }: { paid: Msat | undefined }): Promise<boolean> {
     return this.#resolve(id, isPending, async (client, row) => {
       if (paid === undefined) await release(client, row, 'given_up');
-      else await post(client, row, paid);
+      else await post(client, row, paid, this.#rateNow());
       await client.query(`update withdrawals set decided_at = clock_timestamp() where id = $1`, [id]);
     });
   }
@@ -244,12 +248,12 @@ export async function recordAsSent(pool: Pool, id: string): Promise<void> {
 const isSent = ({ state }: Withdrawal): boolean => state === 'sent';
 const isPending = ({ state }: Withdrawal): boolean => state === 'sent' || state === 'creating';
 
-async function post(client: PoolClient, row: Withdrawal, feeMsat: Msat): Promise<void> {
+async function post(client: PoolClient, row: Withdrawal, feeMsat: Msat, picoUsdPerMsat: PicoUsdPerMsat | null): Promise<void> {
   // A node keeps to the fee limit. If one does not, the house pays the rest, because the money must not stay
   // held.
   const fee = feeMsat < 0n ? 0n : feeMsat < row.feeLimitMsat ? feeMsat : row.feeLimitMsat;
   const paidMsat = msat(row.amountMsat + fee);
-  const { transferId } = await postWithdrawal(client, { ...row, heldMsat: heldFor(row), paidMsat });
+  const { transferId } = await postWithdrawal(client, { ...row, heldMsat: heldFor(row), paidMsat, picoUsdPerMsat });
   await client.query(
     `update withdrawals set state = 'paid', fee_msat = $2, transfer_id = $3, resolved_at = clock_timestamp(), next_check_at = null,
        sent_at = coalesce(sent_at, created_at), deadline_at = coalesce(deadline_at, created_at)

@@ -110,7 +110,7 @@ describe("a settlement under the caller's own provider key", () => {
     await ledger.holds.settle(settlement(request, await ledger.holds.admit(request), 12n));
     const lines = await readStatement(database.pool, { accountId: payer.accountId, keyId: payer.keyId, before: null, limit: 5 });
     expect(lines).toMatchObject([{ kind: 'charge', amountMsat: -30n, balanceAfterMsat: 70n, requestId: request.requestId }]);
-    const { total } = await readSpend(database.pool, payer.accountId, null, 1);
+    const { total } = await readSpend(database.pool, { accountId: payer.accountId, keyId: null, hours: 1 });
     expect(total).toMatchObject({ requestCount: 1, costPicoUsd: 12_000n, costMsat: 12n, chargedMsat: 30n });
   });
 

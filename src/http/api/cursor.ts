@@ -1,30 +1,19 @@
 import { z } from 'zod';
 import { GatewayError } from '../../errors.ts';
-import { invalidField } from '../server/json-body.ts';
 
 const MAX_LIMIT = 200;
 const DEFAULT_LIMIT = 50;
 
-const limitQuery = z.object({
-  limit: z
-    .string()
-    .regex(/^\d{1,9}$/, 'must be a whole number')
-    .transform(Number)
-    .pipe(z.number().min(1, 'must be 1 or more').max(MAX_LIMIT, `must be ${MAX_LIMIT} or less`))
-    .default(DEFAULT_LIMIT),
-});
+const limit = z
+  .string()
+  .regex(/^\d{1,9}$/, 'must be a whole number')
+  .transform(Number)
+  .pipe(z.number().min(1, 'must be 1 or more').max(MAX_LIMIT, `must be ${MAX_LIMIT} or less`));
 
-/** How to go through a list. */
-export const pageQuery = limitQuery.extend({
-  cursor: z.string().optional().meta({ description: 'The `nextCursor` of the page before.' }),
-});
-
-/** `?limit=`: 1 to 200, 50 where left out. Throws `invalid_request`. */
-export function pageLimit(query: unknown): number {
-  const parsed = limitQuery.safeParse(query);
-  if (!parsed.success) throw invalidField(parsed.error);
-  return parsed.data.limit;
-}
+/** `limit` of lists: 1 to 200. */
+export const limitParameter = limit.default(DEFAULT_LIMIT);
+/** The same, where a list that was asked for without it has a length of its own. */
+export const optionalLimit = limit.optional();
 
 /** The parts of a position in a list, made opaque so that nobody builds on them. */
 export function encodeCursor(parts: readonly string[]): string {

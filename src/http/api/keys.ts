@@ -1,4 +1,4 @@
-import type { Request, RequestHandler } from 'express';
+import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import { readAccount, type Account } from '../../accounts/account.ts';
 import { requireOwner } from '../../accounts/acting-key.ts';
@@ -8,13 +8,15 @@ import type { ApiKeys, KeyChanges, KeySettings } from '../../accounts/api-keys.t
 import type { Config } from '../../config/config.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
-import { picoUsdFromUsd, usdNumber } from '../../amount.ts';
+import { picoUsd, picoUsdFromUsd, usdNumber } from '../../amount.ts';
+import { readBudgetDays } from '../../ledger/balance.ts';
 import { listOf } from '../../list-of.ts';
 import { WindowLimit, type Share } from '../../window-limit.ts';
 import { principalOf, type Authenticate } from '../payment/authenticate.ts';
 import { sharesOf } from '../server/client-address.ts';
 import { hasCredential } from '../server/credential.ts';
-import { decodeCursor, encodeCursor, pageLimit } from './cursor.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { keysQuery, readQuery } from './report-queries.ts';
 import { clientOf } from '../server/forwarded.ts';
 import { readJson } from '../server/json-body.ts';
 import { keyId } from './key-id.ts';
@@ -54,8 +56,7 @@ const settings = {
     .nullable(),
   role: z.enum(['owner', 'inference']),
 };
-/** What a key may be made with, or changed to. */
-export const keyBody = z.strictObject(settings).partial();
+const keyBody = z.strictObject(settings).partial();
 
 /** The handlers of `/api/keys`: making, listing, changing, revoking and rotating the keys of an account. */
 export function keyHandlers({
@@ -110,9 +111,7 @@ export function keyHandlers({
     /** An owner sees all keys of the account, oldest first and in pages, anybody else his own. */
     async list(req, res) {
       const { key } = principalOf(res);
-      const { keys, nextCursor } = await listedKeys(apiKeys, key, req.query);
-      const state = await account(key.accountId);
-      res.json({ keys: keys.map((each) => keyRow(each, state)), nextCursor });
+      res.json(await keysView({ pool, apiKeys, config }, key, readQuery(keysQuery, req.query)));
     },
 
     async change(req, res) {
@@ -134,15 +133,28 @@ export function keyHandlers({
   };
 }
 
-/** One page of what a key may see. */
-async function listedKeys(apiKeys: ApiKeys, key: ApiKey, query: Request['query']): Promise<{ keys: ApiKey[]; nextCursor: string | null }> {
-  const limit = query['limit'] === undefined ? KEYS_A_PAGE : pageLimit(query);
-  const after = decodeCursor(query['cursor'], [KEY_ID])?.[0] ?? null;
-  if (key.role !== 'owner') return { keys: [await apiKeys.find(key.accountId, key.id)], nextCursor: null };
-  const found = await apiKeys.list(key.accountId, { after, limit: limit + 1 });
+/** A page of the keys that a key may see, with what each has used of its budget today. */
+export async function keysView(
+  { pool, apiKeys, config }: Pick<KeyRoutesDeps, 'pool' | 'apiKeys' | 'config'>,
+  key: ApiKey,
+  { q, state, limit = KEYS_A_PAGE, cursor }: z.output<typeof keysQuery>,
+) {
+  const after = decodeCursor(cursor, [KEY_ID])?.[0] ?? null;
+  const found =
+    key.role === 'owner'
+      ? await apiKeys.list(key.accountId, { after, limit: limit + 1, state, q: q === '' ? null : q })
+      : [await apiKeys.find(key.accountId, key.id)];
   const keys = found.slice(0, limit);
   const last = found.length > limit ? keys.at(-1) : undefined;
-  return { keys, nextCursor: last ? encodeCursor([last.id]) : null };
+  const account = await readAccount(pool, key.accountId, config.FREE_TIER_REQUESTS);
+  const spent = await readBudgetDays(
+    pool,
+    keys.map(({ id }) => id),
+  );
+  return {
+    keys: keys.map((each) => ({ ...keyRow(each, account), todaySpendUsd: usdNumber(spent.get(each.id) ?? picoUsd(0n)) })),
+    nextCursor: last ? encodeCursor([last.id]) : null,
+  };
 }
 
 /** Counts what an owner does to the keys of the account, `done` in the message; throws `rate_limit_exceeded` above the hour's limit. */

@@ -3,7 +3,7 @@ import { divideRoundingUp, msatFromPicoUsd, picoUsd, usdNumber, type PicoUsd, ty
 import type { ApiKey } from '../../accounts/api-key.ts';
 import type { Deployment } from '../../models/deployment.ts';
 import type { Models } from '../../models/models.ts';
-import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
+import { rateOrNull, type ExchangeRate } from '../../pricing/exchange-rate.ts';
 import type { TokenRates } from '../../pricing/rate-card.ts';
 import { principalOf } from '../payment/authenticate.ts';
 import { modelsOfKey } from './models-of-key.ts';
@@ -37,7 +37,7 @@ export function pricingHandler(deps: PricingDeps): RequestHandler {
  */
 export async function pricedModels({ models, exchangeRate, markupBasisPoints }: PricingDeps, key: Pick<ApiKey, 'allowedModels'>) {
   await models.keepUp();
-  const rate = rateNow(exchangeRate);
+  const rate = rateOrNull(exchangeRate);
   const row = (id: string, deployment: Deployment) => ({
     id,
     object: 'model.pricing',
@@ -84,13 +84,4 @@ function eachRate(
 
 function withMarkup(amount: bigint, markupBasisPoints: bigint): PicoUsd {
   return picoUsd(divideRoundingUp(amount * (10_000n + markupBasisPoints), 10_000n));
-}
-
-/** Null where no rate is young enough. */
-function rateNow(exchangeRate: ExchangeRate): PicoUsdPerMsat | null {
-  try {
-    return exchangeRate.current();
-  } catch {
-    return null;
-  }
 }

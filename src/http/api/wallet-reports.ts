@@ -1,10 +1,11 @@
 import type { RequestHandler } from 'express';
 import { readAccount } from '../../accounts/account.ts';
 import type { Config } from '../../config/config.ts';
-import { msat, satsFromMsat, usdNumber, type Msat } from '../../amount.ts';
+import { btcUsdFromExchangeRate, msat, satsFromMsat, usdNumber, type Msat } from '../../amount.ts';
 import { readBudgetDay, readMeanCharge } from '../../ledger/balance.ts';
 import { readStatement } from '../../ledger/statement.ts';
-import { decodeCursor, encodeCursor, pageLimit } from './cursor.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { readQuery, transactionsQuery } from './report-queries.ts';
 import { reportScope, type ReportScope } from './report-scope.ts';
 import { written, type ReportRoutesDeps } from './reports.ts';
 
@@ -25,11 +26,17 @@ export function walletReportHandlers(deps: WalletReportDeps): Record<'balance' |
     },
 
     async transactions(req, res) {
-      const limit = pageLimit(req.query);
-      const cursor = decodeCursor(req.query['cursor'], [TRANSFER_ID]);
+      const { limit, cursor: position, keyId: _keyId, ...filters } = readQuery(transactionsQuery, req.query);
+      const cursor = decodeCursor(position, [TRANSFER_ID]);
       const { accountId, keyId } = await reportScope(req, res, apiKeys);
       await written(recorder);
-      const lines = await readStatement(pool, { accountId, keyId, before: cursor ? BigInt(cursor[0] ?? 0) : null, limit: limit + 1 });
+      const lines = await readStatement(pool, {
+        ...filters,
+        accountId,
+        keyId,
+        before: cursor ? BigInt(cursor[0] ?? 0) : null,
+        limit: limit + 1,
+      });
       const page = lines.slice(0, limit);
       const last = lines.length > limit ? page.at(-1) : undefined;
       res.json({
@@ -42,6 +49,11 @@ export function walletReportHandlers(deps: WalletReportDeps): Record<'balance' |
           ...(line.invoiceId !== null && { invoiceId: line.invoiceId }),
           ...(line.requestId !== null && { requestId: line.requestId }),
           ...(line.model !== null && { model: line.model }),
+          ...(line.keyId !== null && { keyId: line.keyId }),
+          ...(line.picoUsdPerMsat !== null && { btcUsd: btcUsdFromExchangeRate(line.picoUsdPerMsat) }),
+          ...(line.via !== null && { via: line.via }),
+          ...(line.note !== null && { note: line.note }),
+          ...(line.feeMsat !== null && { feeMsat: Number(line.feeMsat) }),
         })),
         nextCursor: last ? encodeCursor([String(last.id)]) : null,
       });

@@ -4,9 +4,7 @@ import { Sessions } from '../../accounts/sessions.ts';
 import type { Config } from '../../config/config.ts';
 import type { Pool } from '../../db/postgres.ts';
 import type { Pages } from '../pages/pages.ts';
-import { addRoute } from '../server/operation.ts';
 import type { OwnPageConfig } from '../server/own-site.ts';
-import { CONSOLE_OPERATIONS } from './console-operations.ts';
 import { ConsoleFrame } from './console-frame.ts';
 import { readForm } from './form.ts';
 import { requireSession } from './signed-in.ts';
@@ -28,10 +26,8 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
   const form = readForm(config);
   const session = requireSession({ sessions, pages, config });
 
-  addRoute(app, CONSOLE_OPERATIONS.signIn, signIn.page);
-  addRoute(app, CONSOLE_OPERATIONS.sendSignIn, form, signIn.signIn);
-  addRoute(app, CONSOLE_OPERATIONS.signOut, form, signIn.signOut);
-  addRoute(app, CONSOLE_OPERATIONS.overview, session, (_req, res) =>
-    frame.send(res, 'console/overview', { title: 'Overview', section: '/console' }),
-  );
+  app.get('/console/sign-in', signIn.page);
+  app.post('/console/sign-in', form, signIn.signIn);
+  app.post('/console/sign-out', form, signIn.signOut);
+  app.get('/console', session, (_req, res) => frame.send(res, 'console/overview', { title: 'Overview', section: '/console' }));
 }

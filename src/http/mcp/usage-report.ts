@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { PERIODS, spendView } from '../api/reports.ts';
+import { PERIODS } from '../api/report-queries.ts';
+import { spendView } from '../api/reports.ts';
 import { scopeOf } from '../api/report-scope.ts';
 import { keyIdInput } from './get-balance.ts';
 import { tool } from './tool.ts';

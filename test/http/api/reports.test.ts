@@ -9,6 +9,10 @@ import { startApi, text, type Answer, type TestApi } from '../../support/api.ts'
 import { ZERO_USAGE } from '../../../src/wires/usage.ts';
 
 const RATE = 1_000_000n as PicoUsdPerMsat;
+const ATTEMPTS = [
+  { provider: 'p0', model: 'm0', result: 'http_error', status: 529, latencyMs: 1.23456789 },
+  { provider: 'p1', model: 'm1', result: 'ok', status: 200, latencyMs: 12 },
+];
 const DEPOSIT_MSAT = 50_000_000n;
 
 let api: TestApi;
@@ -174,7 +178,7 @@ describe('GET /api/report', () => {
 
   it('counts the requests that were spent on learning, and lists their odds and attempts', async () => {
     const routing = { exploreOdds: 0.04, difficulty: 0.2, expectedError: 0.1, score: 0.25 };
-    const explored = await request({ costPicoUsd: 1n, routed: { explored: true, routing, attempts: 2 } });
+    const explored = await request({ costPicoUsd: 1n, routed: { explored: true, routing, attempts: ATTEMPTS } });
     const plain = await request({ costPicoUsd: 1n });
     const lost = await request({ costPicoUsd: 1n, recorded: false });
     expect((await get('/api/report')).body).toMatchObject({ requestCount: 3, exploredCount: 1 });
