@@ -146,7 +146,7 @@ export function createApp(deps: AppDeps): Express {
     throw new GatewayError('not_found');
   });
   app.use('/console', errorPage(pages, log));
-  app.use(errorResponse(log));
+  app.use(errorResponse(log, config.CONTACT));
   return app;
 }
 

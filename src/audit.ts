@@ -7,6 +7,7 @@ import { openDatabase } from './db/open-database.ts';
 import { createPool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import { auditLedger } from './ledger/audit.ts';
+import { recordAudit } from './ledger/audit-history.ts';
 import { soundUntil } from './ledger/sound-audit.ts';
 import { compareBooks, type NodeAudit } from './node-audit/audit-node.ts';
 import { openElsewhere, type OpenElsewhere } from './lightning/other-nodes.ts';
@@ -24,7 +25,10 @@ const pool = createPool({ connectionString: database.connectionString, max: 2 })
 try {
   const oldestHoldSeconds = config.STREAM_MAX_SECONDS + 2 * config.HOLD_LEASE_SECONDS;
   const since = recent ? await soundUntil(pool) : undefined;
+  const startedAt = performance.now();
   const ledger = await auditLedger(pool, { oldestHoldSeconds, freeRequests: config.FREE_TIER_REQUESTS }, since);
+  const tookMs = performance.now() - startedAt;
+  await recordAudit(pool, { tookMs, whole: since === undefined, ranBy: 'command', violations: ledger });
   const node = await askNode();
   const violations = [...ledger, ...(node?.violations ?? [])];
   for (const { invariant, rule, subject, expected, found } of violations) {

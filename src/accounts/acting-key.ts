@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
+import { AccountFrozenError } from './frozen.ts';
 import { WALLET_PREFIX, type ApiKey, type KeyRole } from './api-key.ts';
 
 /**
@@ -13,11 +14,11 @@ export type ActingKey = Pick<ApiKey, 'id' | 'accountId' | 'prefix' | 'lent'>;
  * known when the request began may be minutes old, because the body may have taken that long. To be called
  * before anything of the account is read or written. Throws GatewayError `invalid_api_key` if the key was
  * revoked, has expired or was given another secret meanwhile (or the wallet was unlinked), and `not_permitted` if `needs` asks for an
- * owner and the key is none. Other changes of the key do not matter. Waits a second at most, as requests do.
+ * owner and the key is none, or the operator has frozen the account. Other changes of the key do not matter. Waits a second at most, as requests do.
  */
 export async function lockAccountAs(client: PoolClient, key: ActingKey, needs: KeyRole): Promise<void> {
   await client.query("set local lock_timeout = '1s'");
-  await client.query('select from accounts where id = $1 for no key update', [key.accountId]);
+  const locked = await client.query<{ frozen: boolean }>(LOCK, [key.accountId]);
   requireLent(key);
   // A statement of its own, because it must see what was committed while the lock was waited for. The row is
   // locked as well: a gateway of an older version changes keys without the account's lock.
@@ -26,6 +27,7 @@ export async function lockAccountAs(client: PoolClient, key: ActingKey, needs: K
   const [row] = rows;
   if (!row) throw new GatewayError('invalid_api_key');
   if (needs === 'owner') requireOwner({ ...row, lent: key.lent });
+  if (locked.rows[0]?.frozen) throw new AccountFrozenError();
 }
 
 /**
@@ -51,6 +53,7 @@ export function requireOwner({ role, lent }: Pick<ApiKey, 'role' | 'lent'>): voi
 /** What makes a row of `api_keys` a live key, by the database's clock. */
 export const LIVE_KEY = 'revoked_at is null and (expires_at is null or expires_at > clock_timestamp())';
 
+const LOCK = 'select frozen_at is not null as frozen from accounts where id = $1 for no key update';
 const LIVE_ROW = `select role from api_keys where id = $1 and account_id = $2 and prefix = $3 and ${LIVE_KEY}`;
 const LINKED_ROW = `select 'owner' as role from linked_wallets where id = $1 and account_id = $2 and unlinked_at is null`;
 

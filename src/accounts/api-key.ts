@@ -29,7 +29,7 @@ export interface ApiKey {
   readonly revokedAt: Date | null;
   readonly lastUsedAt: Date | null;
   readonly createdAt: Date;
-  /** Counts changes: an admission refuses a cached copy of another version. */
+  /** Counts changes: an admission refuses a cached copy of another version. Below 0 while the account is frozen. */
   readonly version: number;
   /** Set if a lent token stands for the key: the token acts without an owner's rights. Never stored. */
   readonly lent?: Lent | undefined;

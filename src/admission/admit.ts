@@ -1,4 +1,5 @@
 import type { ApiKey } from '../accounts/api-key.ts';
+import { AccountFrozenError, isFrozen } from '../accounts/frozen.ts';
 import { costBound, mostLimitedTokens, type Quote } from '../metering/quote.ts';
 import { NotCarriedOutError, OutcomeUnknownError } from '../db/batch.ts';
 import { GatewayError } from '../errors.ts';
@@ -79,6 +80,8 @@ export class RepeatedError extends GatewayError {
  */
 export async function admit(deps: AdmissionDeps, request: AdmissionRequest): Promise<Admitted> {
   const { quote, apiKey } = request;
+  // Decided by the ledger all the same: a key that was read before the freeze has another version than its row.
+  if (isFrozen(apiKey)) throw new AccountFrozenError();
   refuseUnpayable(quote);
   const ticket = deps.rateLimit.check(apiKey, mostLimitedTokens(quote, request.completions));
   const mostTokens = capByCost(quote, request.maxCostPicoUsd);

@@ -16,6 +16,7 @@ import { shareHealth } from './share-health.ts';
 import { sweepHolds } from './sweep-holds.ts';
 import { watchNetwork } from './watch-network.ts';
 import { watchOlderSecrets } from './watch-older-secrets.ts';
+import { rollLedgerDays } from '../ledger/ledger-days.ts';
 import type { Holds } from '../ledger/holds.ts';
 import { UsageHours } from '../ledger/usage-hours.ts';
 import type { Wallet } from '../lightning/wallet.ts';
@@ -48,6 +49,7 @@ const NETWORK_MS = 15_000;
 const ELSEWHERE_MS = 60_000;
 /** What was charged since then, a report takes from the holds themselves. */
 const USAGE_MS = 10_000;
+const LEDGER_DAYS_MS = 60_000;
 const HOUR_MS = 3_600_000;
 
 /** Starts what goes on in the background: watching for payments, settling orphans, auditing, tidying. */
@@ -65,6 +67,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
     every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
     shareHealth({ pool, health: deps.health, log }),
     every(USAGE_MS, 'usage by hour', (signal) => usageHours.catchUp(signal), log),
+    every(LEDGER_DAYS_MS, 'sums of the ledger by day', async () => void (await rollLedgerDays(pool)), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     every(HOUR_MS, 'forget sessions', () => new Sessions(pool).forget(), log),
     ...deps.oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),

@@ -101,9 +101,11 @@ export const RECORD_INVARIANTS: readonly Invariant[] = [
   },
   {
     invariant: 11,
-    rule: 'every adjustment belongs to a write-off',
-    sql: ({ transfers }) => `select t.id as subject, 0 as expected, t.amount_msat as found
-      from ${transfers} t where t.kind = 'adjustment' and not exists (
+    rule: 'every adjustment belongs to a write-off, or is what an operator has recorded',
+    sql: ({ transfers }) => `select t.id as subject, coalesce((a.details ->> 'changeMsat')::numeric, 0) as expected, c.msat as found
+      from ${transfers} t cross join lateral (select case when t.credit = 'wallet' then t.amount_msat else -t.amount_msat end as msat) c
+        left join admin_acts a on t.idempotency_key = 'adjustment:' || a.id and a.act = 'adjust' and a.subject = t.account_id::text
+      where t.kind = 'adjustment' and (a.details ->> 'changeMsat')::numeric is distinct from c.msat and not exists (
         select from write_offs w where t.idempotency_key = 'write-off:' || w.id || ':' || t.account_id and t.credit = 'write_off')`,
   },
   {

@@ -1,4 +1,5 @@
 import { transaction, type Pool } from '../db/postgres.ts';
+import { recordAudit } from './audit-history.ts';
 import { auditLedger, type AuditOptions, type SoundUntil, type Violation } from './audit.ts';
 
 export interface OnwardOptions extends AuditOptions {
@@ -9,6 +10,8 @@ export interface OnwardOptions extends AuditOptions {
    * into the ledger. A minute by default.
    */
   settledSeconds?: number;
+  /** For the record: the job by default, or the name of an operator. */
+  ranBy?: string;
 }
 
 const SETTLED_SECONDS = 60;
@@ -16,13 +19,16 @@ const SETTLED_SECONDS = 60;
 /**
  * Audits what has come since the ledger was last found sound. Audits the whole ledger if that was never done,
  * or was done more than `wholeEverySeconds` ago. An audit that finds nothing notes how far it came; after a
- * violation the next audit looks at the same rows again.
+ * violation the next audit looks at the same rows again. How it went is recorded.
  */
 export async function auditOnward(pool: Pool, options: OnwardOptions): Promise<Violation[]> {
   const since = await soundUntil(pool, options.wholeEverySeconds);
   const reached = await reachable(pool, options.settledSeconds ?? SETTLED_SECONDS);
+  const startedAt = performance.now();
   const violations = await auditLedger(pool, options, since);
   if (violations.length === 0) await keep(pool, reached, since);
+  const tookMs = performance.now() - startedAt;
+  await recordAudit(pool, { tookMs, whole: since === undefined, ranBy: options.ranBy ?? 'job', violations });
   return violations;
 }
 
@@ -42,7 +48,7 @@ export async function soundUntil(pool: Pool, wholeEverySeconds = Infinity): Prom
  * The newest transfer that an audit may count on: older transfers are visible, or will never come. A commit
  * waits for its standby as long as that is away, and nobody sees the commit until then.
  */
-async function reachable(pool: Pool, settledSeconds: number): Promise<SoundUntil> {
+export async function reachable(pool: Pool, settledSeconds: number): Promise<SoundUntil> {
   const { rows } = await pool.query<{ transfer_id: bigint; sound_at: Date }>(
     `select t.at as sound_at, coalesce((select id from transfers where created_at < t.at order by id desc limit 1), 0) as transfer_id
      from (select least(clock_timestamp() - make_interval(secs => $1), min(xact_start)) as at from pg_stat_activity

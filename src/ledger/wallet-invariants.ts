@@ -50,7 +50,7 @@ export const WALLET_INVARIANTS: readonly Invariant[] = [
       from ${transfers} t left join accounts a on a.id = t.account_id
       where a.id is null or (t.kind, t.debit, t.credit) not in (
         ('deposit', 'lightning_receivable', 'wallet'), ('withdrawal', 'wallet', 'lightning_receivable'), ('charge', 'wallet', 'revenue'),
-        ('refund', 'revenue', 'wallet'), ('adjustment', 'wallet', 'write_off'))`,
+        ('refund', 'revenue', 'wallet'), ('adjustment', 'wallet', 'write_off'), ('adjustment', 'write_off', 'wallet'))`,
   },
   {
     invariant: 2,
@@ -185,11 +185,12 @@ export const WALLET_INVARIANTS: readonly Invariant[] = [
   },
   {
     invariant: 12,
-    rule: 'an account with a balance, held money or an open invoice has a live owner key',
+    rule: 'an account with a balance, held money or an open invoice has a live owner key, unless an operator revoked its keys',
     sql: () => `select a.id as subject, 'a live owner key' as expected, 'none' as found from accounts a
       where (a.posted_msat > 0 or a.held_msat > 0 or exists (select from invoices i where i.account_id = a.id and i.state in ('creating', 'open')))
         and not exists (select from api_keys k where k.account_id = a.id and k.role = 'owner' and k.revoked_at is null
-          and (k.expires_at is null or k.expires_at > clock_timestamp()))`,
+          and (k.expires_at is null or k.expires_at > clock_timestamp()))
+        and not exists (select from admin_acts o where o.subject_kind = 'account' and o.subject = a.id::text and o.act = 'revoke_keys')`,
   },
 ];
 

@@ -166,7 +166,7 @@ describe('the audit', () => {
     ["a hold on another account's key", [5, 10], `update holds set key_id = ${OTHER_KEY} where request_id = ${REFUNDED}`],
     [
       'money out of nothing, by an adjustment',
-      [1, 11],
+      [11],
       `insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat)
          select 'gift', id, 'adjustment', 'write_off', 'wallet', 50000000, posted_msat + 50000000 from accounts where posted_msat = 500;
        update accounts set posted_msat = posted_msat + 50000000 where posted_msat = 500`,

@@ -3,10 +3,10 @@ import type { KeyAuthenticator } from '../../accounts/key-authenticator.ts';
 import { Sessions } from '../../accounts/sessions.ts';
 import type { Config } from '../../config/config.ts';
 import type { Pool } from '../../db/postgres.ts';
+import { readForm } from '../pages/form.ts';
 import type { Pages } from '../pages/pages.ts';
 import type { OwnPageConfig } from '../server/own-site.ts';
 import { ConsoleFrame } from './console-frame.ts';
-import { readForm } from './form.ts';
 import { requireSession } from './signed-in.ts';
 import { signInHandlers } from './sign-in.ts';
 

@@ -7,8 +7,12 @@ import { WindowLimit } from '../../window-limit.ts';
 import type { Pages } from '../pages/pages.ts';
 import { clientAddress, sharesOf } from '../server/client-address.ts';
 import { clientOf } from '../server/forwarded.ts';
-import { clearSessionCookie, sessionTokenOf, setSessionCookie, type CookieConfig } from './session-cookie.ts';
+import { networkOf } from '../server/sender-network.ts';
+import type { CookieConfig } from '../pages/cookies.ts';
+import { clearSessionCookie, sessionTokenOf, setSessionCookie } from './session-cookie.ts';
 import type { Prove } from './signed-in.ts';
+
+export { networkOf } from '../server/sender-network.ts';
 
 export interface SignInDeps {
   sessions: Sessions;
@@ -76,12 +80,6 @@ export function signInHandlers(deps: SignInDeps): { page: RequestHandler; signIn
       return key?.accountId === accountId && key.role === 'owner';
     },
   };
-}
-
-/** The sender's network as sessions keep it: the /24 of an IPv4 address, the /48 of an IPv6 one. */
-export function networkOf(req: Request): string {
-  const shares = sharesOf(clientOf(req));
-  return (shares.find(({ name }) => /\/(24|48)$/.test(name)) ?? shares[0])?.name ?? 'unknown';
 }
 
 function nextOf(req: Request): string {

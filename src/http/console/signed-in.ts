@@ -2,7 +2,8 @@ import type { Request, RequestHandler, Response } from 'express';
 import { isFresh, type Session, type Sessions } from '../../accounts/sessions.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Pages } from '../pages/pages.ts';
-import { clearSessionCookie, sessionTokenOf, type CookieConfig } from './session-cookie.ts';
+import type { CookieConfig } from '../pages/cookies.ts';
+import { clearSessionCookie, sessionTokenOf } from './session-cookie.ts';
 
 export interface SignedInDeps {
   sessions: Pick<Sessions, 'find' | 'confirm'>;

@@ -21,7 +21,7 @@ const TITLES: Partial<Record<ErrorCode, string>> = {
 export function errorPage(pages: Pages, log: Logger): ErrorRequestHandler {
   const refusals = new RefusalLog(log);
   return (thrown, _req, res, _next) => {
-    const error = publicError(thrown);
+    const error = publicError(thrown, pages.contact);
     const requestId = res.locals['requestId'] as string | undefined;
     refusals.write(error, requestId);
     if (res.headersSent || res.destroyed) {

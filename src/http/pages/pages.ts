@@ -57,6 +57,10 @@ export class Pages {
     this.#options = options;
   }
 
+  get contact(): string | undefined {
+    return this.#options.contact;
+  }
+
   get simulated(): boolean {
     return this.#options.simulated;
   }

@@ -1,4 +1,5 @@
 import type { ErrorRequestHandler, Response } from 'express';
+import { AccountFrozenError } from '../../accounts/frozen.ts';
 import { isConnectionLost, isPassing } from '../../db/postgres.ts';
 import { GatewayError, type ErrorCode } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
@@ -8,11 +9,14 @@ import { RefusalLog } from './refusal-log.ts';
 const LOCK_NOT_AVAILABLE = '55P03';
 const RETRY_AFTER_DATABASE_SECONDS = 1;
 
-/** The last middleware: whatever was thrown becomes its answer, and what really happened is logged. */
-export function errorResponse(log: Logger): ErrorRequestHandler {
+/**
+ * The last middleware: whatever was thrown becomes its answer, and what really happened is logged.
+ * @param contact where the operator can be reached.
+ */
+export function errorResponse(log: Logger, contact?: string): ErrorRequestHandler {
   const refusals = new RefusalLog(log);
   return (thrown, _req, res, _next) => {
-    const error = publicError(thrown);
+    const error = publicError(thrown, contact);
     refusals.write(error, res.locals['requestId'] as string | undefined);
     sendError(res, error);
   };
@@ -31,8 +35,12 @@ function sendError(res: Response, error: GatewayError): void {
   res.status(error.status).set(errorHeaders(error)).json(body);
 }
 
-/** The error as the table of errors knows it. Nothing of anything else that was thrown reaches the client. */
-export function publicError(thrown: unknown): GatewayError {
+/**
+ * The error as the table of errors knows it. Nothing of anything else that was thrown reaches the client.
+ * @param contact where the operator can be reached, for what nobody else can help with.
+ */
+export function publicError(thrown: unknown, contact?: string): GatewayError {
+  if (thrown instanceof AccountFrozenError) return new AccountFrozenError(contact);
   if (thrown instanceof GatewayError) return thrown;
   const { code, status } = (thrown ?? {}) as { code?: unknown; status?: unknown };
   // Express and its router throw these for paths and proxies' headers that cannot be decoded.
