@@ -7,7 +7,7 @@ import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Funding } from './funding.ts';
 import type { Gateway } from './gateway.ts';
-import { ESTIMATE_ROUTE, INFERENCE_ROUTES, surfaceOf } from './routes.ts';
+import { ESTIMATE_ROUTE, INFERENCE_ROUTES, operationsOf, surfaceOf } from './routes.ts';
 import { refuseUpgrades } from './http/server/refuse-upgrades.ts';
 import { Assets } from './http/pages/assets.ts';
 import { addConsole } from './http/console/console-routes.ts';
@@ -15,6 +15,16 @@ import { errorPage } from './http/pages/error-page.ts';
 import { Pages } from './http/pages/pages.ts';
 import { requireKey, type Authenticate } from './http/payment/authenticate.ts';
 import { crossOrigin } from './http/server/cross-origin.ts';
+import { DISCOVERY_OPERATION } from './http/api/agent-operations.ts';
+import { KEY_OPERATIONS } from './http/api/key-operations.ts';
+import { MODEL_OPERATIONS } from './http/api/model-operations.ts';
+import { REPORT_OPERATIONS } from './http/api/report-operations.ts';
+import { PLAY_MONEY_OPERATION, STATUS_OPERATIONS } from './http/api/status-operations.ts';
+import { WALLET_OPERATIONS } from './http/api/wallet-operations.ts';
+import { addDocs } from './http/docs/add-docs.ts';
+import { COUNT_TOKENS_OPERATION } from './http/docs/inference-operations.ts';
+import { PAGE_OPERATIONS } from './http/pages/page-operations.ts';
+import { addRoute } from './http/server/operation.ts';
 import { countTokensHandler } from './http/api/count-tokens.ts';
 import { addMcp } from './http/mcp/mcp.ts';
 import { payWithPlayMoney } from './http/api/dev-lightning.ts';
@@ -23,7 +33,7 @@ import { errorResponse } from './http/server/error-response.ts';
 import { invoicePageHandlers } from './http/pages/invoice-page.ts';
 import { statusPageHandler } from './http/pages/status-page.ts';
 import { keyHandlers } from './http/api/keys.ts';
-import { refuseOtherMethods } from './http/server/method-not-allowed.ts';
+import { refuseOtherMethods, routesOf } from './http/server/method-not-allowed.ts';
 import { modelRoutes } from './http/api/models.ts';
 import { addLnurl } from './http/lnurl/add-lnurl.ts';
 import { pricingHandler } from './http/api/pricing.ts';
@@ -36,6 +46,7 @@ import type { Turns } from './http/payment/turns.ts';
 import { walletHandlers } from './http/api/wallet.ts';
 import { walletReportHandlers } from './http/api/wallet-reports.ts';
 import { withdrawHandlers } from './http/api/withdraw.ts';
+import type { Lnurl } from './lnurl/open-lnurl.ts';
 import { SimulatedWallet } from './lightning/simulated/simulated.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
@@ -69,6 +80,7 @@ export interface AppDeps {
   wallet: Wallet;
   funding: Funding;
   withdrawing: Withdrawing;
+  lnurl: Lnurl;
 }
 
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
@@ -104,29 +116,29 @@ export function createApp(deps: AppDeps): Express {
   app.use(['/v1', '/api', '/l402'], cors);
 
   app.use(['/v1/responses', '/l402/v1/responses'], refuseUpgrades);
-  app.post('/v1/messages/count_tokens', key, countTokensHandler(deps));
-  app.get('/v1/models', key, models.list);
-  app.get('/v1/models/*id', key, models.show);
-  app.get('/v1/providers', key, providersHandler({ ...deps, healthOf }));
-  app.get('/v1/router/profiles', key, routerProfilesHandler({ ...deps, healthOf }));
-  app.get('/v1/pricing/models', key, pricingHandler({ ...deps, markupBasisPoints: config.markupBasisPoints }));
+  addRoute(app, COUNT_TOKENS_OPERATION, key, countTokensHandler(deps));
+  addRoute(app, MODEL_OPERATIONS.list, key, models.list);
+  addRoute(app, MODEL_OPERATIONS.show, key, models.show);
+  addRoute(app, MODEL_OPERATIONS.providers, key, providersHandler({ ...deps, healthOf }));
+  addRoute(app, MODEL_OPERATIONS.profiles, key, routerProfilesHandler({ ...deps, healthOf }));
+  addRoute(app, MODEL_OPERATIONS.pricing, key, pricingHandler({ ...deps, markupBasisPoints: config.markupBasisPoints }));
 
-  app.post('/api/keys', keys.create);
-  app.get('/api/keys', key, keys.list);
-  app.patch('/api/keys/:id', key, keys.change);
-  app.delete('/api/keys/:id', key, keys.revoke);
-  app.post('/api/keys/:id/rotate', key, keys.rotate);
+  addRoute(app, KEY_OPERATIONS.create, keys.create);
+  addRoute(app, KEY_OPERATIONS.list, key, keys.list);
+  addRoute(app, KEY_OPERATIONS.change, key, keys.change);
+  addRoute(app, KEY_OPERATIONS.revoke, key, keys.revoke);
+  addRoute(app, KEY_OPERATIONS.rotate, key, keys.rotate);
 
-  app.post('/api/wallet/fund', key, wallet.fund);
-  app.get('/api/wallet/status', key, wallet.status);
-  app.post('/api/wallet/withdraw', key, withdrawals.withdraw);
-  app.get('/api/wallet/withdraw', key, withdrawals.status);
-  app.get('/api/wallet/balance', key, deps.turns.limit(walletReports.balance));
-  app.get('/api/wallet/transactions', key, deps.turns.limit(walletReports.transactions));
-  app.get('/api/report', key, deps.turns.limit(reports.report));
-  app.get('/api/income', key, deps.turns.limit(reports.income));
-  app.get('/api/requests', key, deps.turns.limit(reports.requests));
-  app.get('/api/requests/:id', key, deps.turns.limit(reports.receipt));
+  addRoute(app, WALLET_OPERATIONS.fund, key, wallet.fund);
+  addRoute(app, WALLET_OPERATIONS.status, key, wallet.status);
+  addRoute(app, WALLET_OPERATIONS.withdraw, key, withdrawals.withdraw);
+  addRoute(app, WALLET_OPERATIONS.withdrawal, key, withdrawals.status);
+  addRoute(app, WALLET_OPERATIONS.balance, key, deps.turns.limit(walletReports.balance));
+  addRoute(app, WALLET_OPERATIONS.transactions, key, deps.turns.limit(walletReports.transactions));
+  addRoute(app, REPORT_OPERATIONS.report, key, deps.turns.limit(reports.report));
+  addRoute(app, REPORT_OPERATIONS.income, key, deps.turns.limit(reports.income));
+  addRoute(app, REPORT_OPERATIONS.requests, key, deps.turns.limit(reports.requests));
+  addRoute(app, REPORT_OPERATIONS.receipt, key, deps.turns.limit(reports.receipt));
 
   const assets = new Assets();
   const pages = pagesOf(deps, assets);
@@ -134,12 +146,15 @@ export function createApp(deps: AppDeps): Express {
   addConsole(app, { ...deps, pages });
   addLnurl(app, deps);
   addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });
-  if (simulated) app.post('/dev/lightning/pay', payWithPlayMoney({ wallet: simulated, config }));
+  if (simulated) addRoute(app, PLAY_MONEY_OPERATION, payWithPlayMoney({ wallet: simulated, config }));
 
-  app.get('/.well-known/l402', discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES }));
-  app.get(['/health', '/api/health'], status.health);
-  app.get('/ready', status.ready);
-  app.get('/api/status', status.status);
+  addRoute(app, DISCOVERY_OPERATION, discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES }));
+  addRoute(app, STATUS_OPERATIONS.health, status.health);
+  addRoute(app, STATUS_OPERATIONS.apiHealth, status.health);
+  addRoute(app, STATUS_OPERATIONS.ready, status.ready);
+  addRoute(app, STATUS_OPERATIONS.status, status.status);
+
+  addDocs(app, { config, operations: () => operationsOf(routesOf(app)) });
 
   refuseOtherMethods(app);
   app.use(() => {
@@ -154,14 +169,14 @@ export function createApp(deps: AppDeps): Express {
 function addPages(app: Express, deps: AppDeps, status: Pick<StatusHandlers, 'report'>, assets: Assets): void {
   const simulated = simulatedOf(deps);
   const invoice = invoicePageHandlers({ ...deps, assets, simulated });
-  app.get('/invoice/:id', invoice.page);
-  app.get('/invoice/:id/qr.svg', invoice.svg);
-  app.get('/invoice/:id/qr.png', invoice.png);
-  app.get('/invoice/:id/qr.txt', invoice.text);
-  app.get('/invoice/:id/events', invoice.events);
-  if (simulated) app.post('/invoice/:id/pay', invoice.pay);
-  app.get('/status', statusPageHandler({ report: () => status.report(), assets }));
-  app.get('/assets/:name', assets.handler);
+  addRoute(app, PAGE_OPERATIONS.invoice, invoice.page);
+  addRoute(app, PAGE_OPERATIONS.svg, invoice.svg);
+  addRoute(app, PAGE_OPERATIONS.png, invoice.png);
+  addRoute(app, PAGE_OPERATIONS.text, invoice.text);
+  addRoute(app, PAGE_OPERATIONS.events, invoice.events);
+  if (simulated) addRoute(app, PAGE_OPERATIONS.pay, invoice.pay);
+  addRoute(app, PAGE_OPERATIONS.status, statusPageHandler({ report: () => status.report(), assets }));
+  addRoute(app, PAGE_OPERATIONS.asset, assets.handler);
 }
 
 function pagesOf({ wallet, config }: AppDeps, assets: Assets): Pages {

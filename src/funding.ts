@@ -8,6 +8,7 @@ import type { Msat, PicoUsd } from './amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
 import { OtherNetwork } from './ledger/network.ts';
 import { invoiceFromRow, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './invoices/invoice.ts';
+import type { AddressPayment } from './invoices/address-invoices.ts';
 import { InvoiceCreation } from './invoices/invoice-creation.ts';
 import { InvoiceLookups } from './invoices/invoice-lookups.ts';
 import { InvoiceSchedule } from './invoices/invoice-schedule.ts';
@@ -133,6 +134,15 @@ export class Funding {
     return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveKeyless(amounts.amountSat, networks)));
   }
 
+  /**
+   * The invoice that a payer's wallet asks for at a Lightning Address. `networks`: those of the sender, narrowest first. Throws GatewayError
+   * `not_found` where the address is not the account's any more, `too_many_invoices`, `last_owner_key`, `overloaded` and
+   * `lightning_unavailable`.
+   */
+  async forAddress(payment: AddressPayment, networks: readonly string[]): Promise<Invoice> {
+    return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveAddress(payment, networks)));
+  }
+
   #amounts({ shortfallMsat, topupSats }: Needed): { amountSat: number; mostSat: number } {
     const { topupDefaultSats } = this.#options;
     const amountSat = offeredSats({ shortfallMsat, wantedSat: topupSats ?? topupDefaultSats });
@@ -186,6 +196,17 @@ export class Funding {
     });
     if (state) await this.credit(state, nodeId);
     return (await this.ofPayment(paymentHash)) ?? invoice;
+  }
+
+  /**
+   * The invoice of a Lightning Address with this payment hash, by its node's word as `status` gives it, and its preimage once it is paid: null
+   * before, and where the wallet chose it. Undefined for all other invoices: the preimage of one that a 402 offered is half a credential.
+   */
+  async addressPayment(paymentHash: Buffer): Promise<{ invoice: Invoice; preimage: Buffer | null } | undefined> {
+    const row = await this.#invoices.findPayment(paymentHash);
+    if (!row || row.handle === null || row.bolt11 === null) return undefined;
+    const invoice = await this.#current(row);
+    return { invoice, preimage: invoice.status === 'paid' ? this.#invoices.knownPreimage(row) : null };
   }
 
   async #current(row: InvoiceRow | undefined): Promise<Invoice> {

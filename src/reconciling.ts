@@ -5,6 +5,7 @@ import { transaction, type Pool, type PoolClient } from './db/postgres.ts';
 import { divideRoundingUp, msat, type PicoUsd } from './amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
 import { holdWithdrawal, postWithdrawal } from './ledger/withdrawal.ts';
+import { handleInMetadata } from './invoices/address-metadata.ts';
 import { invoicePreimage } from './invoices/invoice.ts';
 import { readSeal, type InvoiceOwner } from './invoices/invoice-seal.ts';
 import { lockOrphan, openOrphans, resolveOrphan, type Orphan } from './invoices/orphans.ts';
@@ -53,7 +54,7 @@ export class Reconciling {
       return rows[0] ? { accountId: rows[0].account_id } : { unknown: 'the ledger knows no such withdrawal' };
     }
     const sealed = this.#sealed(orphan);
-    if (!sealed) return { unknown: "its description has no seal of this gateway's" };
+    if (!sealed) return { unknown: await this.#whyUnsealed(orphan) };
     if ('payerKeyId' in sealed.owner) return sealed.owner;
     const { rowCount } = await pool.query(`select from accounts where id = $1`, [sealed.owner.accountId]);
     return rowCount === 1 ? sealed.owner : { unknown: `its account ${sealed.owner.accountId} is not in this database` };
@@ -118,6 +119,16 @@ export class Reconciling {
       if (locked) await resolveOrphan(client, wallet.nodeId, locked, 'dismissed');
       return locked !== undefined;
     });
+  }
+
+  /** A wallet that keeps what payers were shown of a Lightning Address has no room for a seal. Anybody can write such a text: the operator decides. */
+  async #whyUnsealed({ description }: Orphan): Promise<string> {
+    const handle = handleInMetadata(description ?? '');
+    if (handle === undefined) return "its description has no seal of this gateway's";
+    const { rows } = await this.#options.pool.query<{ account_id: string }>(`select account_id from lightning_handles where handle = $1`, [
+      handle,
+    ]);
+    return `its description says that it is for the Lightning Address ${handle}@…, ${rows[0] ? `which is of account ${rows[0].account_id}` : 'which nobody has'}`;
   }
 
   /** What a genuine seal says. One that was copied into another invoice says nothing: our invoices' hashes follow from their ids. */

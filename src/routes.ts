@@ -1,4 +1,16 @@
 import type { InferenceRoute } from './http/payment/incoming.ts';
+import { DISCOVERY_OPERATION } from './http/api/agent-operations.ts';
+import { KEY_OPERATIONS } from './http/api/key-operations.ts';
+import { MODEL_OPERATIONS } from './http/api/model-operations.ts';
+import { REPORT_OPERATIONS } from './http/api/report-operations.ts';
+import { PLAY_MONEY_OPERATION, STATUS_OPERATIONS } from './http/api/status-operations.ts';
+import { WALLET_OPERATIONS } from './http/api/wallet-operations.ts';
+import { CONSOLE_OPERATIONS } from './http/console/console-operations.ts';
+import { DOCS_OPERATIONS } from './http/docs/docs-operations.ts';
+import { COUNT_TOKENS_OPERATION, estimateOperation, inferenceOperation } from './http/docs/inference-operations.ts';
+import { MCP_OPERATION } from './http/mcp/mcp-operation.ts';
+import { PAGE_OPERATIONS } from './http/pages/page-operations.ts';
+import type { Operation } from './http/server/operation.ts';
 import { SURFACES } from './wires/surfaces.ts';
 import type { Surface } from './wires/wire.ts';
 
@@ -32,4 +44,30 @@ export const ESTIMATE_ROUTE: InferenceRoute = {
 /** The wire in which a path's errors are told, and those of all paths below it; undefined where they are the gateway's own. */
 export function surfaceOf(path: string): Surface | undefined {
   return INFERENCE_ROUTES.find((route) => `${path}/`.startsWith(`${route.path}/`))?.surface;
+}
+
+/**
+ * Every route of the gateway, whatever it is configured to have: what it takes, what it answers, who may ask. A test compares this list with
+ * the routes of the running app, so a route without a row is found.
+ */
+export const OPERATIONS: readonly Operation[] = [
+  ...INFERENCE_ROUTES.map(inferenceOperation),
+  estimateOperation(ESTIMATE_ROUTE),
+  COUNT_TOKENS_OPERATION,
+  ...Object.values(MODEL_OPERATIONS),
+  ...Object.values(KEY_OPERATIONS),
+  ...Object.values(WALLET_OPERATIONS),
+  ...Object.values(REPORT_OPERATIONS),
+  ...Object.values(STATUS_OPERATIONS),
+  DISCOVERY_OPERATION,
+  MCP_OPERATION,
+  ...Object.values(DOCS_OPERATIONS),
+  ...Object.values(PAGE_OPERATIONS),
+  ...Object.values(CONSOLE_OPERATIONS),
+  PLAY_MONEY_OPERATION,
+];
+
+/** Those of an app that is put together: of the methods and paths that it has. */
+export function operationsOf(routes: ReadonlyMap<string, ReadonlySet<string>>): readonly Operation[] {
+  return OPERATIONS.filter(({ method, path }) => routes.get(path)?.has(method.toUpperCase()));
 }

@@ -31,6 +31,7 @@ import { Leases } from './ledger/lease.ts';
 import { depositNetwork } from './ledger/write-off.ts';
 import { openOldWallets, openWallet } from './lightning/open-wallet.ts';
 import type { Wallet } from './lightning/wallet.ts';
+import { openLnurl } from './lnurl/open-lnurl.ts';
 import type { Logger } from './log.ts';
 import { openExchangeRate } from './pricing/exchange-rate.ts';
 import { PriceSchedule } from './pricing/price-schedule.ts';
@@ -115,21 +116,10 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
   const forgetKey = (keyId: string) => authenticator.forget(keyId);
   const turns = new Turns();
-  const gateway = new Gateway({
-    config,
-    pool,
-    reportPool,
-    turns,
-    log,
-    payers,
-    authenticate,
-    offers,
-    forgetKey,
-    pingAfterMs,
-    random,
-    ...money,
-  });
-  const app = createApp({ config, log, pool, reportPool, turns, probePool, authenticate, keys: authenticator, apiKeys, gateway, ...money });
+  const common = { config, log, pool, reportPool, turns, authenticate, ...money };
+  const gateway = new Gateway({ ...common, payers, offers, forgetKey, pingAfterMs, random });
+  const lnurl = openLnurl(common);
+  const app = createApp({ ...common, probePool, keys: authenticator, apiKeys, gateway, lnurl });
   const server = createHttpServer(app);
   await instance.beat();
   await listen(server, config);

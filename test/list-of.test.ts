@@ -96,7 +96,10 @@ describe('the schemas of the source', () => {
     const source = path.join(import.meta.dirname, '../src');
     const sources = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
     const files = sources.filter((file) => !EXEMPT.some((exempt) => exempt.test(file)));
-    const collecting = files.filter((file) => /\bz\s*\.(array|record|tuple|set|map)\(/.test(withoutComments(path.join(source, file))));
+    // What describes answers never meets what a client sent; the tools' library checks what comes to them.
+    const collecting = files
+      .filter((file) => !/-(?:operations?|answers)\.ts$|^http\/mcp\//.test(file))
+      .filter((file) => /\bz\s*\.(array|record|tuple|set|map)\(/.test(withoutComments(path.join(source, file))));
     expect(files.length).toBeGreaterThan(100);
     expect(collecting).toEqual([]);
   });

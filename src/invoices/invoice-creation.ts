@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { GatewayError } from '../errors.ts';
 import { msatFromSats } from '../amount.ts';
+import { ADDRESS_EXPIRY_SECONDS } from './address-invoices.ts';
 import { invoiceFromRow, type Invoice, type InvoiceRow } from './invoice.ts';
 import type { Invoices } from './invoices.ts';
 import { NodeQueue } from '../lightning/node-queue.ts';
@@ -50,10 +51,12 @@ export class InvoiceCreation {
         this.#wallet.createInvoice({
           amountMsat: msatFromSats(row.amount_sat),
           description: this.#invoices.description(row),
-          expirySeconds: this.#expirySeconds,
+          metadata: row.address_metadata ?? undefined,
+          expirySeconds: row.handle === null ? this.#expirySeconds : ADDRESS_EXPIRY_SECONDS,
           preimage: this.#invoices.preimage(row),
         });
-      const made = await this.#queue.run(make, { yielding: row.account_id === null });
+      // What strangers ask for comes last.
+      const made = await this.#queue.run(make, { yielding: row.account_id === null || row.handle !== null });
       const opened = await this.#invoices.opened(row.id, made);
       if (!opened) throw new Error(`invoice ${row.id} is gone`);
       return invoiceFromRow(opened);

@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { parse as parseUuid, stringify as uuidFrom } from 'uuid';
 import type { RootSecret } from '../config/secret-keys.ts';
 import { deriveKey } from '../secrets.ts';
+import { handleInMetadata } from './address-metadata.ts';
 
 /** The owner of an invoice: an account, or the key row that the payment will make. */
 export type InvoiceOwner = { readonly accountId: string } | { readonly payerKeyId: string };
@@ -43,7 +44,7 @@ export function describeInvoice(
 
 /** Whether an invoice's description claims that the invoice is ours. The claim is not checked. */
 export function isUnderOurName(description: string | undefined | null): boolean {
-  return description?.startsWith(NAME) ?? false;
+  return description?.startsWith(NAME) || handleInMetadata(description ?? '') !== undefined;
 }
 
 /** What the seal in a description says. Null if there is no seal, or none that one of our secrets made. */

@@ -123,6 +123,10 @@ export interface InvoiceRow {
   paid_at: Date | null;
   credited_at: Date | null;
   checks: number;
+  /** Of an invoice that was asked for at a Lightning Address: for which handle, what the wallet was shown, and what the payer wrote. */
+  handle: string | null;
+  address_metadata: string | null;
+  payer_comment: string | null;
   /** True once the expiry has passed on the database's clock. */
   past: boolean;
   /** True if this very call added the row, so that nobody has asked the node yet. */
@@ -131,7 +135,7 @@ export interface InvoiceRow {
 
 /** The columns of an `InvoiceRow`. */
 export const INVOICE_COLUMNS = `id, account_id, payer_key_id, node_id, payment_hash, bolt11, amount_sat, state, received_msat, idempotency_sha256, created_at, expires_at,
-  paid_at, credited_at, checks, expires_at <= clock_timestamp() as past`;
+  paid_at, credited_at, checks, handle, address_metadata, payer_comment, expires_at <= clock_timestamp() as past`;
 
 /** The invoice in a row that has one. Throws for a row whose invoice the node never made. */
 export function invoiceFromRow(row: InvoiceRow): Invoice {

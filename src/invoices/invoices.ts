@@ -6,7 +6,9 @@ import { validate as isUuid } from 'uuid';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { Msat } from '../amount.ts';
+import { lockAccount } from '../ledger/deposit.ts';
 import { deriveKey } from '../secrets.ts';
+import { ADDRESS_EXPIRY_SECONDS, refuseAddress, refuseManyAddresses, type AddressPayment } from './address-invoices.ts';
 import { INVOICE_COLUMNS, invoicePreimage, paymentHashOf, type InvoiceRow } from './invoice.ts';
 import { describeInvoice } from './invoice-seal.ts';
 import type { NewInvoice, Wallet } from '../lightning/wallet.ts';
@@ -33,7 +35,7 @@ const NO_WAY_OUT =
 const LASTS = `expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
 
 /** An open invoice of the account that a refusal can offer again. */
-const SUITS = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4
+const SUITS = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4 and handle is null
   and (state = 'open' or (state = 'creating' and reusable)) and ${LASTS}`;
 
 interface OfferedAmounts {
@@ -176,6 +178,25 @@ export class Invoices {
     });
   }
 
+  /**
+   * The row for an invoice that a payer's wallet asks for at the account's Lightning Address, which is not counted among the account's open
+   * ones. Throws GatewayError `not_found` and `too_many_invoices`, and `last_owner_key` where the account has no lasting way in.
+   */
+  async reserveAddress(payment: AddressPayment, networks: readonly string[]): Promise<InvoiceRow> {
+    const senderHashes = networks.map((network) => this.#senderHash(network));
+    await refuseAddress(this.#pool, payment);
+    return transaction(this.#pool, async (client) => {
+      await client.query("set local lock_timeout = '1s'");
+      await lockAccount(client, payment.accountId);
+      await refuseAddress(client, payment);
+      await refuseManyAddresses(client, senderHashes);
+      const row = { amountSat: payment.amountSat, idempotencyKey: null, bodySha256: null, reusable: false, senderHashes };
+      const added = await this.#insert(client, payment.accountId, { ...row, address: payment });
+      await keepWayIn(client, payment.accountId, 'This address takes no payments at the moment.');
+      return added;
+    });
+  }
+
   /** A network is stored as a digest, which does not tell which network it is. */
   #senderHash(network: string): string {
     const [root] = this.#options.roots;
@@ -186,6 +207,15 @@ export class Invoices {
   /** The preimage of a row: the same each time that the node is asked. */
   preimage(row: Pick<InvoiceRow, 'id' | 'payment_hash'>): Buffer {
     return invoicePreimage(this.#options.roots, row.id, row.payment_hash);
+  }
+
+  /** The preimage of a row whose node took ours. Null where the wallet chose it. */
+  knownPreimage(row: Pick<InvoiceRow, 'id' | 'payment_hash'>): Buffer | null {
+    try {
+      return this.preimage(row);
+    } catch {
+      return null;
+    }
   }
 
   /** What the node is to write into the invoice: for the payer, and for the case that the row is lost. */
@@ -263,6 +293,7 @@ export class Invoices {
     const lost = await one(
       client,
       `account_id = $1 and amount_sat = $2 and node_id = $3 and state = 'creating' and checks > 0 and idempotency_key is null and not reusable
+         and handle is null
        order by created_at limit 1 for update`,
       [accountId, amountSat, this.#options.wallet.nodeId],
     );
@@ -272,7 +303,8 @@ export class Invoices {
 
   async #add(client: PoolClient, accountId: string, row: NewRow): Promise<InvoiceRow> {
     const open = await client.query<{ count: bigint }>(
-      `select count(*) from invoices where account_id = $1 and state in ('creating', 'open') and expires_at > clock_timestamp()`,
+      `select count(*) from invoices
+       where account_id = $1 and state in ('creating', 'open') and expires_at > clock_timestamp() and handle is null`,
       [accountId],
     );
     if ((open.rows[0]?.count ?? 0n) >= MOST_OPEN) throw new GatewayError('too_many_invoices');
@@ -287,8 +319,8 @@ export class Invoices {
     const paymentHash = wallet.takesPreimage ? paymentHashOf(invoicePreimage(roots, id)) : null;
     const { rows } = await client.query<InvoiceRow>(
       `insert into invoices (id, account_id, backend, node_id, network, payment_hash, amount_sat, reusable, idempotency_key, idempotency_sha256,
-         expires_at, next_check_at, payer_key_id, sender_hashes)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() + make_interval(secs => $11), clock_timestamp() + interval '15 seconds', $12, $13)
+         expires_at, next_check_at, payer_key_id, sender_hashes, handle, address_metadata, payer_comment)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() + make_interval(secs => $11), clock_timestamp() + interval '15 seconds', $12, $13, $14, $15, $16)
        returning ${INVOICE_COLUMNS}`,
       [
         id,
@@ -301,9 +333,12 @@ export class Invoices {
         row.reusable,
         row.idempotencyKey,
         row.bodySha256,
-        expirySeconds,
+        row.address ? ADDRESS_EXPIRY_SECONDS : expirySeconds,
         accountId === null ? randomUUID() : null,
         row.senderHashes ?? null,
+        row.address?.handle ?? null,
+        row.address?.metadata ?? null,
+        row.address?.comment ?? null,
       ],
     );
     const added = rows[0];
@@ -318,6 +353,7 @@ interface NewRow {
   bodySha256: Buffer | null;
   reusable: boolean;
   senderHashes?: string[];
+  address?: AddressPayment;
 }
 
 /**

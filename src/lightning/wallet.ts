@@ -16,6 +16,19 @@ export interface InvoiceState {
   bolt11?: string;
 }
 
+export interface InvoiceRequest {
+  amountMsat: Msat;
+  /** What the payer reads, and what the node keeps. */
+  description: string;
+  /**
+   * What a wallet was shown of a Lightning Address (LUD-06). The invoice then has its SHA-256 in place of a description, and a node that can
+   * keeps `description` for itself.
+   */
+  metadata?: string | undefined;
+  expirySeconds: number;
+  preimage: Buffer;
+}
+
 export interface NewInvoice {
   bolt11: string;
   paymentHash: Buffer;
@@ -44,6 +57,11 @@ export type PaymentFailure = 'no_route' | 'no_liquidity' | 'rejected' | 'timed_o
  */
 export type PaymentState =
   { status: 'pending'; known: boolean } | { status: 'paid'; feeMsat: Msat } | { status: 'failed'; failure: PaymentFailure };
+
+/** The node makes no invoice with the hash of a description, or makes it without the hash. */
+export class DescriptionHashError extends Error {
+  override name = 'DescriptionHashError';
+}
 
 /** The node was certainly not asked to pay: no byte of the call has left this process, and none will. */
 export class NotAskedError extends Error {
@@ -98,8 +116,9 @@ export interface Wallet {
   /**
    * Creates an invoice. With `preimage` given, asking again for the same preimage never makes a second invoice:
    * the first one is returned.
+   * With `metadata` given, rejects with GatewayError `lightning_unavailable` and a DescriptionHashError as its cause if the node refuses that.
    */
-  createInvoice(request: { amountMsat: Msat; description: string; expirySeconds: number; preimage: Buffer }): Promise<NewInvoice>;
+  createInvoice(request: InvoiceRequest): Promise<NewInvoice>;
   /** The node's state of an invoice, or null if this node has none with that hash. */
   lookupInvoice(paymentHash: Buffer): Promise<InvoiceState | null>;
   /**

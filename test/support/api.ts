@@ -14,6 +14,7 @@ import { createHttpServer } from '../../src/http/server/http-server.ts';
 import { Payers } from '../../src/http/payment/payers.ts';
 import { PaymentOffers } from '../../src/http/payment/payment-offers.ts';
 import { Turns } from '../../src/http/payment/turns.ts';
+import { openLnurl } from '../../src/lnurl/open-lnurl.ts';
 import { createLog } from '../../src/log.ts';
 import { openExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { FleetHealth } from '../../src/routing/fleet-health.ts';
@@ -109,6 +110,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     capacity: new CapacityWeights(config.capacity, { log, providerIds: () => [] }),
     wallet: noWallet,
     funding: opened.funding,
+    lnurl: openLnurl({ pool: database.pool, wallet: deps.wallet ?? noWallet, funding: opened.funding, config }),
     withdrawing: new Withdrawing({ pool: database.pool, wallet: deps.wallet ?? noWallet, log, allowed: false, maxFeePercent: 1 }),
     ...deps,
   });

@@ -20,6 +20,7 @@ interface RpcInvoice {
   r_preimage: Buffer;
   r_hash: Buffer;
   memo: string;
+  description_hash?: Buffer;
   value_msat: string;
   value: string;
   payment_request: string;
@@ -247,7 +248,10 @@ export class FakeLnd {
     return { payments: later, first_index_offset: later[0]?.payment_index ?? '0', last_index_offset: later.at(-1)?.payment_index ?? '0' };
   }
 
-  #add({ r_preimage, memo, value_msat, expiry, private: hints }: RpcInvoice): { r_hash: Buffer; payment_request: string } {
+  #add({ r_preimage, memo, description_hash: hash, value_msat, expiry, private: hints }: RpcInvoice): {
+    r_hash: Buffer;
+    payment_request: string;
+  } {
     const r_hash = createHash('sha256').update(r_preimage).digest();
     const known = this.invoices.has(r_hash.toString('hex'));
     if (known) throw Object.assign(new Error(), { code: grpc.status.UNKNOWN, details: 'invoice with payment hash already exists' });
@@ -259,7 +263,7 @@ export class FakeLnd {
       tags: [
         { tagName: 'payment_hash', data: r_hash.toString('hex') },
         { tagName: 'payment_secret', data: randomBytes(32).toString('hex') },
-        { tagName: 'description', data: memo },
+        hash && hash.length > 0 ? { tagName: 'purpose_commit_hash', data: hash.toString('hex') } : { tagName: 'description', data: memo },
         { tagName: 'expire_time', data: Number(expiry) },
         { tagName: 'min_final_cltv_expiry', data: 80 },
         { tagName: 'feature_bits', data: FEATURES },

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { NWCClient, NWCWalletService, NWCWalletServiceKeyPair, type Nip47Method, type Nip47Transaction } from '@getalby/sdk/nwc';
 import bolt11 from 'bolt11';
 import { msat } from '../../src/amount.ts';
@@ -35,6 +35,8 @@ export interface NwcService {
   pay(invoice: string, options?: { notifications?: number; amountMsat?: bigint }): Promise<void>;
   /** Tells the gateway of a payment, of whatever kind. */
   notify(notification: unknown): Promise<void>;
+  /** What it does with the hash of a description. */
+  hashes: 'taken' | 'refused' | 'ignored';
   /** Invoices are made for so many times what was asked for. */
   factor: number;
   /** Connects to the relay (again), as a wallet that comes back. */
@@ -74,11 +76,16 @@ export async function startNwcService({
   const handler: Parameters<NWCWalletService['subscribe']>[1] = {
     getInfo: () =>
       answer({ alias: 'test', color: '', pubkey: node.nodeId, network, block_height: 1, block_hash: '', methods: [...running.methods] }),
-    async makeInvoice({ amount, description = '', expiry = 3600 }) {
+    async makeInvoice({ amount, description = '', description_hash: hash, expiry = 3600 }) {
+      // As some do: not without the text that the hash is of.
+      const isOfText = hash === createHash('sha256').update(description).digest('hex');
+      if (hash !== undefined && (running.hashes === 'refused' || !isOfText))
+        return { result: undefined, error: { code: 'INTERNAL', message: 'no hash' } };
       const preimage = randomBytes(32);
       const made = await node.createInvoice({
         amountMsat: msat(BigInt(amount * running.factor)),
         description,
+        ...(hash !== undefined && running.hashes === 'taken' && { metadata: description }),
         expirySeconds: expiry,
         preimage,
       });
@@ -107,6 +114,7 @@ export async function startNwcService({
     listed: undefined,
     mute: false,
     factor: 1,
+    hashes: 'taken',
     methods,
     tells,
     notify,

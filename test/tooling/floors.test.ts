@@ -65,6 +65,7 @@ const LIBRARIES: Record<string, string[]> = {
   uuid: ['start-server.ts', 'accounts', 'http/server', 'invoices', 'withdrawals'],
   yaml: ['config', 'pricing/own-prices.ts'],
   zod: ['challenges', 'config', 'http', 'lightning', 'list-of.ts', 'pricing', 'wires'],
+  'zod-openapi': ['http/docs'],
 };
 
 const SOURCE = fileURLToPath(new URL('../../src/', import.meta.url));

@@ -6,7 +6,8 @@ import { readJson } from '../server/json-body.ts';
 import { refuseForwarded, refuseOtherSites, type OwnSiteConfig } from '../server/own-site.ts';
 
 const MOST_MSAT = 2_000_000_000;
-const payBody = z.strictObject({
+/** What the simulated node is to pay. */
+export const payBody = z.strictObject({
   paymentRequest: z.string().min(1).max(4096),
   /** What to pay where it is not what the invoice asks for. */
   amountMsat: z.int().min(1).max(MOST_MSAT).optional(),

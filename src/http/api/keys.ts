@@ -56,7 +56,8 @@ const settings = {
     .nullable(),
   role: z.enum(['owner', 'inference']),
 };
-const keyBody = z.strictObject(settings).partial();
+/** What a key may be made with, or changed to. */
+export const keyBody = z.strictObject(settings).partial();
 
 /** The handlers of `/api/keys`: making, listing, changing, revoking and rotating the keys of an account. */
 export function keyHandlers({

@@ -1,9 +1,15 @@
 import type { Request, Response } from 'express';
+import { z } from 'zod';
 import type { ApiKey } from '../../accounts/api-key.ts';
 import type { ApiKeys } from '../../accounts/api-keys.ts';
 import { GatewayError } from '../../errors.ts';
 import { principalOf } from '../payment/authenticate.ts';
 import { keyId as keyIdFrom } from './key-id.ts';
+
+/** Whose figures are asked for. */
+export const keyIdQuery = z.object({
+  keyId: z.uuid().optional().meta({ description: 'One key of the account; without it, all that the caller may see.' }),
+});
 
 /** Whose figures a report shows. */
 export interface ReportScope {

@@ -24,7 +24,8 @@ const SMALLEST_TOPUP_SAT = 100;
 const LARGEST_TOPUP_SAT = 1_000_000;
 /** Of an invoice that somebody asks for by name, in sats. */
 export const topupAmount = z.int().min(SMALLEST_TOPUP_SAT).max(LARGEST_TOPUP_SAT).default(10_000);
-const fundBody = z.strictObject({ amount: topupAmount });
+/** How many sats to ask for. */
+export const fundBody = z.strictObject({ amount: topupAmount });
 
 /** The handlers that bring money in: making an invoice for a top-up, and asking how it stands. */
 export function walletHandlers({ pool, funding, config }: WalletDeps): Record<'fund' | 'status', RequestHandler> {

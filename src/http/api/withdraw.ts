@@ -10,7 +10,8 @@ import { readJsonAndBytes } from '../server/json-body.ts';
 import { ownerOf } from './keys.ts';
 
 const WITHDRAW_PATH = '/api/wallet/withdraw';
-const withdrawBody = z.strictObject({
+/** What to pay, and the most that the way there may cost. */
+export const withdrawBody = z.strictObject({
   paymentRequest: z.string().min(1).max(5_000),
   maxFeeSats: z.int().min(0).max(1_000_000_000).optional(),
 });

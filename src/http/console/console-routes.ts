@@ -5,7 +5,9 @@ import type { Config } from '../../config/config.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { readForm } from '../pages/form.ts';
 import type { Pages } from '../pages/pages.ts';
+import { addRoute } from '../server/operation.ts';
 import type { OwnPageConfig } from '../server/own-site.ts';
+import { CONSOLE_OPERATIONS } from './console-operations.ts';
 import { ConsoleFrame } from './console-frame.ts';
 import { requireSession } from './signed-in.ts';
 import { signInHandlers } from './sign-in.ts';
@@ -26,8 +28,10 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
   const form = readForm(config);
   const session = requireSession({ sessions, pages, config });
 
-  app.get('/console/sign-in', signIn.page);
-  app.post('/console/sign-in', form, signIn.signIn);
-  app.post('/console/sign-out', form, signIn.signOut);
-  app.get('/console', session, (_req, res) => frame.send(res, 'console/overview', { title: 'Overview', section: '/console' }));
+  addRoute(app, CONSOLE_OPERATIONS.signIn, signIn.page);
+  addRoute(app, CONSOLE_OPERATIONS.sendSignIn, form, signIn.signIn);
+  addRoute(app, CONSOLE_OPERATIONS.signOut, form, signIn.signOut);
+  addRoute(app, CONSOLE_OPERATIONS.overview, session, (_req, res) =>
+    frame.send(res, 'console/overview', { title: 'Overview', section: '/console' }),
+  );
 }

@@ -13,9 +13,11 @@ import { crossOrigin } from '../server/cross-origin.ts';
 import { hasCredential } from '../server/credential.ts';
 import { clientOf } from '../server/forwarded.ts';
 import { readBody, refuseOtherTypes } from '../server/json-body.ts';
+import { addRoute } from '../server/operation.ts';
 import { originOf } from '../server/origin.ts';
 import { refuseOtherPages, type OwnPageConfig } from '../server/own-site.ts';
 import { RefusalLog } from '../server/refusal-log.ts';
+import { MCP_OPERATION } from './mcp-operation.ts';
 import { register, type Caller } from './tool.ts';
 import { TOOLS, type ToolDeps } from './tools.ts';
 import { sendWebResponse, webRequest } from './web-exchange.ts';
@@ -59,7 +61,7 @@ export function addMcp(app: Express, deps: McpDeps): void {
   const origins = deps.config.CORS_ORIGINS;
   // Pages that the operator has named may read the answers; `*` names nobody, and all other pages are refused.
   if (!origins.includes('*')) app.use('/mcp', crossOrigin(origins));
-  app.post('/mcp', mcpHandler(deps, handler));
+  addRoute(app, MCP_OPERATION, mcpHandler(deps, handler));
 }
 
 function mcpHandler({ authenticate, config }: McpDeps, handler: McpHttpHandler): RequestHandler {

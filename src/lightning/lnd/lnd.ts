@@ -6,8 +6,9 @@ import type { AuthenticatedLnd, GetInvoiceResult, GetWalletInfoResult, Subscribe
 import { ConfigError } from '../../config/config-error.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
-import { msat, type Msat } from '../../amount.ts';
+import { msat } from '../../amount.ts';
 import type { Logger } from '../../log.ts';
+import { descriptionHash, requireDescriptionHash } from '../description-hash.ts';
 import { KnownNodes, type NodeIdentity } from '../known-nodes.ts';
 import { INVOICE_LIST, lndBooks, PAYMENT_LIST } from './lnd-books.ts';
 import { LndConnection } from './lnd-connection.ts';
@@ -16,7 +17,7 @@ import { LndPayments, PAYING_CALLS } from './lnd-payments.ts';
 import { permits, warnOfPowers } from './lnd-macaroon.ts';
 import type { NodeBooks } from '../node-books.ts';
 import { SettlementCursor } from '../settlement-cursor.ts';
-import type { InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from '../wallet.ts';
+import type { InvoiceRequest, InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from '../wallet.ts';
 
 export interface LndWalletOptions {
   /** `host:port` of LND's gRPC. */
@@ -122,15 +123,17 @@ class LndWallet implements Wallet {
     this.books = lndBooks({ connection, confirmNode, permits: (call) => permits(macaroon, call) });
   }
 
-  async createInvoice(request: { amountMsat: Msat; description: string; expirySeconds: number; preimage: Buffer }): Promise<NewInvoice> {
-    const { amountMsat, description, expirySeconds, preimage } = request;
+  async createInvoice(request: InvoiceRequest): Promise<NewInvoice> {
+    const { amountMsat, description, metadata, expirySeconds, preimage } = request;
     const paymentHash = createHash('sha256').update(preimage).digest();
     const made = await this.#connection.call(async (lnd) => {
       try {
         const { request: text, created_at } = await createInvoice({
           lnd,
           mtokens: amountMsat.toString(),
+          // LND keeps the description as its memo also where the invoice has a hash in place of one.
           description,
+          ...(metadata !== undefined && { description_hash: descriptionHash(metadata).toString('hex') }),
           secret: preimage.toString('hex'),
           expires_at: new Date(Date.now() + expirySeconds * 1000).toISOString(),
           is_including_private_channels: this.#privateHints,
@@ -144,7 +147,8 @@ class LndWallet implements Wallet {
         return { bolt11: text, expiresAt: new Date(expires_at) };
       }
     });
-    const payee = bolt11.decode(made.bolt11, this.network === 'signet' ? SIGNET : undefined).payeeNodeKey;
+    const { payeeNodeKey: payee, tagsObject } = bolt11.decode(made.bolt11, this.network === 'signet' ? SIGNET : undefined);
+    requireDescriptionHash(metadata, tagsObject.purpose_commit_hash);
     if (payee !== this.nodeId) throw anotherNode(this.nodeId, payee);
     return { ...made, paymentHash };
   }

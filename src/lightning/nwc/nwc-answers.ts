@@ -2,6 +2,7 @@ import bolt11 from 'bolt11';
 import { z } from 'zod';
 import { listOf } from '../../list-of.ts';
 import { msat, type Msat } from '../../amount.ts';
+import { requireDescriptionHash } from '../description-hash.ts';
 import type { InvoiceState, Network, NewInvoice } from '../wallet.ts';
 
 /** A wallet's answer that cannot be what was asked for. Says nothing that may not be logged. */
@@ -86,7 +87,10 @@ const PREFIXES: Readonly<Record<string, Network>> = { bc: 'mainnet', tb: 'testne
 const SIGNET = { bech32: 'tbs', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
 
 /** The invoice that a wallet made, read from its own text. Throws NwcAnswerError where it is not the one that was asked for. */
-export function readInvoice({ invoice, amount }: z.infer<typeof madeInvoice>, asked: { amountMsat: Msat; network: Network }): NewInvoice {
+export function readInvoice(
+  { invoice, amount }: z.infer<typeof madeInvoice>,
+  asked: { amountMsat: Msat; network: Network; metadata?: string | undefined },
+): NewInvoice {
   const text = invoice.trim().toLowerCase();
   const network = PREFIXES[/^ln(bcrt|bc|tbs|tb)\d/.exec(text)?.[1] ?? ''];
   if (network !== asked.network)
@@ -95,6 +99,7 @@ export function readInvoice({ invoice, amount }: z.infer<typeof madeInvoice>, as
   if (millisatoshis !== asked.amountMsat.toString()) throw new NwcAnswerError('the wallet made an invoice for another amount');
   // It will tell by the same count what it received.
   if (amount && BigInt(Math.round(amount)) !== asked.amountMsat) throw new NwcAnswerError('the wallet does not count in msat');
+  requireDescriptionHash(asked.metadata, tagsObject.purpose_commit_hash);
   if (!tagsObject.payment_hash || !timeExpireDate) throw new NwcAnswerError('the wallet made an invoice without hash or expiry');
   return { bolt11: text, paymentHash: Buffer.from(tagsObject.payment_hash, 'hex'), expiresAt: new Date(timeExpireDate * 1000) };
 }

@@ -77,6 +77,15 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof GatewayError && error.cause instanceof NwcFailure && error.cause.code === 'NOT_FOUND';
 }
 
+/** What a wallet answers for reasons that have nothing to do with what exactly it was asked for. */
+const PASSING = new Set(['RATE_LIMITED', 'QUOTA_EXCEEDED', 'UNAUTHORIZED', 'RESTRICTED', 'UNSUPPORTED_ENCRYPTION']);
+
+/** Whether it is the wallet's own word that it does not do this, or fails at it. */
+export function isRefusal(error: unknown): boolean {
+  const { code } = error instanceof GatewayError && error.cause instanceof NwcFailure ? error.cause : {};
+  return code !== undefined && !PASSING.has(code);
+}
+
 /**
  * Requests to a wallet over Nostr relays (NIP-47, https://github.com/nostr-protocol/nips/blob/master/47.md). The library's own are not
  * used: one that gets no answer keeps its subscription for a minute after its caller has gone, of which relays allow few; an answer that

@@ -3,8 +3,8 @@ import { NWCClient } from '@getalby/sdk/nwc';
 import { ConfigError } from '../../config/config-error.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
-import type { Msat } from '../../amount.ts';
 import type { Logger } from '../../log.ts';
+import { descriptionHash, descriptionHashRefused } from '../description-hash.ts';
 import { KnownNodes, type NodeIdentity } from '../known-nodes.ts';
 import type { NodeBooks } from '../node-books.ts';
 import {
@@ -21,7 +21,8 @@ import {
   type WalletInfo,
 } from './nwc-answers.ts';
 import { nwcReceived } from './nwc-books.ts';
-import { isNotFound, NwcRequests, reasonOf, type NostrClient } from './nwc-requests.ts';
+import { isNotFound, isRefusal, NwcRequests, reasonOf, type NostrClient } from './nwc-requests.ts';
+import { DescriptionHashError, type InvoiceRequest } from '../wallet.ts';
 import type { InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from '../wallet.ts';
 
 export interface NwcWalletOptions {
@@ -126,11 +127,18 @@ class NwcWallet implements Wallet {
   }
 
   /** The wallet chooses the preimage: asked twice, it makes two invoices. */
-  async createInvoice(request: { amountMsat: Msat; description: string; expirySeconds: number }): Promise<NewInvoice> {
-    const { amountMsat, description, expirySeconds } = request;
-    const made = await this.#requests.ask('make_invoice', { amount: Number(amountMsat), description, expiry: expirySeconds }, madeInvoice);
+  async createInvoice({ amountMsat, description, metadata, expirySeconds }: Omit<InvoiceRequest, 'preimage'>): Promise<NewInvoice> {
+    // Some nodes behind a wallet want the text beside its hash.
+    const text =
+      metadata === undefined ? { description } : { description: metadata, description_hash: descriptionHash(metadata).toString('hex') };
+    const asked = { amount: Number(amountMsat), ...text, expiry: expirySeconds };
+    const made = await this.#requests.ask('make_invoice', asked, madeInvoice).catch((error: unknown) => {
+      throw metadata !== undefined && isRefusal(error)
+        ? descriptionHashRefused(new DescriptionHashError('refused', { cause: error }))
+        : error;
+    });
     this.#heardAt = this.#now();
-    return believed(() => readInvoice(made, { amountMsat, network: this.network }));
+    return believed(() => readInvoice(made, { amountMsat, network: this.network, metadata }));
   }
 
   async lookupInvoice(paymentHash: Buffer): Promise<InvoiceState | null> {
@@ -221,6 +229,6 @@ function believed<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw new GatewayError('lightning_unavailable', { cause: error });
+    throw error instanceof GatewayError ? error : new GatewayError('lightning_unavailable', { cause: error });
   }
 }

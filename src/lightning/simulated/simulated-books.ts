@@ -9,6 +9,7 @@ interface SettledRow {
   received_msat: bigint;
   settle_index: bigint;
   settled_at: Date;
+  description: string | null;
 }
 
 interface PaymentRow {
@@ -33,18 +34,18 @@ export class SimulatedBooks implements Required<Omit<NodeBooks, 'mayLack'>> {
 
   readonly invoices = async (after: bigint): Promise<BookPage<BookedInvoice>> => {
     const rows = await this.#query<SettledRow>(
-      `select payment_hash, bolt11, received_msat, settle_index, settled_at from simulated_invoices where settle_index > $1
+      `select payment_hash, bolt11, received_msat, settle_index, settled_at, description from simulated_invoices where settle_index > $1
        order by settle_index limit ${PAGE}`,
       [after],
     );
-    const entries = rows.map(({ payment_hash, bolt11, received_msat, settle_index, settled_at }) => ({
+    const entries = rows.map(({ payment_hash, bolt11, received_msat, settle_index, settled_at, description }) => ({
       index: settle_index,
       paymentHash: payment_hash,
       status: 'settled' as const,
       createdAt: readPaymentRequest(bolt11, 'simulated').createdAt,
       receivedMsat: msat(received_msat),
       settledAt: settled_at,
-      description: this.#describe(bolt11),
+      description: description ?? this.#describe(bolt11),
       bolt11,
     }));
     return { entries, more: rows.length === PAGE };

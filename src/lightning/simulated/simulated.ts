@@ -6,9 +6,10 @@ import { isConnectionLost, type Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import { msat, type Msat } from '../../amount.ts';
 import { deriveKey } from '../../secrets.ts';
+import { descriptionHash, requireDescriptionHash } from '../description-hash.ts';
 import { SimulatedBooks } from './simulated-books.ts';
 import { SimulatedPayments } from './simulated-payments.ts';
-import type { InvoiceState, NewInvoice, SettlementListener, Wallet } from '../wallet.ts';
+import type { InvoiceRequest, InvoiceState, NewInvoice, SettlementListener, Wallet } from '../wallet.ts';
 
 const CHANNEL = 'simulated_settlement';
 const REGTEST = { bech32: 'bcrt', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
@@ -30,6 +31,7 @@ interface SimulatedInvoiceRow {
   received_msat: bigint | null;
   expires_at: Date;
   settled_at: Date | null;
+  description: string | null;
 }
 
 export interface SimulatedWalletOptions {
@@ -63,8 +65,8 @@ export class SimulatedWallet implements Wallet {
     this.nodeId = curve.getPublicKey('hex', 'compressed');
   }
 
-  async createInvoice(request: { amountMsat: Msat; description: string; expirySeconds: number; preimage: Buffer }): Promise<NewInvoice> {
-    const { amountMsat, description, expirySeconds, preimage } = request;
+  async createInvoice(request: InvoiceRequest): Promise<NewInvoice> {
+    const { amountMsat, description, metadata, expirySeconds, preimage } = request;
     const paymentHash = createHash('sha256').update(preimage).digest();
     const now = await this.#query<{ now: Date }>(`select clock_timestamp() as now`);
     const timestamp = Math.floor((now[0]?.now ?? new Date()).getTime() / 1000);
@@ -75,7 +77,9 @@ export class SimulatedWallet implements Wallet {
       tags: [
         { tagName: 'payment_hash', data: paymentHash.toString('hex') },
         { tagName: 'payment_secret', data: randomBytes(32).toString('hex') },
-        { tagName: 'description', data: description },
+        metadata === undefined
+          ? { tagName: 'description', data: description }
+          : { tagName: 'purpose_commit_hash', data: descriptionHash(metadata).toString('hex') },
         { tagName: 'expire_time', data: expirySeconds },
         { tagName: 'min_final_cltv_expiry', data: MIN_FINAL_CLTV_BLOCKS },
         { tagName: 'feature_bits', data: FEATURES },
@@ -85,12 +89,13 @@ export class SimulatedWallet implements Wallet {
     const expiresAt = new Date((timestamp + expirySeconds) * 1000);
     // Asked again for the same preimage, the first invoice stands: the no-op update only makes it come back.
     const rows = await this.#query<SimulatedInvoiceRow>(
-      `insert into simulated_invoices as i (payment_hash, preimage, bolt11, amount_msat, expires_at) values ($1, $2, $3, $4, $5)
+      `insert into simulated_invoices as i (payment_hash, preimage, bolt11, amount_msat, expires_at, description) values ($1, $2, $3, $4, $5, $6)
        on conflict (payment_hash) do update set state = i.state returning *`,
-      [paymentHash, preimage, paymentRequest, amountMsat, expiresAt],
+      [paymentHash, preimage, paymentRequest, amountMsat, expiresAt, metadata === undefined ? null : description],
     );
     const row = rows[0];
     if (!row) throw new GatewayError('lightning_unavailable');
+    requireDescriptionHash(metadata, bolt11.decode(row.bolt11, REGTEST).tagsObject.purpose_commit_hash);
     return { bolt11: row.bolt11, paymentHash, expiresAt: row.expires_at };
   }
 
@@ -174,7 +179,7 @@ function stateOf(row: SimulatedInvoiceRow): InvoiceState {
     ...(row.received_msat !== null && {
       receivedMsat: msat(row.received_msat),
       bolt11: row.bolt11,
-      description: descriptionOf(row.bolt11),
+      description: row.description ?? descriptionOf(row.bolt11),
     }),
     ...(row.settled_at !== null && { settledAt: row.settled_at }),
   };

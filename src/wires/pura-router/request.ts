@@ -10,7 +10,7 @@ const { models, cost_weight: costWeight } = routingSchema.shape;
 const gateway = (schema: z.ZodType): Parameter => ({ rule: 'gateway', schema: schema.nullish() });
 
 /** What the router takes beside the fields of a chat. Two of them are those of `routing`, by shorter names. */
-const ROUTER_PARAMETERS: Parameters = new Map([
+export const ROUTER_PARAMETERS: Parameters = new Map([
   ...PARAMETERS,
   ['model', gateway(z.literal('auto', 'is for the router to choose: leave it out, or name those to choose from in models'))],
   ['execute', gateway(z.boolean())],

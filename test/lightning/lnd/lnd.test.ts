@@ -98,6 +98,21 @@ describe('an invoice of LND', () => {
     expect(lnd.invoices.size).toBe(1);
   });
 
+  it('has the hash of what a wallet was shown in place of a description, which the node keeps for itself', async () => {
+    const wallet = await connect();
+    const asked = { ...request(), metadata: '[["text/plain","for alice@pura.example"]]' };
+    const [first, again] = [await wallet.createInvoice(asked), await wallet.createInvoice(asked)];
+    expect(again).toEqual(first);
+    const { purpose_commit_hash: hash, description } = bolt11.decode(first.bolt11).tagsObject;
+    expect({ hash, description }).toEqual({ hash: createHash('sha256').update(asked.metadata).digest('hex'), description: undefined });
+    lnd.settle(first.paymentHash);
+    expect(await wallet.lookupInvoice(first.paymentHash)).toMatchObject({ status: 'settled', description: asked.description });
+    // One that was made before without it is not shown to a wallet that checks.
+    const plain = request();
+    await wallet.createInvoice(plain);
+    await expect(wallet.createInvoice({ ...plain, metadata: asked.metadata })).rejects.toMatchObject({ code: 'lightning_unavailable' });
+  });
+
   it('tells of private channels only where the operator wants it to', async () => {
     const [plain, hinted] = [await connect(), await connect({ privateHints: true })];
     const hints = async (wallet: Wallet) => lnd.invoices.get((await wallet.createInvoice(request())).paymentHash.toString('hex'))?.private;

@@ -49,6 +49,18 @@ describe('the simulated node', () => {
     expect(decoded.timeExpireDate).toBe(expiresAt.getTime() / 1000);
   });
 
+  it('commits to what a wallet was shown, and keeps the description for its own books', async () => {
+    const metadata = '[["text/plain","for alice@pura.example"]]';
+    const asked = { amountMsat: msat(21_000n), description: 'ours', metadata, expirySeconds: 600, preimage: randomBytes(32) };
+    const { bolt11: text, paymentHash } = await wallet.createInvoice(asked);
+    const { purpose_commit_hash: hash, description } = bolt11.decode(text).tagsObject;
+    expect({ hash, description }).toEqual({ hash: createHash('sha256').update(metadata).digest('hex'), description: undefined });
+    await wallet.pay(text);
+    expect(await wallet.lookupInvoice(paymentHash)).toMatchObject({ status: 'settled', description: 'ours' });
+    const { entries } = await wallet.books.invoices(0n);
+    expect(entries.find(({ bolt11: listed }) => listed === text)?.description).toBe('ours');
+  });
+
   it('is the same node after a restart, and another one under another secret', () => {
     const again = new SimulatedWallet({ pool: database.pool, notifications, root: TEST_ROOT });
     const other = new SimulatedWallet({ pool: database.pool, notifications, root: { id: '0', secret: Buffer.alloc(32, 8) } });
