@@ -1,5 +1,6 @@
 import express, { type Express } from 'express';
 import type { ApiKeys } from './accounts/api-keys.ts';
+import type { WalletSignIns } from './accounts/wallet-sign-ins.ts';
 import type { KeyAuthenticator } from './accounts/key-authenticator.ts';
 import type { CapacityWeights } from './capacity/capacity-weights.ts';
 import type { Config } from './config/config.ts';
@@ -70,6 +71,7 @@ export interface AppDeps {
   nodeDeadlineMs?: number;
   authenticate: Authenticate;
   keys: Pick<KeyAuthenticator, 'authenticate'>;
+  signIns: WalletSignIns;
   apiKeys: ApiKeys;
   gateway: Pick<Gateway, 'answer' | 'estimate'>;
   recorder: { flush(): Promise<void> };

@@ -8,6 +8,7 @@ import { WALLET_OPERATIONS } from './http/api/wallet-operations.ts';
 import { CONSOLE_OPERATIONS } from './http/console/console-operations.ts';
 import { DOCS_OPERATIONS } from './http/docs/docs-operations.ts';
 import { COUNT_TOKENS_OPERATION, estimateOperation, inferenceOperation } from './http/docs/inference-operations.ts';
+import { LNURL_OPERATIONS } from './http/lnurl/lnurl-operations.ts';
 import { MCP_OPERATION } from './http/mcp/mcp-operation.ts';
 import { PAGE_OPERATIONS } from './http/pages/page-operations.ts';
 import type { Operation } from './http/server/operation.ts';
@@ -58,6 +59,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...Object.values(KEY_OPERATIONS),
   ...Object.values(WALLET_OPERATIONS),
   ...Object.values(REPORT_OPERATIONS),
+  ...Object.values(LNURL_OPERATIONS),
   ...Object.values(STATUS_OPERATIONS),
   DISCOVERY_OPERATION,
   MCP_OPERATION,

@@ -3,6 +3,8 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { v4 as uuid } from 'uuid';
 import { ApiKeys } from './accounts/api-keys.ts';
+import { walletsOfOtherHosts } from './accounts/linked-wallets.ts';
+import { WalletSignIns } from './accounts/wallet-sign-ins.ts';
 import { KeyAuthenticator } from './accounts/key-authenticator.ts';
 import { createKeySecrets } from './accounts/key-secret.ts';
 import { RateLimit } from './admission/rate-limit.ts';
@@ -105,6 +107,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const { config, log, pingAfterMs, random } = options;
   const money = await openMoney(options, base);
   await refuseOtherNetwork(base.pool, money.wallet);
+  await refuseOtherHost(base.pool, config);
   const { pool, reportPool, probePool, notifications } = base;
   const { models, holds, deliveries, instance, leases, recorder, funding, withdrawing, wallet, oldWallets, capacity } = money;
 
@@ -119,7 +122,8 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const common = { config, log, pool, reportPool, turns, authenticate, ...money };
   const gateway = new Gateway({ ...common, payers, offers, forgetKey, pingAfterMs, random });
   const lnurl = openLnurl(common);
-  const app = createApp({ ...common, probePool, keys: authenticator, apiKeys, gateway, lnurl });
+  const signIns = new WalletSignIns(pool, notifications);
+  const app = createApp({ ...common, probePool, keys: authenticator, apiKeys, gateway, lnurl, signIns });
   const server = createHttpServer(app);
   await instance.beat();
   await listen(server, config);
@@ -167,6 +171,17 @@ async function refuseOtherNetwork(pool: Pool, wallet: Wallet): Promise<void> {
   await wallet.close();
   throw new ConfigError(
     `LIGHTNING_BACKEND: the balances in this database came from ${known}, and this wallet is on ${network}; \`npm run write-off\` books them away`,
+  );
+}
+
+/** A wallet's linking key is another one for each domain: under another one nobody's wallet would sign in any more. */
+async function refuseOtherHost(pool: Pool, { PUBLIC_URL, ALLOW_HOST_CHANGE }: Config): Promise<void> {
+  if (PUBLIC_URL === undefined || ALLOW_HOST_CHANGE) return;
+  const { hostname } = new URL(PUBLIC_URL);
+  const [other] = await walletsOfOtherHosts(pool, hostname);
+  if (!other) return;
+  throw new ConfigError(
+    `PUBLIC_URL: ${other.wallets} wallets are linked to accounts under ${other.host}, and cannot sign in under ${hostname}; set ALLOW_HOST_CHANGE=true to start all the same`,
   );
 }
 

@@ -48,6 +48,7 @@ const variables = z.object({
   KEYLESS_INVOICES_PER_IP_PER_HOUR: integer(0).default(60),
   TRUSTED_PROXIES: addressRange.default([]),
   CORS_ORIGINS: list.default(['*']),
+  ALLOW_HOST_CHANGE: flag.default(false),
   CONTACT: text.regex(/^(https?:\/\/\S+|[^\s@]+@[^\s@]+)$/, 'must be a mail address or a URL').optional(),
   BODY_LIMIT_MB: decimal(0.001, 256).default(10),
   DEFAULT_MAX_TOKENS: integer(1).default(4096),

@@ -1,4 +1,5 @@
 import { Sessions } from '../accounts/sessions.ts';
+import { forgetWalletSignIns } from '../accounts/wallet-sign-ins.ts';
 import type { Config } from '../config/config.ts';
 import type { Pool } from '../db/postgres.ts';
 import type { Funding } from '../funding.ts';
@@ -70,6 +71,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
     every(LEDGER_DAYS_MS, 'sums of the ledger by day', async () => void (await rollLedgerDays(pool)), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     every(HOUR_MS, 'forget sessions', () => new Sessions(pool).forget(), log),
+    every(HOUR_MS, "forget wallets' sign-ins", () => forgetWalletSignIns(pool), log),
     ...deps.oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
     deps.openElsewhere.start(ELSEWHERE_MS),
     every(HOUR_MS, 'older secrets', () => watchOlderSecrets(pool, config.secretKeys, log), log),

@@ -181,6 +181,18 @@ const VARIABLES: VariableRow[] = [
     ['yes', 'TRUE', '2', 'canary', ' true'],
   ],
   [
+    'ALLOW_HOST_CHANGE',
+    false,
+    [
+      ['true', true],
+      ['1', true],
+      ['false', false],
+      ['0', false],
+      ['', false],
+    ],
+    ['yes', 'TRUE', '2', 'canary', ' true'],
+  ],
+  [
     'ALLOW_SIMULATED',
     false,
     [

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { ApiKeys } from '../../src/accounts/api-keys.ts';
+import { WalletSignIns } from '../../src/accounts/wallet-sign-ins.ts';
 import { KeyAuthenticator } from '../../src/accounts/key-authenticator.ts';
 import { createKeySecrets } from '../../src/accounts/key-secret.ts';
 import { CapacityWeights } from '../../src/capacity/capacity-weights.ts';
@@ -91,6 +92,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     turns: new Turns(),
     authenticate: createAuthenticate(payers, offers),
     keys: authenticator,
+    signIns: new WalletSignIns(database.pool, notifications),
     apiKeys: new ApiKeys({ pool: database.pool, secrets, authenticator, log }),
     gateway: {
       answer: () => Promise.reject(new Error('no gateway in this test')),

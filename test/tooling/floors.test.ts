@@ -46,6 +46,7 @@ const FLOORS = [
 const LIBRARIES: Record<string, string[]> = {
   '@getalby/sdk': ['lightning/nwc'],
   '@modelcontextprotocol/server': ['http/mcp'],
+  '@noble/curves': ['lnurl'],
   '@noble/hashes': ['config'],
   '@pydantic/genai-prices': ['pricing'],
   '@scure/base': ['lnurl'],

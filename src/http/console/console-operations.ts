@@ -1,7 +1,11 @@
 import { z } from 'zod';
 import { form, page, text, type Operation } from '../server/operation.ts';
+import { renameFields, walletIdParams } from './wallets.ts';
 
 const nextQuery = z.object({ next: z.string().optional().meta({ description: 'The path to go on to.' }) });
+
+const CODE_PAGE = { 200: text('A page with a code, or one that asks for a proof.'), 401: text('The proof was none.') };
+const GONE = { description: 'The wallet is not linked any more.' };
 
 /** The pages of an account and the targets of their forms. */
 export const CONSOLE_OPERATIONS = {
@@ -24,4 +28,74 @@ export const CONSOLE_OPERATIONS = {
   }),
   signOut: form({ id: 'signOut', path: '/console/sign-out', summary: 'End the session', asker: 'anybody' }),
   overview: page({ id: 'showOverview', path: '/console', summary: "The account's overview" }),
+  walletSignIn: form({
+    id: 'showWalletCode',
+    path: '/console/sign-in/wallet',
+    summary: 'A code for a linked wallet to sign',
+    asker: 'anybody',
+    fields: z.object({ next: z.string().optional() }),
+    answers: { 200: text('The page with the code.') },
+    errors: ['rate_limit_exceeded', 'not_permitted'],
+  }),
+  claimWalletSignIn: form({
+    id: 'signInWithWallet',
+    path: '/console/sign-in/wallet/claim',
+    summary: 'Exchange a wallet’s signature for a session',
+    asker: 'anybody',
+    fields: z.object({ next: z.string().optional() }),
+    answers: { 200: text('No wallet has signed yet: a new code.'), 404: text('The wallet is linked to no account.') },
+    errors: ['rate_limit_exceeded', 'not_permitted'],
+  }),
+  walletSignInEvents: page({
+    id: 'walletCodeEvents',
+    path: '/console/sign-in/wallet/events',
+    summary: 'Tells this browser that a wallet has signed its code',
+    asker: 'anybody',
+    query: z.object({ action: z.enum(['login', 'link', 'auth']) }),
+    answers: { 200: text('An event `signed`.', 'text/event-stream') },
+    errors: ['not_found', 'overloaded'],
+  }),
+  wallets: page({
+    id: 'showWallets',
+    path: '/console/wallets',
+    summary: 'Lightning Address, linked wallets, autopay',
+    query: z.object({ done: z.string().optional() }),
+  }),
+  linkWallet: form({
+    id: 'linkWallet',
+    path: '/console/wallets/link',
+    summary: 'A code for the wallet to be linked',
+    answers: CODE_PAGE,
+    errors: ['rate_limit_exceeded'],
+  }),
+  claimWallet: form({
+    id: 'claimLinkedWallet',
+    path: '/console/wallets/claim',
+    summary: 'Link the wallet that has signed',
+    answers: CODE_PAGE,
+    errors: ['rate_limit_exceeded'],
+  }),
+  renameWallet: form({
+    id: 'renameWallet',
+    path: '/console/wallets/:id/rename',
+    summary: 'Name a linked wallet',
+    params: walletIdParams,
+    fields: renameFields,
+    errors: ['not_found'],
+  }),
+  askUnlinkWallet: page({
+    id: 'askUnlinkWallet',
+    path: '/console/wallets/:id/unlink',
+    summary: 'What unlinking a wallet means',
+    params: walletIdParams,
+    answers: { 303: GONE },
+  }),
+  unlinkWallet: form({
+    id: 'unlinkWallet',
+    path: '/console/wallets/:id/unlink',
+    summary: 'Unlink a wallet',
+    params: walletIdParams,
+    answers: CODE_PAGE,
+    errors: ['not_found'],
+  }),
 } as const satisfies Record<string, Operation>;

@@ -1,21 +1,29 @@
 import type { Express } from 'express';
 import type { KeyAuthenticator } from '../../accounts/key-authenticator.ts';
+import { LinkedWallets } from '../../accounts/linked-wallets.ts';
 import { Sessions } from '../../accounts/sessions.ts';
+import type { WalletSignIns } from '../../accounts/wallet-sign-ins.ts';
 import type { Config } from '../../config/config.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { readForm } from '../pages/form.ts';
+import type { Wallet } from '../../lightning/wallet.ts';
 import type { Pages } from '../pages/pages.ts';
 import { addRoute } from '../server/operation.ts';
 import type { OwnPageConfig } from '../server/own-site.ts';
 import { CONSOLE_OPERATIONS } from './console-operations.ts';
 import { ConsoleFrame } from './console-frame.ts';
-import { requireSession } from './signed-in.ts';
+import { WalletCodes } from './wallet-codes.ts';
+import { walletSignInHandlers } from './wallet-sign-in.ts';
+import { walletsPageHandlers } from './wallets.ts';
+import { requireFresh, requireOwnerSession, requireSession, type Proofs } from './signed-in.ts';
 import { signInHandlers } from './sign-in.ts';
 
 export interface ConsoleDeps {
   pool: Pool;
   pages: Pages;
   keys: Pick<KeyAuthenticator, 'authenticate'>;
+  signIns: WalletSignIns;
+  wallet: Pick<Wallet, 'network'>;
   config: Pick<Config, 'FREE_TIER_REQUESTS'> & OwnPageConfig;
 }
 
@@ -23,15 +31,38 @@ export interface ConsoleDeps {
 export function addConsole(app: Express, deps: ConsoleDeps): void {
   const { pages, pool, config } = deps;
   const sessions = new Sessions(pool);
-  const signIn = signInHandlers({ ...deps, sessions });
+  const linkedWallets = new LinkedWallets(pool);
+  const codes = new WalletCodes(deps);
+  const signIn = signInHandlers({ ...deps, sessions, codes });
+  const walletSignIn = walletSignInHandlers({ ...deps, sessions, linkedWallets, codes });
   const frame = new ConsoleFrame(deps);
+  const wallets = walletsPageHandlers({ ...deps, linkedWallets, codes, frame });
   const form = readForm(config);
   const session = requireSession({ sessions, pages, config });
+  const owner = [session, requireOwnerSession];
+  const proofs: Proofs = {
+    async prove(req, who) {
+      if (await signIn.provesKey(req, who)) return true;
+      const browser = who.how === 'wallet' ? codes.browserOf(req) : '';
+      return browser !== '' && linkedWallets.confirm(who, browser, codes.hostOf(req));
+    },
+    challenge: async (req, res, who) => (codes.obstacle(req) === null ? codes.show(req, res, 'auth', who) : null),
+  };
+  const fresh = (what: string) => requireFresh({ sessions, pages, config, ...proofs }, what);
 
   addRoute(app, CONSOLE_OPERATIONS.signIn, signIn.page);
   addRoute(app, CONSOLE_OPERATIONS.sendSignIn, form, signIn.signIn);
   addRoute(app, CONSOLE_OPERATIONS.signOut, form, signIn.signOut);
+  addRoute(app, CONSOLE_OPERATIONS.walletSignIn, form, walletSignIn.show);
+  addRoute(app, CONSOLE_OPERATIONS.claimWalletSignIn, form, walletSignIn.claim);
+  addRoute(app, CONSOLE_OPERATIONS.walletSignInEvents, codes.events);
   addRoute(app, CONSOLE_OPERATIONS.overview, session, (_req, res) =>
     frame.send(res, 'console/overview', { title: 'Overview', section: '/console' }),
   );
+  addRoute(app, CONSOLE_OPERATIONS.wallets, ...owner, wallets.page);
+  addRoute(app, CONSOLE_OPERATIONS.linkWallet, form, ...owner, fresh('link a wallet'), wallets.link);
+  addRoute(app, CONSOLE_OPERATIONS.claimWallet, form, ...owner, fresh('link a wallet'), wallets.claim);
+  addRoute(app, CONSOLE_OPERATIONS.renameWallet, form, ...owner, wallets.rename);
+  addRoute(app, CONSOLE_OPERATIONS.askUnlinkWallet, ...owner, wallets.askUnlink);
+  addRoute(app, CONSOLE_OPERATIONS.unlinkWallet, form, ...owner, fresh('unlink a wallet'), wallets.unlink);
 }

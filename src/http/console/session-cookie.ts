@@ -2,8 +2,6 @@ import type { Request, Response } from 'express';
 import { SESSION_SECONDS } from '../../accounts/sessions.ts';
 import { readCookie, writeCookie, type CookieConfig } from '../pages/cookies.ts';
 
-export { readCookie, writeCookie, type CookieConfig } from '../pages/cookies.ts';
-
 const NAME = 'pura_session';
 
 /**

@@ -10,14 +10,14 @@ import { clientOf } from '../server/forwarded.ts';
 import { networkOf } from '../server/sender-network.ts';
 import type { CookieConfig } from '../pages/cookies.ts';
 import { clearSessionCookie, sessionTokenOf, setSessionCookie } from './session-cookie.ts';
-import type { Prove } from './signed-in.ts';
-
-export { networkOf } from '../server/sender-network.ts';
+import type { WalletCodes } from './wallet-codes.ts';
+import type { Proofs } from './signed-in.ts';
 
 export interface SignInDeps {
   sessions: Sessions;
   keys: Pick<KeyAuthenticator, 'authenticate'>;
   pages: Pages;
+  codes: Pick<WalletCodes, 'obstacle'>;
   config: CookieConfig;
 }
 
@@ -29,7 +29,12 @@ const OWN_PATH = /^\/(?![/\\])[^\s\\]*$/;
 const NO_SUCH_KEY = 'That key does not sign in anywhere. Paste it whole: it begins with pura_.';
 
 /** The handlers of signing in with a key, and of signing out. */
-export function signInHandlers(deps: SignInDeps): { page: RequestHandler; signIn: RequestHandler; signOut: RequestHandler; prove: Prove } {
+export function signInHandlers(deps: SignInDeps): {
+  page: RequestHandler;
+  signIn: RequestHandler;
+  signOut: RequestHandler;
+  provesKey: Proofs['prove'];
+} {
   const { sessions, pages, config } = deps;
   const failures = new WindowLimit({ points: FAILURES_A_MINUTE, windowMs: MINUTE_MS });
 
@@ -51,7 +56,7 @@ export function signInHandlers(deps: SignInDeps): { page: RequestHandler; signIn
   function show(req: Request, res: Response, problem: string | null, status = 200): void {
     const next = nextOf(req);
     const revoked = req.query['reason'] === 'revoked';
-    pages.send(res, 'console/sign-in', { title: 'Sign in' }, { next, problem, revoked }, status);
+    pages.send(res, 'console/sign-in', { title: 'Sign in' }, { next, problem, revoked, noCodes: deps.codes.obstacle(req) }, status);
   }
 
   return {
@@ -73,8 +78,8 @@ export function signInHandlers(deps: SignInDeps): { page: RequestHandler; signIn
       res.set('Cache-Control', 'no-store').redirect(303, '/console/sign-in');
     },
 
-    /** An owner key of the session's account in `confirm_key`; for a session of an `inference` key, which may do nothing of the kind, any of it. */
-    async prove(req, { accountId }: Session) {
+    /** Whether an owner key of the session's account stands in `confirm_key`. */
+    async provesKey(req, { accountId }: Session) {
       if (textOf(req, 'confirm_key') === '') return false;
       const key = await keyIn(req, 'confirm_key');
       return key?.accountId === accountId && key.role === 'owner';
@@ -82,7 +87,8 @@ export function signInHandlers(deps: SignInDeps): { page: RequestHandler; signIn
   };
 }
 
-function nextOf(req: Request): string {
+/** The path of this site that the sign-in leads on to: `next` of the form or the query. */
+export function nextOf(req: Request): string {
   const { next } = req.query;
   const asked = textOf(req, 'next') || next;
   return typeof asked === 'string' && OWN_PATH.test(asked) ? asked : '/console';

@@ -3,6 +3,7 @@ import { isFresh, type Session, type Sessions } from '../../accounts/sessions.ts
 import { GatewayError } from '../../errors.ts';
 import type { Pages } from '../pages/pages.ts';
 import type { CookieConfig } from '../pages/cookies.ts';
+import type { ShownCode } from './wallet-codes.ts';
 import { clearSessionCookie, sessionTokenOf } from './session-cookie.ts';
 
 export interface SignedInDeps {
@@ -12,6 +13,8 @@ export interface SignedInDeps {
 }
 
 const SIGN_IN = '/console/sign-in';
+/** How the fields of a proof begin. They are never written into a page again. */
+const PROOF = 'confirm_';
 
 /**
  * Lets only people on who are signed in, with the session in `res.locals.session`; sends everybody else to the sign-in page. A link from
@@ -54,14 +57,20 @@ export function isOwner({ key }: Session): boolean {
   return key.role === 'owner';
 }
 
-/** Finds out whether a form carries a proof of who sends it (a key of the session's account, a wallet's second signature). */
-export type Prove = (req: Request, session: Session) => Promise<boolean>;
+/** How a signed-in person proves anew who they are. */
+export interface Proofs {
+  /** Whether the form carries a proof: a key of the session's account, or a wallet's second signature. */
+  prove: (req: Request, session: Session) => Promise<boolean>;
+  /** What a linked wallet is to sign instead; null where none can. */
+  challenge: (req: Request, res: Response, session: Session) => Promise<ShownCode | null>;
+}
 
 /**
  * Lets a form on whose sender has shown a key (or signed with a wallet) within the last quarter of an hour. Everybody else is asked for it
  * in place: the page carries the form's own fields, so that nothing typed is lost, and is sent to the same address.
+ * @param what is confirmed, in a few words for the page: a signature must not be had for something else.
  */
-export function requireFresh({ sessions, pages, prove }: SignedInDeps & { prove: Prove }): RequestHandler {
+export function requireFresh({ sessions, pages, prove, challenge }: SignedInDeps & Proofs, what: string): RequestHandler {
   return async (req, res, next) => {
     const session = sessionOf(res);
     if (isFresh(session)) return next();
@@ -69,16 +78,13 @@ export function requireFresh({ sessions, pages, prove }: SignedInDeps & { prove:
       await sessions.confirm(session);
       return next();
     }
-    const fields = Object.entries((req.body ?? {}) as Record<string, string | string[]>)
-      .filter(([name]) => !name.startsWith('confirm_'))
+    const given = (req.body ?? {}) as Record<string, string | string[]>;
+    const fields = Object.entries(given)
+      .filter(([name]) => !name.startsWith(PROOF))
       .flatMap(([name, value]) => [value].flat().map((each) => ({ name, value: each })));
-    const tried = Object.keys((req.body ?? {}) as object).some((name) => name.startsWith('confirm_'));
-    pages.send(
-      res,
-      'console/confirm',
-      { title: 'Confirm that it is you' },
-      { action: req.originalUrl, fields, tried, how: session.how },
-      tried ? 401 : 200,
-    );
+    const tried = Object.keys(given).some((name) => name.startsWith(PROOF));
+    const code = session.how === 'wallet' ? await challenge(req, res, session) : null;
+    const data = { action: req.originalUrl, fields, tried, what, code };
+    pages.send(res, 'console/confirm', { title: `Confirm: ${what}`, script: code ? 'code.js' : undefined }, data, tried ? 401 : 200);
   };
 }

@@ -1,10 +1,15 @@
 import type { Express } from 'express';
+import type { WalletSignIns } from '../../accounts/wallet-sign-ins.ts';
 import type { Lnurl } from '../../lnurl/open-lnurl.ts';
+import { addRoute } from '../server/operation.ts';
 import { addressPaths } from './address-paths.ts';
+import { authPath } from './auth.ts';
 import { LnurlAnswers, type LnurlAnswersDeps } from './lnurl-answers.ts';
+import { LNURL_OPERATIONS } from './lnurl-operations.ts';
 
 export interface LnurlDeps extends LnurlAnswersDeps {
   lnurl: Lnurl;
+  signIns: Pick<WalletSignIns, 'signed'>;
 }
 
 /** Where LUD-16 puts Lightning Addresses, and where everything else of LNURL is. */
@@ -15,8 +20,9 @@ export function addLnurl(app: Express, deps: LnurlDeps): void {
   const answers = new LnurlAnswers(deps);
   app.use(PREFIXES, answers.openToAll);
   const address = addressPaths(deps.lnurl.addresses);
-  app.get('/.well-known/lnurlp/:name', answers.path(address.payRequest));
-  app.get('/lnurl/pay/:name', answers.path(address.pay));
-  app.get('/lnurl/verify/:hash', answers.path(address.verify));
+  addRoute(app, LNURL_OPERATIONS.payRequest, answers.path(address.payRequest));
+  addRoute(app, LNURL_OPERATIONS.pay, answers.path(address.pay));
+  addRoute(app, LNURL_OPERATIONS.verify, answers.path(address.verify));
+  addRoute(app, LNURL_OPERATIONS.auth, answers.path(authPath(deps.signIns)));
   app.use(PREFIXES, answers.errors);
 }

@@ -55,3 +55,8 @@ export class QrCodes {
 function payload({ bolt11 }: Pick<Invoice, 'bolt11'>): string {
   return `LIGHTNING:${bolt11.toUpperCase()}`;
 }
+
+/** Any text as a code, drawn each time: for what is shown once, such as a code that lets money out. */
+export function qrSvg(text: string): Promise<string> {
+  return qrcode.toString(text, { ...QR, type: 'svg' });
+}

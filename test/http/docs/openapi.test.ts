@@ -9,7 +9,7 @@ import { testConfig } from '../../support/gateway.ts';
 
 /** An app that has every route. */
 const wallet: unknown = Object.create(SimulatedWallet.prototype);
-const app = createApp({ config: testConfig(), turns: new Turns(), wallet } as AppDeps);
+const app = createApp({ config: testConfig(), turns: new Turns(), wallet, lnurl: {} } as AppDeps);
 const routes = routesOf(app);
 const named = (path: string, method: string) => `${method.toUpperCase()} ${path}`;
 const served = [...routes].flatMap(([path, methods]) =>

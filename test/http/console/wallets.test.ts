@@ -1,0 +1,271 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { startApi, type TestApi } from '../../support/api.ts';
+import { authWallet, codeOn } from '../../support/auth-wallet.ts';
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await startApi({ env: { RATE_LIMIT_RPM: '100000' } });
+});
+afterAll(() => api.close());
+
+const ACTIONS = '/console/wallets';
+let wallets = 0;
+const newWallet = () => authWallet(`signature ${wallets++}`);
+
+/** A browser: keeps its cookies, and follows nothing by itself. */
+class Browser {
+  readonly cookies = new Map<string, string>();
+
+  async ask(path: string, form?: Record<string, string>) {
+    const response = await fetch(api.origin + path, {
+      method: form ? 'POST' : 'GET',
+      redirect: 'manual',
+      headers: { cookie: [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
+      ...(form && { body: new URLSearchParams(form) }),
+    });
+    for (const line of response.headers.getSetCookie()) {
+      const [name = '', value = ''] = (line.split(';')[0] ?? '').split('=');
+      if (value === '') this.cookies.delete(name);
+      else this.cookies.set(name, value);
+    }
+    return { status: response.status, location: response.headers.get('location'), html: await response.text() };
+  }
+
+  async signIn(key: string): Promise<this> {
+    await this.ask('/console/sign-in', { key });
+    return this;
+  }
+
+  isSignedIn(): Promise<boolean> {
+    return this.ask('/console').then(({ status }) => status === 200);
+  }
+}
+
+/** An account with a linked wallet. */
+async function linked() {
+  const { secret, accountId } = await api.newAccount();
+  const wallet = newWallet();
+  const browser = await new Browser().signIn(secret);
+  await wallet.scan(codeOn((await browser.ask(`${ACTIONS}/link`, {})).html));
+  expect(await browser.ask(`${ACTIONS}/claim`, {})).toMatchObject({ status: 303, location: `${ACTIONS}?done=linked` });
+  return { secret, accountId, wallet, browser };
+}
+
+/** Another browser that has signed in with the wallet. */
+async function signedInWith(wallet: ReturnType<typeof newWallet>): Promise<Browser> {
+  const browser = new Browser();
+  await wallet.scan(codeOn((await browser.ask('/console/sign-in/wallet', {})).html));
+  expect(await browser.ask('/console/sign-in/wallet/claim', {})).toMatchObject({ status: 303, location: '/console' });
+  return browser;
+}
+
+/** Sets the clock of an account's proofs back. */
+async function letGoStale(accountId: string): Promise<void> {
+  await api.pool.query(`update sessions set confirmed_at = now() - interval '16 minutes' where account_id = $1`, [accountId]);
+}
+
+describe('a linked wallet', () => {
+  it('signs in from any browser, as an owner of the account', async () => {
+    const { wallet, accountId } = await linked();
+    const browser = await signedInWith(wallet);
+    expect(await browser.isSignedIn()).toBe(true);
+    const { html } = await browser.ask(ACTIONS);
+    expect(html).toContain('Sign-ins by wallet in the last 7 days');
+    expect(html).toContain('127.0.0.0/24');
+    const { rows } = await api.pool.query('select from sessions where account_id = $1 and wallet_id is not null', [accountId]);
+    expect(rows).toHaveLength(1);
+  });
+
+  it('may be told twice: the wallet sends its signature again, and the page is claimed once', async () => {
+    const { wallet } = await linked();
+    const browser = new Browser();
+    const code = codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
+    expect(await wallet.scan(code)).toEqual({ status: 'OK', event: 'LOGGEDIN' });
+    expect(await wallet.scan(code)).toEqual({ status: 'OK', event: 'LOGGEDIN' });
+    const claims = await Promise.all(Array.from({ length: 8 }, () => browser.ask('/console/sign-in/wallet/claim', {})));
+    expect(claims.filter(({ location }) => location === '/console')).toHaveLength(1);
+    expect(claims.filter(({ html }) => html.includes('No wallet has confirmed yet'))).toHaveLength(7);
+  });
+
+  it('lets nobody in but the browser that showed the code', async () => {
+    const { wallet } = await linked();
+    const [shown, other] = [new Browser(), new Browser()];
+    await other.ask('/console/sign-in/wallet', {});
+    await wallet.scan(codeOn((await shown.ask('/console/sign-in/wallet', {})).html));
+    expect((await other.ask('/console/sign-in/wallet/claim', {})).html).toContain('No wallet has confirmed yet');
+    expect((await new Browser().ask('/console/sign-in/wallet/claim', {})).html).toContain('No wallet has confirmed yet');
+    expect((await shown.ask('/console/sign-in/wallet/claim', {})).location).toBe('/console');
+  });
+
+  it('that is linked to nobody signs in to nothing, and the page says what to do', async () => {
+    const browser = new Browser();
+    await newWallet().scan(codeOn((await browser.ask('/console/sign-in/wallet', {})).html));
+    const { status, html } = await browser.ask('/console/sign-in/wallet/claim', {});
+    expect(status).toBe(404);
+    expect(html).toContain('linked to no account');
+    expect(await browser.isSignedIn()).toBe(false);
+  });
+
+  it('belongs to one account', async () => {
+    const { wallet } = await linked();
+    const { secret } = await api.newAccount();
+    const browser = await new Browser().signIn(secret);
+    await wallet.scan(codeOn((await browser.ask(`${ACTIONS}/link`, {})).html));
+    const { status, html } = await browser.ask(`${ACTIONS}/claim`, {});
+    expect(status).toBe(403);
+    expect(html).toContain('linked to another account');
+  });
+
+  it('is linked once, however many ask at the same time', async () => {
+    const wallet = newWallet();
+    const browsers = await Promise.all(
+      Array.from({ length: 6 }, async () => {
+        const { secret } = await api.newAccount();
+        const browser = await new Browser().signIn(secret);
+        await wallet.scan(codeOn((await browser.ask(`${ACTIONS}/link`, {})).html));
+        return browser;
+      }),
+    );
+    const claims = await Promise.all(browsers.map((browser) => browser.ask(`${ACTIONS}/claim`, {})));
+    expect(claims.filter(({ status }) => status === 303)).toHaveLength(1);
+    expect(claims.filter(({ status }) => status === 403)).toHaveLength(5);
+  });
+
+  it('is named by its owner, as text', async () => {
+    const { browser, accountId } = await linked();
+    const { rows } = await api.pool.query<{ id: string }>('select id from linked_wallets where account_id = $1', [accountId]);
+    const id = rows[0]?.id ?? '';
+    expect((await browser.ask(`${ACTIONS}/${id}/rename`, { name: '<b>phone</b>' })).status).toBe(303);
+    expect((await browser.ask(ACTIONS)).html).toContain('&lt;b&gt;phone&lt;/b&gt;');
+    expect((await browser.ask(`${ACTIONS}/${id}/rename`, { name: 'x'.repeat(61) })).status).toBe(400);
+    const { secret } = await api.newAccount();
+    const stranger = await new Browser().signIn(secret);
+    expect((await stranger.ask(`${ACTIONS}/${id}/rename`, { name: 'mine' })).status).toBe(404);
+    expect((await stranger.ask(`${ACTIONS}/${id}/unlink`, {})).status).toBe(404);
+  });
+
+  it('is unlinked by an owner key alone, and its sessions end', async () => {
+    const { browser, wallet, accountId } = await linked();
+    const other = await signedInWith(wallet);
+    const { rows } = await api.pool.query<{ id: string }>('select id from linked_wallets where account_id = $1', [accountId]);
+    const id = rows[0]?.id ?? '';
+    expect((await other.ask(`${ACTIONS}/${id}/unlink`, {})).status).toBe(403);
+    expect((await browser.ask(`${ACTIONS}/${id}/unlink`)).html).toContain('It is the only linked wallet');
+    expect((await browser.ask(`${ACTIONS}/${id}/unlink`, {})).location).toBe(`${ACTIONS}?done=unlinked`);
+    expect(await other.isSignedIn()).toBe(false);
+    const again = new Browser();
+    await wallet.scan(codeOn((await again.ask('/console/sign-in/wallet', {})).html));
+    expect((await again.ask('/console/sign-in/wallet/claim', {})).status).toBe(404);
+  });
+});
+
+describe('a second proof', () => {
+  it('is asked for in place once the first is a quarter of an hour old: by a key of the account', async () => {
+    const { browser, secret, accountId } = await linked();
+    await letGoStale(accountId);
+    expect((await browser.ask(`${ACTIONS}/link`, {})).html).toContain('Confirm: link a wallet');
+    const { secret: strange } = await api.newAccount();
+    expect((await browser.ask(`${ACTIONS}/link`, { confirm_key: strange })).status).toBe(401);
+    const { secret: small } = await api.newKey(secret, { role: 'inference' });
+    expect((await browser.ask(`${ACTIONS}/link`, { confirm_key: small })).status).toBe(401);
+    const { html } = await browser.ask(`${ACTIONS}/link`, { confirm_key: secret });
+    expect(html).toContain('Link a wallet');
+    expect(html).not.toContain(secret);
+  });
+
+  it('is a signature of a wallet of the account, for this browser and session, once', async () => {
+    const { wallet, accountId } = await linked();
+    const { wallet: strange } = await linked();
+    const browser = await signedInWith(wallet);
+    await letGoStale(accountId);
+    const ask = (form: Record<string, string> = {}) => browser.ask(`${ACTIONS}/link`, form);
+    await strange.scan(codeOn((await ask()).html));
+    expect((await ask({ confirm_wallet: 'yes' })).status).toBe(401);
+    await wallet.scan(codeOn((await ask()).html));
+    const others = await signedInWith(wallet);
+    await letGoStale(accountId);
+    expect((await others.ask(`${ACTIONS}/link`, { confirm_wallet: 'yes' })).status).toBe(401);
+    expect((await ask({ confirm_wallet: 'yes' })).html).toContain('Link a wallet');
+    await letGoStale(accountId);
+    expect((await ask({ confirm_wallet: 'yes' })).status).toBe(401);
+  });
+});
+
+describe('what wallets send', () => {
+  const answer = async (path: string): Promise<unknown> => {
+    const response = await fetch(api.origin + path);
+    expect(response.status).toBe(200);
+    expect(response.headers.get('access-control-allow-origin')).toBe('*');
+    return response.json();
+  };
+
+  it('is refused with a sentence where it is not a genuine signature of a code that is open', async () => {
+    const browser = new Browser();
+    const url = newWallet().signedUrl(codeOn((await browser.ask('/console/sign-in/wallet', {})).html));
+    const changedBy = (changes: Record<string, string>) => {
+      const changed = new URL(url);
+      for (const [name, value] of Object.entries(changes)) changed.searchParams.set(name, value);
+      return changed.pathname + changed.search;
+    };
+    const key = url.searchParams.get('key') ?? '';
+    const table: [Record<string, string>, RegExp][] = [
+      [{ sig: '' }, /sent no signature/],
+      [{ key: '' }, /sent no signature/],
+      [{ sig: 'ff'.repeat(70) }, /not valid/],
+      [{ sig: 'zz' }, /not valid/],
+      [{ key: `02${'00'.repeat(32)}` }, /not valid/],
+      [{ key: newWallet().linkingKey('127.0.0.1') }, /not valid/],
+      [{ key: `04${key.slice(2)}` }, /not valid/],
+      [{ k1: 'ab'.repeat(32) }, /not valid/],
+      [{ k1: 'ab' }, /not a code/],
+      [{ action: 'link' }, /not valid any more/],
+      [{ action: 'auth' }, /not valid any more/],
+      [{ action: 'toString' }, /not a code/],
+    ];
+    for (const [changes, reason] of table) {
+      expect(await answer(changedBy(changes))).toEqual({ status: 'ERROR', reason: expect.stringMatching(reason) });
+    }
+    expect(await answer('/lnurl/auth')).toMatchObject({ status: 'ERROR' });
+    expect(await answer(changedBy({}))).toEqual({ status: 'OK', event: 'LOGGEDIN' });
+  });
+
+  it('is refused five minutes later, and from another wallet once one has signed', async () => {
+    const browser = new Browser();
+    const code = codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
+    await newWallet().scan(code);
+    expect(await newWallet().scan(code)).toMatchObject({ status: 'ERROR' });
+    const old = codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
+    await api.pool.query(`update wallet_sign_ins set created_at = now() - interval '301 seconds'`);
+    expect(await newWallet().scan(old)).toMatchObject({ status: 'ERROR' });
+  });
+
+  it('tells the page that waits', async () => {
+    const { wallet } = await linked();
+    const browser = new Browser();
+    const code = codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
+    const cookie = [...browser.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const events = await fetch(`${api.origin}/console/sign-in/wallet/events?action=login`, { headers: { cookie } });
+    const text = events.text();
+    await wallet.scan(code);
+    expect(await text).toContain('event: signed');
+  });
+});
+
+it('a browser has ten open codes at most', async () => {
+  const browser = new Browser();
+  const codes = [];
+  for (let i = 0; i < 11; i++) codes.push((await browser.ask('/console/sign-in/wallet', {})).status);
+  expect(codes).toEqual([...Array.from({ length: 10 }, () => 200), 429]);
+});
+
+it('there are no codes where wallets could not use them', async () => {
+  const other = await startApi({ env: { PUBLIC_URL: 'http://pura.example' } });
+  try {
+    const page = await fetch(`${other.origin}/console/sign-in`);
+    expect(await page.text()).not.toContain('Show a code');
+    const response = await fetch(`${other.origin}/console/sign-in/wallet`, { method: 'POST', body: new URLSearchParams() });
+    expect(response.status).toBe(403);
+  } finally {
+    await other.close();
+  }
+});
