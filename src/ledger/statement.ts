@@ -123,23 +123,20 @@ const STATEMENT_OF_KEY = `select * from (
 
 const LINES_AT_ONCE = 1_000;
 
-/**
- * All lines of a statement, newest first, at most `most` of them, a thousand in memory at a time. Lines that are added meanwhile are not
- * among them.
- */
-export async function* statementLines(
+/** All lines of a statement, newest first, at most `most` of them, a thousand at a time. Lines that are added meanwhile are not among them. */
+export async function* statementPages(
   pool: Pool,
-  filter: StatementFilter,
+  filter: StatementFilter & { before?: bigint | null },
   most = Infinity,
-): AsyncGenerator<StatementLine, void, undefined> {
-  let before: bigint | null = null;
+): AsyncGenerator<StatementLine[], void, undefined> {
+  let before = filter.before ?? null;
   for (let given = 0; given < most;) {
     const limit = Math.min(LINES_AT_ONCE, most - given);
     const lines = await readStatement(pool, { ...filter, before, limit });
-    yield* lines;
+    if (lines.length > 0) yield lines;
+    if (lines.length < limit) return;
     given += lines.length;
     before = lines.at(-1)?.id ?? null;
-    if (lines.length < limit) return;
   }
 }
 

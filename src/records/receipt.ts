@@ -1,5 +1,5 @@
 import type { Pool } from '../db/postgres.ts';
-import { msat, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../amount.ts';
+import { msat, picoUsd, type Msat, type PicoUsd } from '../amount.ts';
 import { readRequest, type RecordedRequest } from './recorded-requests.ts';
 import type { RecordedAttempt } from './usage-record.ts';
 
@@ -41,7 +41,6 @@ export interface Receipt {
   request: RecordedRequest;
   items: readonly ReceiptItem[];
   markupBasisPoints: bigint | null;
-  picoUsdPerMsat: PicoUsdPerMsat | null;
   /** How the money stands: `none` where nothing was ever reserved. */
   settlement: 'pending' | 'settled' | 'released' | 'refunded' | 'none';
   reservedPicoUsd: PicoUsd;
@@ -53,11 +52,7 @@ export interface Receipt {
 }
 
 interface Row {
-  cache_write_tokens: bigint | null;
-  cache_write_long_tokens: bigint | null;
-  recorded_pico_usd: bigint | null;
   markup_basis_points: number | null;
-  pico_usd_per_msat: bigint | null;
   state: 'pending' | 'posted' | 'voided' | 'refunded' | null;
   amount_msat: bigint | null;
   posted_msat: bigint | null;
@@ -96,7 +91,6 @@ export async function readReceipt(
     request,
     items: row.priced.map(itemOf),
     markupBasisPoints: row.markup_basis_points === null ? null : BigInt(row.markup_basis_points),
-    picoUsdPerMsat: row.pico_usd_per_msat as PicoUsdPerMsat | null,
     settlement: settlementOf(row),
     reservedPicoUsd: picoUsd(row.amount_pico_usd ?? 0n),
     reservedMsat,
@@ -133,8 +127,8 @@ function itemOf(item: PricedItem): ReceiptItem {
  * request with steps is its steps.
  */
 const RECEIPT = `
-  select r.cache_write_tokens, r.cache_write_long_tokens, r.cost_pico_usd as recorded_pico_usd, r.markup_basis_points,
-    coalesce(h.pico_usd_per_msat, r.pico_usd_per_msat) as pico_usd_per_msat, h.state, h.amount_msat, h.posted_msat, h.amount_pico_usd, r.tried, x.priced
+  select r.markup_basis_points,
+    h.state, h.amount_msat, h.posted_msat, h.amount_pico_usd, r.tried, x.priced
   from (select $1::uuid as id) asked left join requests r on r.id = asked.id left join holds h on h.request_id = asked.id
   cross join lateral (
     select coalesce(jsonb_agg(to_jsonb(i) - 'place' order by i.place), '[]') as priced from (

@@ -1,5 +1,5 @@
 import type { Pool } from '../db/postgres.ts';
-import { msat, picoUsd, type Msat, type PicoUsd } from '../amount.ts';
+import { msat, picoUsd, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../amount.ts';
 import type { PaidBy } from '../ledger/hold.ts';
 import { UNRECORDED } from '../ledger/spend.ts';
 import { BEFORE_KEYS } from '../ledger/statement.ts';
@@ -39,6 +39,8 @@ export interface RecordedRequest {
   costPicoUsd: PicoUsd;
   costMsat: Msat;
   chargedMsat: Msat;
+  /** The rate that it was reckoned at; null where none was noted. */
+  picoUsdPerMsat: PicoUsdPerMsat | null;
   latencyMs: number | null;
   ttftMs: number | null;
   explored: boolean;
@@ -95,6 +97,7 @@ interface Row {
   cost_pico_usd: bigint;
   cost_msat: bigint;
   charged_msat: bigint;
+  pico_usd_per_msat: bigint | null;
   latency_ms: number | null;
   ttft_ms: number | null;
   explored: boolean;
@@ -146,6 +149,7 @@ function requestOf(row: Row): RecordedRequest {
     costPicoUsd: picoUsd(row.cost_pico_usd),
     costMsat: msat(row.cost_msat),
     chargedMsat: msat(row.charged_msat),
+    picoUsdPerMsat: row.pico_usd_per_msat as PicoUsdPerMsat | null,
     latencyMs: row.latency_ms,
     ttftMs: row.ttft_ms,
     explored: row.explored,
@@ -160,23 +164,20 @@ function requestOf(row: Row): RecordedRequest {
 
 const REQUESTS_AT_ONCE = 1_000;
 
-/**
- * All requests that `readRequests` would give page by page, at most `most` of them, a thousand in memory at a time. The last one's `position`
- * tells from where to go on.
- */
-export async function* recordedRequests(
+/** All requests that `readRequests` would give page by page, at most `most` of them, a thousand at a time. */
+export async function* requestPages(
   pool: Pool,
-  filter: RequestFilter,
+  filter: RequestFilter & { after?: RequestPage['after'] },
   most = Infinity,
-): AsyncGenerator<RecordedRequest, void, undefined> {
-  let after: RequestPage['after'] = null;
+): AsyncGenerator<RecordedRequest[], void, undefined> {
+  let after = filter.after ?? null;
   for (let given = 0; given < most;) {
     const limit = Math.min(REQUESTS_AT_ONCE, most - given);
     const requests = await readRequests(pool, { ...filter, after, limit });
-    yield* requests;
+    if (requests.length > 0) yield requests;
+    if (requests.length < limit) return;
     given += requests.length;
     after = requests.at(-1)?.position ?? null;
-    if (requests.length < limit) return;
   }
 }
 
@@ -212,6 +213,7 @@ const RECORDED_COLUMNS = `
     r.outcome, r.status, r.error_code, coalesce(h.funding, r.funding) as funding, r.prompt_tokens, r.completion_tokens, r.cached_tokens,
     r.reasoning_tokens, coalesce(h.posted_pico_usd, 0) as cost_pico_usd,
     coalesce((h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat, 0) as cost_msat, coalesce(h.posted_msat, 0) as charged_msat,
+    coalesce(h.pico_usd_per_msat, r.pico_usd_per_msat) as pico_usd_per_msat,
     r.latency_ms, r.ttft_ms, r.explored, r.explore_odds, r.attempts, r.upstream_request_id, r.client_request_id, r.steps
   from requests r left join holds h on h.request_id = r.id and h.state <> 'refunded'`;
 
@@ -241,7 +243,7 @@ const holdColumns = (name: string, outcome: string, at: string) => `
     0::bigint as prompt_tokens, 0::bigint as completion_tokens, 0::bigint as cached_tokens, 0::bigint as reasoning_tokens,
     case when h.state = 'posted' then h.posted_pico_usd else 0 end as cost_pico_usd,
     case when h.state = 'posted' then (h.posted_pico_usd + h.pico_usd_per_msat - 1) / h.pico_usd_per_msat else 0 end as cost_msat,
-    case when h.state = 'posted' then h.posted_msat else 0 end as charged_msat, null::double precision as latency_ms, null::double precision as ttft_ms, false as explored,
+    case when h.state = 'posted' then h.posted_msat else 0 end as charged_msat, h.pico_usd_per_msat, null::double precision as latency_ms, null::double precision as ttft_ms, false as explored,
     null::double precision as explore_odds, null::integer as attempts,
     null as upstream_request_id, null as client_request_id, null::jsonb as steps`;
 

@@ -38,7 +38,7 @@ const FLOORS = [
   ['log.ts'],
   ['log-output.ts', 'swap-list.ts', 'window-limit.ts'],
   ['wires'],
-  ['list-of.ts'],
+  ['csv.ts', 'list-of.ts'],
   ['errors.ts', 'amount.ts', 'observation.ts'],
 ];
 

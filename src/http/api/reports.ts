@@ -147,7 +147,7 @@ function roundedMs(ms: number | null): number | null {
 }
 
 function requestView(request: RecordedRequest) {
-  const { position: _position, costPicoUsd, costMsat, chargedMsat, createdAt, latencyMs, ttftMs, steps, ...rest } = request;
+  const { position: _position, costPicoUsd, costMsat, chargedMsat, createdAt, picoUsdPerMsat, latencyMs, ttftMs, steps, ...rest } = request;
   return {
     ...rest,
     ...(steps && { steps: steps.map(({ costPicoUsd: cost, ...step }) => ({ ...step, costUsd: usdNumber(cost) })) }),
@@ -157,6 +157,7 @@ function requestView(request: RecordedRequest) {
     costUsd: usdNumber(costPicoUsd),
     costMsat: Number(costMsat),
     chargedMsat: Number(chargedMsat),
+    btcUsd: picoUsdPerMsat === null ? null : btcUsdFromExchangeRate(picoUsdPerMsat),
   };
 }
 
@@ -173,7 +174,6 @@ function receiptView({ request, items, ...receipt }: Receipt) {
     items: told,
     rates: request.steps ? null : (told[0]?.rates ?? null),
     markupPercent: receipt.markupBasisPoints === null ? null : Number(receipt.markupBasisPoints) / 100,
-    btcUsd: receipt.picoUsdPerMsat === null ? null : btcUsdFromExchangeRate(receipt.picoUsdPerMsat),
     settlement: receipt.settlement,
     reservedUsd: usdNumber(receipt.reservedPicoUsd),
     reservedMsat: Number(receipt.reservedMsat),
