@@ -123,8 +123,11 @@ const cases = keyed.flatMap(([route, write]) =>
 
 describe('the routes that may write', () => {
   it('are all in this table', () => {
-    const deps = { config: testConfig(), turns: new Turns(), wallet: Object.create(SimulatedWallet.prototype) as unknown } as AppDeps;
-    const mutating = [...routesOf(createApp(deps))].flatMap(([path, methods]) =>
+    const wallet: unknown = Object.create(SimulatedWallet.prototype);
+    const deps = { config: testConfig(), turns: new Turns(), lnurl: {}, wallet } as AppDeps;
+    // Forms of people who have signed in carry no key, and are small: their session is looked up once the form is here.
+    const routes = [...routesOf(createApp(deps))].filter(([path]) => !/^\/(console|admin)\b/.test(path));
+    const mutating = routes.flatMap(([path, methods]) =>
       [...methods].filter((method) => !['GET', 'HEAD'].includes(method)).map((method) => `${method} ${path}`),
     );
     expect(mutating.toSorted()).toEqual(Object.keys(WRITES).toSorted());
