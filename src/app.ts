@@ -1,8 +1,9 @@
-import express, { type Express } from 'express';
+import express, { type Express, type RequestHandler } from 'express';
 import type { ApiKeys } from './accounts/api-keys.ts';
 import type { WalletSignIns } from './accounts/wallet-sign-ins.ts';
 import type { KeyAuthenticator } from './accounts/key-authenticator.ts';
 import type { CapacityWeights } from './capacity/capacity-weights.ts';
+import type { Autopay } from './autopay/autopay.ts';
 import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
@@ -26,6 +27,8 @@ import { addDocs } from './http/docs/add-docs.ts';
 import { COUNT_TOKENS_OPERATION } from './http/docs/inference-operations.ts';
 import { PAGE_OPERATIONS } from './http/pages/page-operations.ts';
 import { addRoute } from './http/server/operation.ts';
+import { autopayHandlers } from './http/api/autopay.ts';
+import { AUTOPAY_OPERATIONS } from './http/api/autopay-operations.ts';
 import { countTokensHandler } from './http/api/count-tokens.ts';
 import { addMcp } from './http/mcp/mcp.ts';
 import { payWithPlayMoney } from './http/api/dev-lightning.ts';
@@ -83,6 +86,7 @@ export interface AppDeps {
   funding: Funding;
   withdrawing: Withdrawing;
   lnurl: Lnurl;
+  autopay: Autopay;
 }
 
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
@@ -135,6 +139,7 @@ export function createApp(deps: AppDeps): Express {
   addRoute(app, WALLET_OPERATIONS.status, key, wallet.status);
   addRoute(app, WALLET_OPERATIONS.withdraw, key, withdrawals.withdraw);
   addRoute(app, WALLET_OPERATIONS.withdrawal, key, withdrawals.status);
+  addAutopay(app, deps, key);
   addRoute(app, WALLET_OPERATIONS.balance, key, deps.turns.limit(walletReports.balance));
   addRoute(app, WALLET_OPERATIONS.transactions, key, deps.turns.limit(walletReports.transactions));
   addRoute(app, REPORT_OPERATIONS.report, key, deps.turns.limit(reports.report));
@@ -165,6 +170,13 @@ export function createApp(deps: AppDeps): Express {
   app.use('/console', errorPage(pages, log));
   app.use(errorResponse(log, config.CONTACT));
   return app;
+}
+
+function addAutopay(app: Express, deps: AppDeps, key: RequestHandler): void {
+  const autopay = autopayHandlers(deps);
+  addRoute(app, AUTOPAY_OPERATIONS.store, key, autopay.store);
+  addRoute(app, AUTOPAY_OPERATIONS.show, key, autopay.show);
+  addRoute(app, AUTOPAY_OPERATIONS.remove, key, autopay.remove);
 }
 
 /** The pages for people, and the files that they load. */

@@ -7,7 +7,7 @@ import { GatewayError } from './errors.ts';
 import type { Msat, PicoUsd } from './amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
 import { OtherNetwork } from './ledger/network.ts';
-import { invoiceFromRow, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './invoices/invoice.ts';
+import { invoiceFromRow, isHidden, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './invoices/invoice.ts';
 import type { AddressPayment } from './invoices/address-invoices.ts';
 import { InvoiceCreation } from './invoices/invoice-creation.ts';
 import { InvoiceLookups } from './invoices/invoice-lookups.ts';
@@ -143,6 +143,19 @@ export class Funding {
     return this.#creation.complete(await this.#otherNetwork.refuse(() => this.#invoices.reserveAddress(payment, networks)));
   }
 
+  /**
+   * The row of an invoice that an account's own wallet is asked to pay, in the caller's transaction, which holds the account's lock. Throws
+   * GatewayError `last_owner_key` as `fund` does.
+   */
+  async reserveAutopay(client: PoolClient, accountId: string, amountSat: number): Promise<InvoiceRow> {
+    return this.#otherNetwork.refuse(() => this.#invoices.reserveAutopay(client, accountId, amountSat));
+  }
+
+  /** The invoice of a reserved row. Throws GatewayError `lightning_unavailable` or `overloaded`. */
+  async complete(row: InvoiceRow): Promise<Invoice> {
+    return this.#creation.complete(row);
+  }
+
   #amounts({ shortfallMsat, topupSats }: Needed): { amountSat: number; mostSat: number } {
     const { topupDefaultSats } = this.#options;
     const amountSat = offeredSats({ shortfallMsat, wantedSat: topupSats ?? topupDefaultSats });
@@ -169,7 +182,29 @@ export class Funding {
   /** An invoice as last known, without asking the node. Undefined where there is none. */
   async peek(invoiceId: string): Promise<Invoice | undefined> {
     const row = await this.#invoices.find(invoiceId);
-    return row && row.bolt11 !== null ? invoiceFromRow(row) : undefined;
+    return row && row.bolt11 !== null && !isHidden(row) ? invoiceFromRow(row) : undefined;
+  }
+
+  /** Whether an invoice has been paid, as last known, without asking the node. */
+  async isPaid(invoiceId: string): Promise<boolean> {
+    return (await this.#invoices.find(invoiceId))?.state === 'paid';
+  }
+
+  /**
+   * What has become of an invoice, by its node's own word, which is credited by. `unpaid` is final: nobody has the invoice, or its node takes
+   * no payment for it any more. Rejects where the node is away.
+   */
+  async outcome(invoiceId: string): Promise<'paid' | 'unpaid' | 'open'> {
+    const row = await this.#invoices.find(invoiceId);
+    if (!row || row.state === 'failed') return 'unpaid';
+    if (row.state === 'paid') return 'paid';
+    // Its creation is asked about on schedule.
+    if (row.bolt11 === null || !row.payment_hash) return 'open';
+    if (!this.#nodes.has(row.node_id) && (await isGone(this.#options.pool, row.node_id))) return 'unpaid';
+    const state = await this.#node(row.node_id).lookups.forWatcher(row.payment_hash);
+    if (state?.status === 'settled') await this.credit(state, row.node_id);
+    if (state?.status === 'settled') return 'paid';
+    return state?.status === 'canceled' || row.long_past ? 'unpaid' : 'open';
   }
 
   /** The invoice that a payment hash is of, whosever, as last known. Undefined where there is none. */
@@ -210,7 +245,7 @@ export class Funding {
   }
 
   async #current(row: InvoiceRow | undefined): Promise<Invoice> {
-    if (!row || row.bolt11 === null || !row.payment_hash) throw new GatewayError('invoice_not_found');
+    if (!row || row.bolt11 === null || !row.payment_hash || isHidden(row)) throw new GatewayError('invoice_not_found');
     if (row.state === 'paid') return invoiceFromRow(row);
     try {
       const state = await this.#node(row.node_id).lookups.forClient(row.id, row.payment_hash);

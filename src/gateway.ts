@@ -3,6 +3,7 @@ import { requireLive } from './accounts/acting-key.ts';
 import type { ApiKey } from './accounts/api-key.ts';
 import { KeyChangedError, RepeatedError } from './admission/admit.ts';
 import { OpenStreams } from './admission/open-streams.ts';
+import type { Autopay } from './autopay/autopay.ts';
 import { billFor } from './completions/billing.ts';
 import type { Call, UnderWay } from './completions/call.ts';
 import { cascade } from './completions/cascade.ts';
@@ -52,6 +53,7 @@ export interface GatewayDeps extends CashierDeps, IncomingDeps, PlanDeps, Finish
   models: Models;
   gate: Gate;
   warm: WarmCaches;
+  autopay: Pick<Autopay, 'help' | 'spent'>;
   deliveries: Deliveries;
   leases: Leases;
   /** After how much silence a stream shows that it is alive; as `ClientStream` has it where left out. */
@@ -208,6 +210,7 @@ export class Gateway {
         unlessLate: isInOnePiece(reply),
         maybeSwept: !grant.lease.held(),
       });
+      if (settled.state === 'settled') this.#deps.autopay.spent(call.apiKey.accountId, settled.verdict.availableMsat);
       finish(this.#deps, underWay, { ending, bill, reply, settled, timing });
     } catch (error) {
       // A bug: nobody will settle this hold, so it is not kept alive but left to the sweeper.

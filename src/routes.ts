@@ -1,5 +1,6 @@
 import type { InferenceRoute } from './http/payment/incoming.ts';
 import { DISCOVERY_OPERATION } from './http/api/agent-operations.ts';
+import { AUTOPAY_OPERATIONS } from './http/api/autopay-operations.ts';
 import { KEY_OPERATIONS } from './http/api/key-operations.ts';
 import { MODEL_OPERATIONS } from './http/api/model-operations.ts';
 import { REPORT_OPERATIONS } from './http/api/report-operations.ts';
@@ -58,6 +59,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...Object.values(MODEL_OPERATIONS),
   ...Object.values(KEY_OPERATIONS),
   ...Object.values(WALLET_OPERATIONS),
+  ...Object.values(AUTOPAY_OPERATIONS),
   ...Object.values(REPORT_OPERATIONS),
   ...Object.values(LNURL_OPERATIONS),
   ...Object.values(STATUS_OPERATIONS),

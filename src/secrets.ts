@@ -3,7 +3,7 @@ import type { RootSecret } from './config/secret-keys.ts';
 
 /** What a root secret is used for. One purpose's key says nothing about another's. */
 export type SecretPurpose =
-  'key-hash' | 'preimage' | 'macaroon' | 'challenge' | 'answer' | 'end-user' | 'simulated-node' | 'seal' | 'sender';
+  'key-hash' | 'preimage' | 'macaroon' | 'challenge' | 'answer' | 'end-user' | 'simulated-node' | 'seal' | 'sender' | 'autopay';
 
 /**
  * The 32-byte subkey of a root secret for one purpose: HKDF-SHA-256 (RFC 5869) with the purpose as `info`.

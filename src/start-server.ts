@@ -9,6 +9,7 @@ import { KeyAuthenticator } from './accounts/key-authenticator.ts';
 import { createKeySecrets } from './accounts/key-secret.ts';
 import { RateLimit } from './admission/rate-limit.ts';
 import { createApp } from './app.ts';
+import { Autopay, type AutopayOptions } from './autopay/autopay.ts';
 import { CapacityWeights } from './capacity/capacity-weights.ts';
 import { Recorder } from './records/usage-record.ts';
 import { ANSWER_BYTES_A_DAY, FREE_ANSWER_BYTES_A_DAY } from './records/stored-answer.ts';
@@ -60,6 +61,8 @@ export interface ServerOptions {
   random?: (() => number) | undefined;
   /** False where deployments that fail over and over are to be asked all the same. */
   bars?: boolean | undefined;
+  /** How wallets of owners are asked to pay, where a test's relays are on loopback, and how long refused requests wait for that. */
+  autopay?: Partial<Pick<AutopayOptions, 'payers' | 'helpMs'>> | undefined;
   /** The time, in Unix milliseconds, whose prices are in force. */
   priceClock?: (() => number) | undefined;
 }
@@ -81,6 +84,8 @@ export interface RunningServer {
   close(options?: { lingerMs?: number }): Promise<void>;
 }
 
+/** Relays that owners name are on public addresses: no setting says otherwise. */
+const STRANGERS_RELAYS = { allowLoopback: false };
 const FREE_STREAMS_AT_ONCE = 4;
 const FREE_REQUESTS_AT_ONCE = 32;
 /** Of the day's free ceiling, for one account: a twentieth, but always enough for one request. */
@@ -109,7 +114,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   await refuseOtherNetwork(base.pool, money.wallet);
   await refuseOtherHost(base.pool, config);
   const { pool, reportPool, probePool, notifications } = base;
-  const { models, holds, deliveries, instance, leases, recorder, funding, withdrawing, wallet, oldWallets, capacity } = money;
+  const { models, holds, deliveries, instance, leases, recorder, funding, withdrawing, autopay, wallet, oldWallets, capacity } = money;
 
   const secrets = createKeySecrets(config.secretKeys);
   const authenticator = new KeyAuthenticator({ pool, secrets, notifications, log });
@@ -147,7 +152,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       const closed = new Promise<void>((resolve) => stopListening(server, resolve));
       await atMost(lingerMs, closed);
       await drain(gateway, server, config.SHUTDOWN_GRACE_SECONDS * 1000);
-      await Promise.all(jobs.map((job) => job.stop()));
+      await Promise.all([...jobs.map((job) => job.stop()), autopay.close()]);
       let settled = false;
       const delivered = Promise.all([holds.drained(), deliveries.drained()]).then(() => (settled = true));
       await atMost(SETTLE_LIMIT_MS, Promise.all([delivered, recorder.flush(), withdrawing.drained()]));
@@ -217,7 +222,7 @@ async function closeBase({ notifications, ...pools }: Base): Promise<void> {
 
 /** All that prices, holds, charges and credits. */
 async function openMoney(
-  { config, log, providers = [], priceClock, bars }: ServerOptions,
+  { config, log, providers = [], priceClock, bars, autopay = {} }: ServerOptions,
   { pool, ledgerPool, leasePool, notifications }: Base,
 ) {
   // The oldest one: a secret that is added must not make another node of the simulated one.
@@ -234,6 +239,18 @@ async function openMoney(
   const deliveries = new Deliveries(pool, log);
   const health = new FleetHealth(log, { bars });
   const exchangeRate = await openExchangeRate(config, { pool, log });
+  const funding = new Funding({
+    pool,
+    wallet,
+    oldWallets,
+    notifications,
+    roots: config.secretKeys,
+    log,
+    invoiceExpirySeconds: config.INVOICE_EXPIRY_SECONDS,
+    topupDefaultSats: config.TOPUP_DEFAULT_SATS,
+    dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
+    exchangeRate,
+  });
   return {
     models,
     prices,
@@ -261,18 +278,8 @@ async function openMoney(
     }),
     deliveries,
     instance: new Instance(leasePool, log, instanceId, deliveries),
-    funding: new Funding({
-      pool,
-      wallet,
-      oldWallets,
-      notifications,
-      roots: config.secretKeys,
-      log,
-      invoiceExpirySeconds: config.INVOICE_EXPIRY_SECONDS,
-      topupDefaultSats: config.TOPUP_DEFAULT_SATS,
-      dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
-      exchangeRate,
-    }),
+    funding,
+    autopay: new Autopay({ pool, wallet, funding, notifications, roots: config.secretKeys, log, payers: STRANGERS_RELAYS, ...autopay }),
     withdrawing: new Withdrawing({
       pool,
       wallet,

@@ -47,6 +47,7 @@ export class FundsNeededError extends Error {
   /** Why the request is not free; undefined where free requests have nothing to do with it. */
   readonly reason: 'used_up' | 'too_costly' | 'daily_ceiling' | undefined;
   readonly shortfallMsat: Msat;
+  readonly availableMsat: Msat;
   readonly ticket: RateLimitTicket;
 
   constructor(verdict: HoldVerdict, reason: FundsNeededError['reason'], ticket: RateLimitTicket) {
@@ -54,6 +55,7 @@ export class FundsNeededError extends Error {
     this.code = verdict.funded || !reason ? 'insufficient_balance' : 'free_tier_exceeded';
     this.reason = reason;
     this.shortfallMsat = msat(verdict.heldMsat - verdict.availableMsat);
+    this.availableMsat = verdict.availableMsat;
     this.ticket = ticket;
   }
 }

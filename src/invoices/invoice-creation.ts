@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { GatewayError } from '../errors.ts';
 import { msatFromSats } from '../amount.ts';
-import { ADDRESS_EXPIRY_SECONDS } from './address-invoices.ts';
-import { invoiceFromRow, type Invoice, type InvoiceRow } from './invoice.ts';
+import { expirySecondsOf, invoiceFromRow, type Invoice, type InvoiceRow } from './invoice.ts';
 import type { Invoices } from './invoices.ts';
 import { NodeQueue } from '../lightning/node-queue.ts';
 import type { Wallet } from '../lightning/wallet.ts';
@@ -52,7 +51,7 @@ export class InvoiceCreation {
           amountMsat: msatFromSats(row.amount_sat),
           description: this.#invoices.description(row),
           metadata: row.address_metadata ?? undefined,
-          expirySeconds: row.handle === null ? this.#expirySeconds : ADDRESS_EXPIRY_SECONDS,
+          expirySeconds: expirySecondsOf(row, this.#expirySeconds),
           preimage: this.#invoices.preimage(row),
         });
       // What strangers ask for comes last.

@@ -2,6 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import type { RootSecret } from '../config/secret-keys.ts';
 import { GatewayError } from '../errors.ts';
 import { divideRoundingUp, msat, type Msat } from '../amount.ts';
+import { ADDRESS_EXPIRY_SECONDS } from './address-invoices.ts';
 import { deriveKey } from '../secrets.ts';
 
 /**
@@ -63,6 +64,8 @@ export function invoiceView(invoice: Invoice, origin: string): InvoiceView {
 }
 
 export const LARGEST_TOPUP_SAT = 1_000_000;
+/** How long the wallet of an account's autopay may pay an invoice: until then, no other can be made for it. */
+const AUTOPAY_EXPIRY_SECONDS = 120;
 
 /**
  * The `X-Pura-Topup-Sats` of a request: whole sats from 1 to 1000000, or undefined if the header is missing.
@@ -127,15 +130,31 @@ export interface InvoiceRow {
   handle: string | null;
   address_metadata: string | null;
   payer_comment: string | null;
+  /** For the wallet of an account's autopay alone: shown to nobody, and offered nowhere. */
+  autopay: boolean;
   /** True once the expiry has passed on the database's clock. */
   past: boolean;
+  /** True ten minutes after that: no node takes a payment for it any more, however wrong its clock. */
+  long_past: boolean;
   /** True if this very call added the row, so that nobody has asked the node yet. */
   fresh?: true;
 }
 
 /** The columns of an `InvoiceRow`. */
 export const INVOICE_COLUMNS = `id, account_id, payer_key_id, node_id, payment_hash, bolt11, amount_sat, state, received_msat, idempotency_sha256, created_at, expires_at,
-  paid_at, credited_at, checks, handle, address_metadata, payer_comment, expires_at <= clock_timestamp() as past`;
+  paid_at, credited_at, checks, handle, address_metadata, payer_comment, autopay, expires_at <= clock_timestamp() as past,
+  expires_at + interval '10 minutes' <= clock_timestamp() as long_past`;
+
+/** How long an invoice is offered: `seconds`, unless it is of a kind that has its own time. */
+export function expirySecondsOf({ handle, autopay }: Pick<InvoiceRow, 'handle' | 'autopay'>, seconds: number): number {
+  if (autopay) return AUTOPAY_EXPIRY_SECONDS;
+  return handle === null ? seconds : ADDRESS_EXPIRY_SECONDS;
+}
+
+/** Whether an invoice is for nobody's eyes: a second payer could lose the money. Once paid, it is a deposit like any other. */
+export function isHidden({ autopay, state }: Pick<InvoiceRow, 'autopay' | 'state'>): boolean {
+  return autopay && state !== 'paid';
+}
 
 /** The invoice in a row that has one. Throws for a row whose invoice the node never made. */
 export function invoiceFromRow(row: InvoiceRow): Invoice {

@@ -8,8 +8,8 @@ import { GatewayError } from '../errors.ts';
 import type { Msat } from '../amount.ts';
 import { lockAccount } from '../ledger/deposit.ts';
 import { deriveKey } from '../secrets.ts';
-import { ADDRESS_EXPIRY_SECONDS, refuseAddress, refuseManyAddresses, type AddressPayment } from './address-invoices.ts';
-import { INVOICE_COLUMNS, invoicePreimage, paymentHashOf, type InvoiceRow } from './invoice.ts';
+import { refuseAddress, refuseManyAddresses, type AddressPayment } from './address-invoices.ts';
+import { expirySecondsOf, INVOICE_COLUMNS, invoicePreimage, paymentHashOf, type InvoiceRow } from './invoice.ts';
 import { describeInvoice } from './invoice-seal.ts';
 import type { NewInvoice, Wallet } from '../lightning/wallet.ts';
 
@@ -34,8 +34,11 @@ const NO_WAY_OUT =
 /** Enough time to pay: ten minutes, or half of the invoice's life if that is shorter. */
 const LASTS = `expires_at >= clock_timestamp() + least(interval '10 minutes', (expires_at - created_at) / 2)`;
 
+/** What the account's own clients have asked for, as against its payers at an address and its wallet. */
+const ASKED_FOR = `handle is null and not autopay`;
+
 /** An open invoice of the account that a refusal can offer again. */
-const SUITS = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4 and handle is null
+const SUITS = `account_id = $1 and node_id = $2 and amount_sat between $3 and $4 and ${ASKED_FOR}
   and (state = 'open' or (state = 'creating' and reusable)) and ${LASTS}`;
 
 interface OfferedAmounts {
@@ -197,6 +200,19 @@ export class Invoices {
     });
   }
 
+  /**
+   * The row for an invoice that the account's own wallet is asked to pay, in the caller's transaction, which holds the account's lock. It
+   * is not counted among the account's open ones.
+   */
+  async reserveAutopay(client: PoolClient, accountId: string, amountSat: number): Promise<InvoiceRow> {
+    const added = await this.#insert(client, accountId, {
+      ...{ amountSat, idempotencyKey: null, bodySha256: null, reusable: false },
+      autopay: true,
+    });
+    await keepWayIn(client, accountId, NO_WAY_OUT);
+    return added;
+  }
+
   /** A network is stored as a digest, which does not tell which network it is. */
   #senderHash(network: string): string {
     const [root] = this.#options.roots;
@@ -293,7 +309,7 @@ export class Invoices {
     const lost = await one(
       client,
       `account_id = $1 and amount_sat = $2 and node_id = $3 and state = 'creating' and checks > 0 and idempotency_key is null and not reusable
-         and handle is null
+         and ${ASKED_FOR}
        order by created_at limit 1 for update`,
       [accountId, amountSat, this.#options.wallet.nodeId],
     );
@@ -304,7 +320,7 @@ export class Invoices {
   async #add(client: PoolClient, accountId: string, row: NewRow): Promise<InvoiceRow> {
     const open = await client.query<{ count: bigint }>(
       `select count(*) from invoices
-       where account_id = $1 and state in ('creating', 'open') and expires_at > clock_timestamp() and handle is null`,
+       where account_id = $1 and state in ('creating', 'open') and expires_at > clock_timestamp() and ${ASKED_FOR}`,
       [accountId],
     );
     if ((open.rows[0]?.count ?? 0n) >= MOST_OPEN) throw new GatewayError('too_many_invoices');
@@ -319,8 +335,8 @@ export class Invoices {
     const paymentHash = wallet.takesPreimage ? paymentHashOf(invoicePreimage(roots, id)) : null;
     const { rows } = await client.query<InvoiceRow>(
       `insert into invoices (id, account_id, backend, node_id, network, payment_hash, amount_sat, reusable, idempotency_key, idempotency_sha256,
-         expires_at, next_check_at, payer_key_id, sender_hashes, handle, address_metadata, payer_comment)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() + make_interval(secs => $11), clock_timestamp() + interval '15 seconds', $12, $13, $14, $15, $16)
+         expires_at, next_check_at, payer_key_id, sender_hashes, handle, address_metadata, payer_comment, autopay)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp() + make_interval(secs => $11), clock_timestamp() + interval '15 seconds', $12, $13, $14, $15, $16, $17)
        returning ${INVOICE_COLUMNS}`,
       [
         id,
@@ -333,12 +349,13 @@ export class Invoices {
         row.reusable,
         row.idempotencyKey,
         row.bodySha256,
-        row.address ? ADDRESS_EXPIRY_SECONDS : expirySeconds,
+        expirySecondsOf({ handle: row.address?.handle ?? null, autopay: row.autopay ?? false }, expirySeconds),
         accountId === null ? randomUUID() : null,
         row.senderHashes ?? null,
         row.address?.handle ?? null,
         row.address?.metadata ?? null,
         row.address?.comment ?? null,
+        row.autopay ?? false,
       ],
     );
     const added = rows[0];
@@ -354,6 +371,7 @@ interface NewRow {
   reusable: boolean;
   senderHashes?: string[];
   address?: AddressPayment;
+  autopay?: boolean;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { Sessions } from '../accounts/sessions.ts';
 import { forgetWalletSignIns } from '../accounts/wallet-sign-ins.ts';
+import type { Autopay } from '../autopay/autopay.ts';
 import type { Config } from '../config/config.ts';
 import type { Pool } from '../db/postgres.ts';
 import type { Funding } from '../funding.ts';
@@ -35,6 +36,7 @@ export interface JobDeps {
   holds: Holds;
   funding: Funding;
   withdrawing: Withdrawing;
+  autopay: Autopay;
   wallet: Wallet;
   oldWallets: readonly Wallet[];
   openElsewhere: OpenElsewhereWatch;
@@ -45,6 +47,7 @@ export interface JobDeps {
 const SWEEP_MS = 5_000;
 /** Often: a client that was told of a failure looks at its balance. Asks a table of as many rows as there are gateways. */
 const REFUND_MS = 1_000;
+const AUTOPAY_MS = 3_000;
 const RATE_MS = 60_000;
 const NETWORK_MS = 15_000;
 const ELSEWHERE_MS = 60_000;
@@ -65,6 +68,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
     reconcileWithdrawals({ withdrawing, connectionString, log }),
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, log),
     every(REFUND_MS, 'refund undelivered answers', () => refundUndelivered({ pool, log }), log),
+    every(AUTOPAY_MS, 'autopay', () => deps.autopay.run(), log),
     every(RATE_MS, 'BTC/USD rate', (signal) => exchangeRate.refresh(signal), log),
     shareHealth({ pool, health: deps.health, log }),
     every(USAGE_MS, 'usage by hour', (signal) => usageHours.catchUp(signal), log),

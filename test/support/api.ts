@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
+import { Autopay } from '../../src/autopay/autopay.ts';
 import { ApiKeys } from '../../src/accounts/api-keys.ts';
 import { WalletSignIns } from '../../src/accounts/wallet-sign-ins.ts';
 import { KeyAuthenticator } from '../../src/accounts/key-authenticator.ts';
@@ -114,6 +115,15 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     funding: opened.funding,
     lnurl: openLnurl({ pool: database.pool, wallet: deps.wallet ?? noWallet, funding: opened.funding, config }),
     withdrawing: new Withdrawing({ pool: database.pool, wallet: deps.wallet ?? noWallet, log, allowed: false, maxFeePercent: 1 }),
+    autopay: new Autopay({
+      pool: database.pool,
+      wallet: deps.wallet ?? noWallet,
+      funding: opened.funding,
+      notifications,
+      roots: config.secretKeys,
+      log,
+      payers: { allowLoopback: true },
+    }),
     ...deps,
   });
   const server = createHttpServer(app);

@@ -5,7 +5,7 @@ import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
 import { SimulatedWallet } from '../../src/lightning/simulated/simulated.ts';
 import { createLog, type Logger } from '../../src/log.ts';
 import type { Provider } from '../../src/providers/provider.ts';
-import { startServer, type RunningServer } from '../../src/start-server.ts';
+import { startServer, type RunningServer, type ServerOptions } from '../../src/start-server.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 import { ownerOf, TEST_ROOT } from './funded.ts';
 import { until } from './until.ts';
@@ -27,6 +27,8 @@ export interface GatewayOptions {
   bars?: boolean;
   /** Of prices that change with the time. */
   priceClock?: () => number;
+  /** How wallets of owners are asked, where not as an operator's gateway does it. */
+  autopay?: ServerOptions['autopay'];
   /** Where left out, nothing is explored, and of equals the middle one is drawn. */
   random?: () => number;
 }
@@ -74,9 +76,9 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
   const database = options.database ?? (await createTestDatabase());
   const config = testConfig(options);
   const log = options.log ?? createLog('silent');
-  const { providers = [], pingAfterMs, priceClock, bars = false, random = () => 0.5 } = options;
+  const { providers = [], pingAfterMs, priceClock, autopay, bars = false, random = () => 0.5 } = options;
   const { connectionString } = database;
-  const server = await startServer({ config, log, connectionString, providers, pingAfterMs, priceClock, bars, random });
+  const server = await startServer({ config, log, connectionString, providers, pingAfterMs, priceClock, bars, autopay, random });
   const { url } = server;
   const headersOf = (key: TestKey | null | undefined) => (key ? { authorization: `Bearer ${key.secret}` } : {});
   const post: TestGateway['post'] = (path, body, key, headers = {}, signal) =>

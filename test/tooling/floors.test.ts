@@ -46,7 +46,7 @@ const FLOORS = [
 const LIBRARIES: Record<string, string[]> = {
   '@getalby/sdk': ['lightning/nwc'],
   '@modelcontextprotocol/server': ['http/mcp'],
-  '@noble/curves': ['lnurl'],
+  '@noble/curves': ['lightning/nwc', 'lnurl'],
   '@noble/hashes': ['config'],
   '@pydantic/genai-prices': ['pricing'],
   '@scure/base': ['lnurl'],
@@ -62,7 +62,7 @@ const LIBRARIES: Record<string, string[]> = {
   pg: ['db'],
   pino: ['log.ts', 'log-output.ts'],
   qrcode: ['http/pages'],
-  undici: ['capacity', 'providers', 'pricing/rate-sources.ts'],
+  undici: ['capacity', 'lightning/nwc', 'providers', 'pricing/rate-sources.ts'],
   uuid: ['start-server.ts', 'accounts', 'http/server', 'invoices', 'withdrawals'],
   yaml: ['config', 'pricing/own-prices.ts'],
   zod: ['challenges', 'config', 'http', 'lightning', 'list-of.ts', 'pricing', 'wires'],

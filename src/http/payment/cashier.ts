@@ -4,6 +4,7 @@ import { admit, FundsNeededError, priceUnpaid, type Admitted } from '../../admis
 import { FreeShares, type FreeTicket } from '../../admission/free-shares.ts';
 import type { RateLimit } from '../../admission/rate-limit.ts';
 import { picoUsd } from '../../amount.ts';
+import type { Autopay } from '../../autopay/autopay.ts';
 import type { Plan } from '../../completions/call.ts';
 import type { Config } from '../../config/config.ts';
 import { GatewayError } from '../../errors.ts';
@@ -20,7 +21,10 @@ export interface CashierDeps {
   rateLimit: RateLimit;
   holds: Holds;
   offers: PaymentOffers;
+  autopay: Pick<Autopay, 'help'>;
 }
+
+type Admission = Admitted & { free: FreeTicket | null };
 
 /** Takes what a planned request needs before it may be carried out, or asks for the money. */
 export class Cashier {
@@ -33,15 +37,36 @@ export class Cashier {
     this.#freeShares = new FreeShares({ dayPicoUsd, requestPicoUsd });
   }
 
-  /** Resolves once the request's hold is committed. Rejects as `admit` does, and with a 402 where money is missing. */
-  async admit(
+  /**
+   * Resolves once the request's hold is committed. Rejects as `admit` does, and with a 402 where money is missing: at once, or after a
+   * moment where the account's own wallet is topping it up. Nothing is held meanwhile.
+   */
+  async admit(req: Request, incoming: Incoming, apiKey: ApiKey, plan: Plan, repeatable: Repeatable | null): Promise<Admission> {
+    const { rateLimit, offers, autopay } = this.#deps;
+    const attempt = () => this.#admitOnce(req, incoming, apiKey, plan, repeatable);
+    try {
+      return await attempt().catch(async (error: unknown) => {
+        if (!(error instanceof FundsNeededError) || !(await autopay.help(apiKey.accountId, error))) throw error;
+        // It is still one request.
+        rateLimit.cancel(error.ticket);
+        return attempt();
+      });
+    } catch (error) {
+      if (!(error instanceof FundsNeededError)) throw error;
+      const { code, reason, shortfallMsat, ticket } = error;
+      const terms = { code, reason, shortfallMsat, topupSats: incoming.options.topupSats, headers: ticket.headers };
+      throw await offers.refuse(req, { key: apiKey }, terms);
+    }
+  }
+
+  async #admitOnce(
     req: Request,
-    { requestId, request, options, picoUsdPerMsat }: Incoming,
+    { requestId, request, picoUsdPerMsat }: Incoming,
     apiKey: ApiKey,
     { candidates, quote, maxCostPicoUsd, own }: Plan,
     repeatable: Repeatable | null,
-  ): Promise<Admitted & { free: FreeTicket | null }> {
-    const { rateLimit, holds, config, offers } = this.#deps;
+  ): Promise<Admission> {
+    const { rateLimit, holds, config } = this.#deps;
     const priceVersion = candidates[0]?.deployment.rateCard.priceVersion ?? 0;
     // What is done under the caller's own provider key is nobody's gift.
     const most = own ? picoUsd(0n) : costBound(quote, quote.mostTokens);
@@ -59,10 +84,7 @@ export class Cashier {
       return { ...admitted, free: isFree ? free : null };
     } catch (error) {
       free.correct(picoUsd(0n));
-      if (!(error instanceof FundsNeededError)) throw error;
-      const { code, reason, shortfallMsat, ticket } = error;
-      const terms = { code, reason, shortfallMsat, topupSats: options.topupSats, headers: ticket.headers };
-      throw await offers.refuse(req, { key: apiKey }, terms);
+      throw error;
     }
   }
 

@@ -22,6 +22,26 @@ export const walletInfo = z.object({
 });
 export type WalletInfo = z.infer<typeof walletInfo>;
 
+/** `get_info` of a wallet that is asked to pay. Whatever it leaves out is not known. */
+export const payerInfo = z.object({
+  alias: z.string().nullish().catch(undefined),
+  pubkey: z.string().nullish().catch(undefined),
+  network: z.string().nullish().catch(undefined),
+  methods: listOf(z.string(), { max: 200 }).nullish().catch(undefined),
+});
+
+export type PayerInfo = z.infer<typeof payerInfo>;
+
+/** `get_budget`, an extension of Alby's: msat, and Unix seconds. Empty where there is none. */
+export const budget = z.object({
+  used_budget: z.number().min(0).nullish().catch(undefined),
+  total_budget: z.number().min(0).nullish().catch(undefined),
+  renews_at: z.number().min(0).nullish().catch(undefined),
+});
+
+/** The answer to `pay_invoice`, of which nothing counts: whether it was paid is our own node's word. */
+export const payment = z.unknown();
+
 /** The answer to `make_invoice`. The invoice's own text is what counts. */
 export const madeInvoice = z.object({ invoice: z.string().min(1), amount: z.number().nullish() });
 

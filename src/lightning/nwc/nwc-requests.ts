@@ -44,6 +44,18 @@ export interface NostrClient<Event extends NostrEvent> {
   };
 }
 
+/** What a wallet's own event (kind 13194) says of it, whether the wallet is there or not. */
+export interface WalletAbilities {
+  readonly encryption: 'nip44_v2' | 'nip04';
+  readonly methods: readonly string[];
+}
+
+/** How long one request may take, and for how long the wallet may begin to act on it. */
+export interface RequestLimits {
+  deadlineMs?: number | undefined;
+  expiresInSeconds?: number | undefined;
+}
+
 /** The kinds of NIP-47's events. */
 const INFO = 13194;
 const REQUEST = 23194;
@@ -72,9 +84,14 @@ export function reasonOf(error: unknown): string {
   return cause instanceof NwcFailure ? cause.reason : 'the wallet failed';
 }
 
+/** The code of the wallet's own refusal; undefined where it is not the wallet that failed, or nobody knows what it did. */
+export function refusalOf(error: unknown): string | undefined {
+  return error instanceof GatewayError && error.cause instanceof NwcFailure ? error.cause.code : undefined;
+}
+
 /** Whether it is the wallet's own word that it knows no such invoice. */
 export function isNotFound(error: unknown): boolean {
-  return error instanceof GatewayError && error.cause instanceof NwcFailure && error.cause.code === 'NOT_FOUND';
+  return refusalOf(error) === 'NOT_FOUND';
 }
 
 /** What a wallet answers for reasons that have nothing to do with what exactly it was asked for. */
@@ -101,19 +118,22 @@ export class NwcRequests<Event extends NostrEvent> {
   }
 
   /** The wallet's answer to one request. Rejects with GatewayError `lightning_unavailable`, also for the wallet's own errors. */
-  async ask<T>(method: string, params: object, answer: z.ZodType<T>): Promise<T> {
-    const deadline = AbortSignal.timeout(this.#deadlineMs);
+  async ask<T>(method: string, params: object, answer: z.ZodType<T>, limits: RequestLimits = {}): Promise<T> {
+    const { deadlineMs = this.#deadlineMs, expiresInSeconds } = limits;
+    const deadline = AbortSignal.timeout(deadlineMs);
     try {
       const encryption = await this.agree(deadline);
       const { walletPubkey } = this.#client;
+      const now = Math.floor(Date.now() / 1000);
       const request = await this.#client.signEvent({
         kind: REQUEST,
-        created_at: Math.floor(Date.now() / 1000),
+        created_at: now,
         tags: [
           ['p', walletPubkey],
           ['encryption', encryption],
           // For wallets from before there was a choice.
           ['v', encryption === 'nip44_v2' ? '1.0' : '0.0'],
+          ...(expiresInSeconds === undefined ? [] : [['expiration', String(now + expiresInSeconds)]]),
         ],
         content: await this.#client.encrypt(walletPubkey, JSON.stringify({ method, params })),
       });
@@ -126,11 +146,17 @@ export class NwcRequests<Event extends NostrEvent> {
 
   /** How to encrypt, by what the wallet says of itself, asked once. Rejects where its relays do not tell. */
   async agree(deadline: AbortSignal = AbortSignal.timeout(this.#deadlineMs)): Promise<'nip44_v2' | 'nip04'> {
-    if (this.#client.encryption) return this.#client.encryption;
+    return this.#client.encryption ?? (await this.abilities(deadline)).encryption;
+  }
+
+  /** What the wallet says of itself. Rejects where its relays do not tell. */
+  async abilities(deadline: AbortSignal = AbortSignal.timeout(this.#deadlineMs)): Promise<WalletAbilities> {
     const info = await this.#firstEvent({ kinds: [INFO], authors: [this.#client.walletPubkey], limit: 1 }, deadline);
     const tag = (name: string) => info.tags.find(([key]) => key === name)?.[1] ?? '';
     const offered = tag('encryption').split(/\s+/);
-    return (this.#client.encryption = offered.includes('nip44_v2') || tag('v').includes('1.0') ? 'nip44_v2' : 'nip04');
+    const encryption = offered.includes('nip44_v2') || tag('v').includes('1.0') ? 'nip44_v2' : 'nip04';
+    this.#client.encryption = encryption;
+    return { encryption, methods: info.content.slice(0, 2_000).split(/[\s,]+/) };
   }
 
   /**

@@ -52,6 +52,8 @@ const WRITES: Record<string, Write> = {
   // Tells of a key that may not act in its results: its own test has the case.
   'POST /mcp': { by: 'nobody' },
   'POST /api/wallet/withdraw': { by: 'owner', status: 202, body: () => ({ paymentRequest: foreignInvoice().paymentRequest }) },
+  'PUT /api/wallet/autopay': { by: 'owner', status: 200, body: () => ({ thresholdSats: 1, topupSats: 100, dailyLimitSats: 100 }) },
+  'DELETE /api/wallet/autopay': { by: 'owner', status: 204 },
   'POST /invoice/:id/pay': { by: 'nobody' },
   'POST /dev/lightning/pay': { by: 'nobody' },
 };
@@ -87,6 +89,11 @@ beforeEach(async () => {
   const answer = await gateway.post('/api/keys', { role: 'owner' }, other);
   const { id, key: secret } = (await answer.json()) as { id: string; key: string };
   acting = { ...other, id, secret };
+  await gateway.pool.query(
+    `insert into autopay (account_id, connection, relay_hosts, threshold_sat, topup_sat, daily_limit_sat, state)
+     values ($1, '\\x00', '{relay.example}', 2, 200, 200, 'paused')`,
+    [other.accountId],
+  );
   // Known to the gateway's cache from here on: only the row itself tells of a change.
   expect((await gateway.get('/api/wallet/balance', acting)).status).toBe(200);
 });
@@ -103,6 +110,7 @@ async function books(): Promise<string | undefined> {
        (select json_agg(t order by t.id) from transfers t where t.account_id = $1) as transfers,
        (select json_agg(h order by h.request_id) from holds h where h.account_id = $1) as holds,
        (select json_agg(b order by b.day) from budget_days b where b.account_id = $1) as budgets,
+       (select json_agg(p) from autopay p where p.account_id = $1) as autopay,
        (select json_agg(i) from idempotency i where i.account_id = $1) as idempotency) b`,
     [other.accountId],
   );
