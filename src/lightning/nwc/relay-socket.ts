@@ -1,5 +1,5 @@
 import { Resolver } from 'node:dns/promises';
-import { isIP, type LookupFunction } from 'node:net';
+import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { Agent, buildConnector, WebSocket } from 'undici';
 import { isAllowedAddress, type RelayRules } from './relay-address.ts';
 
@@ -31,6 +31,8 @@ export class RelaySockets {
   readonly #options: RelaySocketsOptions;
   readonly #agent: Agent;
   readonly #resolve: Resolve;
+  /** A relay that does not say goodbye would keep its connection for ever. */
+  readonly #open = new Set<Socket>();
 
   constructor(options: RelaySocketsOptions) {
     this.#options = options;
@@ -53,8 +55,9 @@ export class RelaySockets {
   }
 
   /** Ends what is open. */
-  close(): Promise<void> {
-    return this.#agent.destroy();
+  async close(): Promise<void> {
+    for (const socket of this.#open) socket.destroy();
+    await this.#agent.destroy();
   }
 
   #connector(timeout: number): buildConnector.connector {
@@ -77,9 +80,12 @@ export class RelaySockets {
       if (isIP(host) && !isAllowedAddress(host, this.#options)) return callback(refusal(), null);
       connect(target, (error, socket) => {
         if (error) return callback(error, null);
-        if (isAllowedAddress(socket.remoteAddress ?? '', this.#options)) return callback(null, socket);
-        socket.destroy();
-        callback(refusal(), null);
+        if (!isAllowedAddress(socket.remoteAddress ?? '', this.#options)) {
+          socket.destroy();
+          return callback(refusal(), null);
+        }
+        this.#open.add(socket.once('close', () => this.#open.delete(socket)));
+        callback(null, socket);
       });
     };
   }

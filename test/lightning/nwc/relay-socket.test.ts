@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -138,6 +139,24 @@ describe('a connection to a relay', () => {
     // Taken, and never answered.
     server.on('upgrade', () => {});
     expect(await opened(sockets({ ...LOOPBACK, deadlineMs: 200 }), `ws://127.0.0.1:${port}`)).toBe('refused');
+  });
+
+  it('is not kept by a relay that does not say goodbye', async () => {
+    const { port, server } = await listen();
+    const left = new Promise<void>((resolve) => {
+      server.on('upgrade', (req, socket) => {
+        const accept = createHash('sha1')
+          .update(`${req.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+          .digest('base64');
+        socket.write(`HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+        socket.on('error', () => {}).on('end', resolve);
+        socket.resume();
+      });
+    });
+    const made = sockets(LOOPBACK);
+    expect(await opened(made, `ws://127.0.0.1:${port}`)).toBe('open');
+    await made.close();
+    await left;
   });
 
   it('is ended by a relay that sends more than any event holds', async () => {
