@@ -351,7 +351,7 @@ export class Funding {
       const row = await this.#invoices.lock(client, known.id);
       if (!row || row.state === 'paid') return false;
       const accountId = row.account_id ?? (await this.#makePayer(client, row));
-      const via = row.payer_key_id === null ? 'invoice' : 'l402';
+      const via = row.autopay ? 'autopay' : row.payer_key_id === null ? 'invoice' : 'l402';
       const received = { accountId, invoiceId: row.id, paymentHash, receivedMsat };
       const { transferId } = await postDeposit(client, { ...received, picoUsdPerMsat: rateOrNull(this.#options.exchangeRate), via });
       await this.#invoices.markPaid(client, row.id, { receivedMsat, transferId, settledAt });

@@ -22,7 +22,8 @@ export type NotBegun =
   | { readonly not: 'under_way'; readonly invoiceId: string; readonly isAnswered: boolean };
 
 interface StandingRow {
-  state: string;
+  /** Null where the account has none, or is frozen. */
+  state: string | null;
   connection: Buffer;
   wallet_node: string | null;
   threshold_sat: number;
@@ -54,7 +55,7 @@ export const SPENT_TODAY = `
 const TOMORROW = `((clock_timestamp() at time zone 'utc')::date + 1)::timestamp at time zone 'utc'`;
 
 const STANDING = `
-  select p.state, p.connection, p.wallet_node, p.threshold_sat, p.topup_sat, p.daily_limit_sat, p.not_before, p.not_before > clock_timestamp() as waits,
+  select case when a.frozen_at is null then p.state end as state, p.connection, p.wallet_node, p.threshold_sat, p.topup_sat, p.daily_limit_sat, p.not_before, p.not_before > clock_timestamp() as waits,
     a.posted_msat - a.held_msat as available_msat, ${SPENT_TODAY} as spent_sat, ${TOMORROW} as tomorrow,
     o.invoice_id as open_invoice, o.answer as open_answer
   from accounts a left join autopay p on p.account_id = a.id
@@ -145,7 +146,7 @@ export class Attempts {
   async due(limit: number): Promise<string[]> {
     const { rows } = await this.#pool.query<{ account_id: string }>(
       `select p.account_id from autopay p join accounts a on a.id = p.account_id
-       where p.state = 'on' and p.not_before <= clock_timestamp() and a.posted_msat - a.held_msat < p.threshold_sat * 1000::bigint
+       where p.state = 'on' and p.not_before <= clock_timestamp() and a.frozen_at is null and a.posted_msat - a.held_msat < p.threshold_sat * 1000::bigint
          and not exists (select from autopay_attempts t where t.account_id = p.account_id and t.ended_at is null)
        order by p.not_before limit $1`,
       [limit],

@@ -127,6 +127,8 @@ describe('a balance under the threshold', () => {
     await until(async () => (await attempts())[0]?.ended_at);
     expect(service.asked).toHaveLength(1);
     expect(await deposits()).toEqual([5_000_000n]);
+    const { rows } = await database.pool.query(`select via from transfers where account_id = $1`, [owner.accountId]);
+    expect(rows).toEqual([{ via: 'autopay' }]);
     expect(await stateOf(beside)).toMatchObject({
       state: 'on',
       spentTodaySat: 5_000,
@@ -145,6 +147,14 @@ describe('a balance under the threshold', () => {
     const account = availableMsat === 0n ? (await addOwner(database.pool)).accountId : owner.accountId;
     autopay.spent(account, availableMsat);
     expect(await autopay.help(account, { ...LOW, availableMsat })).toBe(false);
+    expect(service.asked).toEqual([]);
+  });
+
+  it('is left alone while the account is frozen', async () => {
+    const { autopay, service } = await connected();
+    await database.pool.query('update accounts set frozen_at = now() where id = $1', [owner.accountId]);
+    await autopay.run();
+    expect(await autopay.help(owner.accountId, LOW)).toBe(false);
     expect(service.asked).toEqual([]);
   });
 

@@ -104,7 +104,7 @@ describe('a balance that a charge takes under the threshold', () => {
   });
 });
 
-describe(PATH, () => {
+describe('/api/wallet/autopay', () => {
   it.each([
     ['thresholdSats', 0],
     ['thresholdSats', 1_000_001],
