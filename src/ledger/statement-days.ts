@@ -82,14 +82,15 @@ const balanceBefore = (place: string) => `coalesce(
 /** Balances are those of the transfers that stand next to a day's borders. */
 const DAYS = `
   with days as materialized (
-    select d::date as day, greatest(d at time zone 'utc', $2) as begins, least((d + interval '1 day') at time zone 'utc', $3) as ends
+    select row_number() over (order by d) as place, d::date as day, greatest(d at time zone 'utc', $2) as begins,
+      least((d + interval '1 day') at time zone 'utc', $3) as ends
     from generate_series(date_trunc('day', $2::timestamptz at time zone 'utc'), $3::timestamptz at time zone 'utc', interval '1 day') d
     where d at time zone 'utc' < $3
-  ), places as materialized (
-    select day, begins, ends, transfer_place($1, begins) as first, transfer_place($1, ends) as past from days
+  ), borders as materialized (
+    select transfer_places($1, (select array_agg(begins order by place) from days) || $3::timestamptz) as places
   )
-  select p.day::text, ${balanceBefore('p.first')} as opening, ${balanceBefore('p.past')} as closing, m.*
-  from places p cross join lateral (
+  select p.day::text, ${balanceBefore('places[p.place]')} as opening, ${balanceBefore('places[p.place + 1]')} as closing, m.*
+  from days p cross join borders cross join lateral (
     select coalesce(sum(amount_msat) filter (where kind = 'deposit'), 0)::bigint as deposits,
       coalesce(sum(amount_msat) filter (where kind = 'refund'), 0)::bigint as refunds,
       coalesce(sum(amount_msat) filter (where kind = 'withdrawal'), 0)::bigint as withdrawals,

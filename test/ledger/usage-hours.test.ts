@@ -80,12 +80,17 @@ const report = (more: Partial<Parameters<typeof readSpend>[1]> = {}) =>
 async function expectEqual(): Promise<void> {
   const expected = await fromTheLedger();
   expect(fromTheReport(await report())).toEqual(expected);
-  for (const by of ['model', 'key', 'provider'] as const) {
-    const { series, total } = await report({ series: { bucket: 'hour', by } });
+  for (const [by, bucket] of [
+    ['model', 'hour'],
+    ['key', 'hour'],
+    ['provider', 'day'],
+    ['key', 'day'],
+  ] as const) {
+    const { series, total } = await report({ series: { bucket, by } });
     const all = series.flatMap(({ byName }) => [...byName.values()]);
     expect(all.reduce((sum, { chargedMsat }) => sum + chargedMsat, 0n)).toBe(total.chargedMsat);
     expect(all.reduce((sum, { requestCount }) => sum + requestCount, 0)).toBe(total.requestCount);
-    expect(series).toHaveLength(25);
+    expect(series).toHaveLength(bucket === 'hour' ? 25 : 2);
   }
 }
 
