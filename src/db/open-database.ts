@@ -15,7 +15,7 @@ export interface OpenDatabase {
   stop(): Promise<void>;
 }
 
-const PROJECT_DIR = path.resolve(fileURLToPath(new URL('../../', import.meta.url)));
+export const PROJECT_DIR = path.resolve(fileURLToPath(new URL('../../', import.meta.url)));
 
 /**
  * Gives the database that the configuration names, starting the embedded one where it names none. With `join`, meant

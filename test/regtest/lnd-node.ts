@@ -93,11 +93,16 @@ export class LndNode {
 
   /** A macaroon with the permissions that the gateway needs, with or without withdrawals, and no other. */
   async leastMacaroon({ pays = false }: { pays?: boolean } = {}): Promise<Buffer> {
-    const file = path.join(this.#directory, pays ? 'paying-gateway.macaroon' : 'gateway.macaroon');
+    return this.bake(pays ? 'paying-gateway' : 'gateway', [...LEAST_POWER, ...(pays ? PAYING_POWER : [])]);
+  }
+
+  /** A macaroon with these permissions; the same name gives the same one again. */
+  async bake(name: string, permissions: readonly string[]): Promise<Buffer> {
+    const file = path.join(this.#directory, `${name}.macaroon`);
     if (!existsSync(file)) {
       const { bin } = this.#options;
       const rpc = [`--lnddir=${this.#directory}`, `--rpcserver=${this.socket}`, '--network=regtest'];
-      await run(path.join(bin, 'lncli'), [...rpc, 'bakemacaroon', `--save_to=${file}`, ...LEAST_POWER, ...(pays ? PAYING_POWER : [])]);
+      await run(path.join(bin, 'lncli'), [...rpc, 'bakemacaroon', `--save_to=${file}`, ...permissions]);
     }
     return readFileSync(file);
   }

@@ -40,7 +40,8 @@ export async function chooseDirectory(dataDir: string, projectDir: string): Prom
   };
 }
 
-function sharedDirectory(named: string): string {
+/** Where the data of a project, or of a `dataDir` of its own, lie where the database's user cannot get there. */
+export function sharedDirectory(named: string): string {
   return path.join(SHARED_ROOT, createHash('sha256').update(named).digest('hex').slice(0, 16));
 }
 
@@ -83,7 +84,7 @@ function holderFile(directory: string): string {
 }
 
 /** The password of the cluster's one user, made at the first start. Only for the holder of the directory's lock. */
-export function clusterPassword({ directory, clusterDir }: EmbeddedDirectory): string {
+export function clusterPassword({ directory, clusterDir }: Pick<EmbeddedDirectory, 'directory' | 'clusterDir'>): string {
   const file = path.join(directory, 'postgres-password');
   if (!existsSync(file)) {
     if (existsSync(clusterDir))

@@ -32,7 +32,7 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>;
 }
 
-const DATABASE = 'pura';
+export const DATABASE = 'pura';
 const START_ATTEMPTS = 50;
 const START_RETRY_MS = 100;
 

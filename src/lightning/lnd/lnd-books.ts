@@ -9,12 +9,15 @@ interface Clients {
   default: Record<'listInvoices' | 'listPayments', (request: object, answered: (error: unknown, answer: unknown) => void) => void>;
 }
 
-/** The calls of LND's by which the gateway reads its books, and the coarser permission that each is part of. It can do without. */
+/** The calls of LND's by which the gateway reads its books and means, and the coarser permission that each is part of. It can do without. */
 export const INVOICE_LIST = 'uri:/lnrpc.Lightning/ListInvoices';
 export const PAYMENT_LIST = 'uri:/lnrpc.Lightning/ListPayments';
+/** By it the operator sees what the node can pay and receive. */
+export const CHANNEL_BALANCE = 'uri:/lnrpc.Lightning/ChannelBalance';
 export const READING_CALLS: ReadonlyMap<string, string> = new Map([
   [INVOICE_LIST, 'invoices:read'],
   [PAYMENT_LIST, 'offchain:read'],
+  [CHANNEL_BALANCE, 'offchain:read'],
 ]);
 
 const PAGE = 500;

@@ -15,6 +15,7 @@ import { LndConnection } from './lnd-connection.ts';
 import { anotherNode, lightningUnavailable, lndFailure, reasonOf } from './lnd-failure.ts';
 import { LndPayments, PAYING_CALLS } from './lnd-payments.ts';
 import { permits, warnOfPowers } from './lnd-macaroon.ts';
+import { networkOf } from './lnd-network.ts';
 import type { NodeBooks } from '../node-books.ts';
 import { SettlementCursor } from '../settlement-cursor.ts';
 import type { InvoiceRequest, InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from '../wallet.ts';
@@ -44,14 +45,6 @@ export interface LndWalletOptions {
   startMs?: number;
 }
 
-/** By the chain's id: the hash of its first block in the order of its bytes (BOLT 2). */
-const NETWORKS: Readonly<Record<string, Network>> = {
-  '6fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000': 'mainnet',
-  '43497fd7f826957108f4a30fd9cec3aeba79972084e90ead01ea330900000000': 'testnet',
-  '43f08bdab050e35b567c864b91f47f50ae725ae2de53bcfbbaf284da00000000': 'testnet',
-  f61eee3b63a380a477a063af32b2bbc97c9ff9f01f2c4225e973988108000000: 'signet',
-  '06226e46111a0b59caaf126043eb5bbf28c34f3a5e332a1fc7b2b73cf188910f': 'regtest',
-};
 const SIGNET = { bech32: 'tbs', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
 /** What is told where the macaroon permits none of it. */
 const LISTS: ReadonlyMap<string, string> = new Map([
@@ -235,7 +228,7 @@ function connect({ socket, macaroon, cert }: LndWalletOptions): AuthenticatedLnd
 }
 
 function identityOf({ public_key, chains }: GetWalletInfoResult): NodeIdentity {
-  const network = chains.map((chain) => NETWORKS[chain]).find((known) => known !== undefined);
+  const network = networkOf(chains);
   if (!network) throw new ConfigError(`LND_SOCKET: LND is on a chain that is not Bitcoin's: ${chains.join(', ')}`);
   return { nodeId: public_key, network };
 }

@@ -205,7 +205,8 @@ class NwcWallet implements Wallet {
   }
 }
 
-function connect(url: string): Client {
+/** Throws ConfigError for a connection that is malformed. */
+export function connect(url: string): Client {
   try {
     return new Client({ nostrWalletConnectUrl: url, requireSecret: true });
   } catch (error) {

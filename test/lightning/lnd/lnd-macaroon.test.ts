@@ -1,29 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { PAYING_CALLS } from '../../../src/lightning/lnd/lnd-payments.ts';
 import { macaroonPowers } from '../../../src/lightning/lnd/lnd-macaroon.ts';
+import { lndMacaroon } from '../../support/lnd-macaroon.ts';
 
 /** As `lncli bakemacaroon uri:/lnrpc.Lightning/AddInvoice …` of LND 0.21 made it; its node is gone. */
 const BAKED = Buffer.from(
   '0201036c6e64029901030a10c0a4f757dd472b3160ae254c374d50e31201301a80010a03757269121b2f6c6e7270632e4c696768746e696e672f416464496e766f69636512182f6c6e7270632e4c696768746e696e672f476574496e666f121e2f6c6e7270632e4c696768746e696e672f4c6f6f6b7570496e766f69636512222f6c6e7270632e4c696768746e696e672f537562736372696265496e766f6963657300000620b2834ed5b5fa6accf349b608a5e2ac77e408bcf7c76f3af88a561e5ae1b3186a',
   'hex',
 );
-
-const varint = (value: number) => Buffer.from(value < 128 ? [value] : [(value & 0x7f) | 0x80, value >> 7]);
-const field = (tag: number, value: Buffer) => Buffer.concat([Buffer.from([tag]), varint(value.length), value]);
-/** A macaroon v2 of LND's with these permissions. */
-function macaroon(permissions: Record<string, string[]>): Buffer {
-  const ops = Object.entries(permissions).map(([entity, actions]) =>
-    field(0x1a, Buffer.concat([field(0x0a, Buffer.from(entity)), ...actions.map((action) => field(0x12, Buffer.from(action)))])),
-  );
-  const identifier = Buffer.concat([Buffer.from([3]), field(0x0a, Buffer.alloc(16, 1)), field(0x12, Buffer.from('0')), ...ops]);
-  return Buffer.concat([
-    Buffer.from([2]),
-    field(1, Buffer.from('lnd')),
-    field(2, identifier),
-    Buffer.from([0, 0, 6, 32]),
-    Buffer.alloc(32),
-  ]);
-}
 
 describe('what a macaroon of LND permits', () => {
   it('is exactly what the gateway needs where it was baked for it', () => {
@@ -34,7 +18,7 @@ describe('what a macaroon of LND permits', () => {
     const calls = [...PAYING_CALLS.keys()];
     expect(macaroonPowers(BAKED, PAYING_CALLS)).toEqual({ excess: [], missing: calls });
     const uris = ['AddInvoice', 'LookupInvoice', 'SubscribeInvoices', 'GetInfo'].map((call) => `/lnrpc.Lightning/${call}`);
-    const both = macaroon({ uri: [...uris, ...calls.map((call) => call.slice('uri:'.length))] });
+    const both = lndMacaroon({ uri: [...uris, ...calls.map((call) => call.slice('uri:'.length))] });
     expect(macaroonPowers(both, PAYING_CALLS)).toEqual({ excess: [], missing: [] });
     expect(macaroonPowers(both)).toMatchObject({ excess: calls });
   });
@@ -64,7 +48,7 @@ describe('what a macaroon of LND permits', () => {
       { excess: ['uri:/routerrpc.Router/SendPaymentV2'], missing: [] },
     ],
   ])('is seen: %s', (_name, permissions, powers) => {
-    expect(macaroonPowers(macaroon(permissions))).toEqual(powers);
+    expect(macaroonPowers(lndMacaroon(permissions))).toEqual(powers);
   });
 
   it.each([
