@@ -61,7 +61,7 @@ eventually 'the channel is open' both_open
 rm -f "$CREDENTIALS/gateway.macaroon"
 gateway bakemacaroon --save_to="$CREDENTIALS/gateway.macaroon" \
   uri:/lnrpc.Lightning/AddInvoice uri:/lnrpc.Lightning/LookupInvoice uri:/lnrpc.Lightning/SubscribeInvoices \
-  uri:/lnrpc.Lightning/GetInfo uri:/lnrpc.Lightning/ListInvoices
+  uri:/lnrpc.Lightning/GetInfo uri:/lnrpc.Lightning/ListInvoices uri:/lnrpc.Lightning/ChannelBalance
 cp "$GATEWAY_DIR/tls.cert" "$CREDENTIALS/tls.cert"
 # The gateway's user: node, of its image.
 if [ "$(id -u)" -eq 0 ]; then chown -R 1000 "$CREDENTIALS"; fi

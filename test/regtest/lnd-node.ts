@@ -9,7 +9,7 @@ import { freePorts, type Processes, type Program } from './processes.ts';
 const run = promisify(execFile);
 
 /** The calls that the gateway makes, as the operator's manual tells to bake a macaroon for them. */
-const LEAST_POWER = ['AddInvoice', 'LookupInvoice', 'SubscribeInvoices', 'GetInfo', 'ListInvoices'].map(
+const LEAST_POWER = ['AddInvoice', 'LookupInvoice', 'SubscribeInvoices', 'GetInfo', 'ListInvoices', 'ChannelBalance'].map(
   (call) => `uri:/lnrpc.Lightning/${call}`,
 );
 /** The same for withdrawals, on top. */

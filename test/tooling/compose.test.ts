@@ -69,7 +69,7 @@ describe('docker-compose.yml', () => {
 
   it('bakes the macaroon that the manual tells to bake', () => {
     const baked = (text: string) => [...text.matchAll(/uri:\/[\w.]+\/\w+/g)].map(([uri]) => uri);
-    const calls = ['AddInvoice', 'LookupInvoice', 'SubscribeInvoices', 'GetInfo', 'ListInvoices'];
+    const calls = ['AddInvoice', 'LookupInvoice', 'SubscribeInvoices', 'GetInfo', 'ListInvoices', 'ChannelBalance'];
     const least = calls.map((call) => `uri:/lnrpc.Lightning/${call}`);
     expect(baked(read('docker/regtest-channel.sh'))).toEqual(least);
     expect(baked(/^lncli bakemacaroon(?:.*\\\n)*.*/m.exec(read('docs/lightning.md'))?.[0] ?? '')).toEqual(least);
