@@ -4,7 +4,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
-const DOCUMENTS = ['README.md', 'CONTRIBUTING.md', ...readdirSync(path.join(PROJECT, 'docs')).map((name) => `docs/${name}`)];
+const DOCUMENTS = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync(path.join(PROJECT, 'docs'))
+    .filter((name) => name.includes('.'))
+    .map((name) => `docs/${name}`),
+];
 
 /** A file of the project, named from its top; a link to another document, named from the document's folder. */
 const NAMED = /\b(?:src|test|bench|migrations|views|docker)\/[\w./-]*\w/g;
