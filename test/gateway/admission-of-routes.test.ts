@@ -33,7 +33,12 @@ function bodyFor(surface: Surface, stream: boolean): object {
 
 /** Every path of the app and its methods, as Express has them. */
 function allRoutes(): { path: string; method: string }[] {
-  const deps = { config: testConfig(), turns: new Turns(), wallet: Object.create(SimulatedWallet.prototype) as unknown } as AppDeps;
+  const deps = {
+    config: testConfig(),
+    turns: new Turns(),
+    lnurl: {},
+    wallet: Object.create(SimulatedWallet.prototype) as unknown,
+  } as AppDeps;
   return [...routesOf(createApp(deps))].flatMap(([path, methods]) => [...methods].map((method) => ({ path, method })));
 }
 
