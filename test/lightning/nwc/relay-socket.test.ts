@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { WebSocketServer } from 'ws';
 import { isAllowedAddress } from '../../../src/lightning/nwc/relay-address.ts';
 import { RelayPool, type SignedEvent } from '../../../src/lightning/nwc/relay-pool.ts';
 import { RelayAddressError, RelaySockets, type RelaySocketsOptions } from '../../../src/lightning/nwc/relay-socket.ts';
+import { TEST_TLS } from '../../support/tls.ts';
 
 const STRICT = { allowLoopback: false };
 const LOOPBACK = { allowLoopback: true };
@@ -120,6 +122,16 @@ describe('a connection to a relay', () => {
     const made = sockets({ ...LOOPBACK, resolve: async () => (asked++ === 0 ? ['127.0.0.1'] : ['10.0.0.1']) });
     expect(await opened(made, `ws://relay.example.com:${port}`)).toBe('open');
     expect(asked).toBe(1);
+  });
+
+  it.each([
+    ['its name’s', 'localhost', 'open'],
+    ['another name’s', 'relay.example.com', 'refused'],
+  ])('over TLS is good with a certificate that is %s', async (_name, host, expected) => {
+    const { port, server } = await listen(createTlsServer(TEST_TLS));
+    new WebSocketServer({ server }).on('connection', () => {});
+    const made = sockets({ ...LOOPBACK, resolve: async () => ['127.0.0.1'], certificate: TEST_TLS.cert.toString() });
+    expect(await opened(made, `wss://${host}:${port}`)).toBe(expected);
   });
 
   it('follows no redirect', async () => {
