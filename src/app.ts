@@ -36,6 +36,7 @@ import { discovery } from './http/api/discovery.ts';
 import { errorResponse } from './http/server/error-response.ts';
 import { invoicePageHandlers } from './http/pages/invoice-page.ts';
 import { statusPageHandler } from './http/pages/status-page.ts';
+import { KeyMaking } from './http/api/key-making.ts';
 import { keyHandlers } from './http/api/keys.ts';
 import { refuseOtherMethods, routesOf } from './http/server/method-not-allowed.ts';
 import { modelRoutes } from './http/api/models.ts';
@@ -93,7 +94,8 @@ export interface AppDeps {
 export function createApp(deps: AppDeps): Express {
   const { config, log, authenticate, gateway } = deps;
   const key = requireKey(authenticate);
-  const keys = keyHandlers(deps);
+  const making = new KeyMaking(deps);
+  const keys = keyHandlers({ ...deps, making });
   const reports = reportHandlers({ ...deps, pool: deps.reportPool });
   const walletReports = walletReportHandlers({ ...deps, pool: deps.reportPool, thousandTokensMsat: () => thousandTokens(deps) });
   const healthOf: RoutingView['healthOf'] = (deployment) => deps.health.healthOf(deployment);
@@ -106,14 +108,7 @@ export function createApp(deps: AppDeps): Express {
 
   const cors = crossOrigin(config.CORS_ORIGINS);
 
-  // First, so that nothing else is gone through for them; the gateway gives their requests an id by itself.
-  for (const route of [...INFERENCE_ROUTES, ESTIMATE_ROUTE]) {
-    app.post(route.path, cors, (req, res) => {
-      res.locals['surface'] = route.surface;
-      return gateway.answer(req, res, route);
-    });
-  }
-
+  addInference(app, gateway, cors);
   app.use((req, res, next) => {
     res.locals['surface'] = surfaceOf(req.path);
     next();
@@ -150,7 +145,7 @@ export function createApp(deps: AppDeps): Express {
   const assets = new Assets();
   const pages = pagesOf(deps, assets);
   addPages(app, deps, status, assets);
-  addConsole(app, { ...deps, pages });
+  addConsole(app, { ...deps, pages, making });
   addLnurl(app, deps);
   addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });
   if (simulated) addRoute(app, PLAY_MONEY_OPERATION, payWithPlayMoney({ wallet: simulated, config }));
@@ -177,6 +172,16 @@ function addAutopay(app: Express, deps: AppDeps, key: RequestHandler): void {
   addRoute(app, AUTOPAY_OPERATIONS.store, key, autopay.store);
   addRoute(app, AUTOPAY_OPERATIONS.show, key, autopay.show);
   addRoute(app, AUTOPAY_OPERATIONS.remove, key, autopay.remove);
+}
+
+/** The paths that reach providers. First, so that nothing else is gone through for them; the gateway gives their requests an id by itself. */
+function addInference(app: Express, gateway: AppDeps['gateway'], cors: RequestHandler): void {
+  for (const route of [...INFERENCE_ROUTES, ESTIMATE_ROUTE]) {
+    app.post(route.path, cors, (req, res) => {
+      res.locals['surface'] = route.surface;
+      return gateway.answer(req, res, route);
+    });
+  }
 }
 
 /** The pages for people, and the files that they load. */

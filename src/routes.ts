@@ -7,6 +7,7 @@ import { REPORT_OPERATIONS } from './http/api/report-operations.ts';
 import { PLAY_MONEY_OPERATION, STATUS_OPERATIONS } from './http/api/status-operations.ts';
 import { WALLET_OPERATIONS } from './http/api/wallet-operations.ts';
 import { CONSOLE_OPERATIONS } from './http/console/console-operations.ts';
+import { LANDING_OPERATIONS } from './http/console/landing-operations.ts';
 import { DOCS_OPERATIONS } from './http/docs/docs-operations.ts';
 import { COUNT_TOKENS_OPERATION, estimateOperation, inferenceOperation } from './http/docs/inference-operations.ts';
 import { LNURL_OPERATIONS } from './http/lnurl/lnurl-operations.ts';
@@ -67,6 +68,7 @@ export const OPERATIONS: readonly Operation[] = [
   MCP_OPERATION,
   ...Object.values(DOCS_OPERATIONS),
   ...Object.values(PAGE_OPERATIONS),
+  ...Object.values(LANDING_OPERATIONS),
   ...Object.values(CONSOLE_OPERATIONS),
   PLAY_MONEY_OPERATION,
 ];

@@ -47,6 +47,11 @@ export interface ApiKeysOptions {
   log: Logger;
 }
 
+/** The key was made, or its secret replaced, by the same request sent before: its secret has been shown, and is not known any more. */
+export class KeyMadeError extends Error {
+  override readonly name = 'KeyMadeError';
+}
+
 /** Live keys of one account. */
 const MAX_LIVE_KEYS = 100;
 
@@ -73,14 +78,17 @@ export class ApiKeys {
     return transaction(this.#pool, async (client) => this.#insert(client, await insertAccount(client), 'owner', settings));
   }
 
-  /** Makes another key of the owner's account. Throws `not_permitted` if the account has as many as it may. */
-  create(owner: ActingKey, role: KeyRole, settings: KeySettings): Promise<IssuedKey> {
+  /**
+   * Makes another key of the owner's account. Throws `not_permitted` if the account has as many as it may, and `KeyMadeError` if there is a
+   * key of this `id`.
+   */
+  create(owner: ActingKey, role: KeyRole, settings: KeySettings, id = uuid()): Promise<IssuedKey> {
     return this.#as(owner, async (client) => {
       const { rows } = await client.query<{ live: number }>(COUNT_LIVE, [owner.accountId]);
       if ((rows[0]?.live ?? 0) >= MAX_LIVE_KEYS) {
         throw new GatewayError('not_permitted', { message: `An account has at most ${MAX_LIVE_KEYS} keys. Revoke one first.` });
       }
-      const issued = await this.#insert(client, owner.accountId, role, settings);
+      const issued = await this.#insert(client, owner.accountId, role, settings, id);
       await keepWayIn(client, owner.accountId);
       return issued;
     });
@@ -145,10 +153,15 @@ export class ApiKeys {
     await this.#announce(keyId);
   }
 
-  /** Replaces a key's secret; the old one is dead once this resolves. Throws `key_not_found` where there is no such live key. */
-  async rotate(owner: ActingKey, keyId: string): Promise<IssuedKey> {
+  /**
+   * Replaces a key's secret; the old one is dead once this resolves. Throws `key_not_found` where there is no such live key, and
+   * `KeyMadeError` where its secret is not that of `oldPrefix` any more.
+   */
+  async rotate(owner: ActingKey, keyId: string, oldPrefix?: string): Promise<IssuedKey> {
     const { secret, prefix, secretHash, secretId } = this.#secrets.create();
     const key = await this.#as(owner, async (client) => {
+      const before = await this.#read(client, owner.accountId, keyId);
+      if (oldPrefix !== undefined && before.revokedAt === null && before.prefix !== oldPrefix) throw new KeyMadeError();
       const { rows } = await client.query<ApiKeyRow>(
         `update api_keys set secret_hash = $3, secret_id = $4, prefix = $5, version = version + 1
          where account_id = $1 and id = $2 and revoked_at is null returning ${API_KEY_COLUMNS}`,
@@ -176,14 +189,14 @@ export class ApiKeys {
     return onlyKey(rows);
   }
 
-  async #insert(client: PoolClient, accountId: string, role: KeyRole, settings: KeySettings): Promise<IssuedKey> {
+  async #insert(client: PoolClient, accountId: string, role: KeyRole, settings: KeySettings, id = uuid()): Promise<IssuedKey> {
     const { secret, prefix, secretHash, secretId } = this.#secrets.create();
     const { rows } = await client.query<ApiKeyRow>(
       `insert into api_keys (id, account_id, secret_hash, secret_id, prefix, role, label, daily_budget_pico_usd,
          rate_limit_rpm, rate_limit_tpm, allowed_models, expires_at)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning ${API_KEY_COLUMNS}`,
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict (id) do nothing returning ${API_KEY_COLUMNS}`,
       [
-        uuid(),
+        id,
         accountId,
         secretHash,
         secretId,
@@ -197,6 +210,7 @@ export class ApiKeys {
         settings.expiresAt,
       ],
     );
+    if (rows.length === 0) throw new KeyMadeError();
     return { key: onlyKey(rows), secret };
   }
 

@@ -4,37 +4,33 @@ import { readAccount, type Account } from '../../accounts/account.ts';
 import { requireOwner } from '../../accounts/acting-key.ts';
 import type { ApiKey } from '../../accounts/api-key.ts';
 import { PAYER_KEY_PREFIX } from '../../accounts/payer-account.ts';
-import type { ApiKeys, KeyChanges, KeySettings } from '../../accounts/api-keys.ts';
+import type { ApiKeys, KeyChanges } from '../../accounts/api-keys.ts';
 import type { Config } from '../../config/config.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import { picoUsd, picoUsdFromUsd, usdNumber } from '../../amount.ts';
 import { readBudgetDays } from '../../ledger/balance.ts';
 import { listOf } from '../../list-of.ts';
-import { WindowLimit, type Share } from '../../window-limit.ts';
 import { principalOf, type Authenticate } from '../payment/authenticate.ts';
-import { sharesOf } from '../server/client-address.ts';
 import { hasCredential } from '../server/credential.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { keysQuery, readQuery } from './report-queries.ts';
-import { clientOf } from '../server/forwarded.ts';
 import { readJson } from '../server/json-body.ts';
 import { keyId } from './key-id.ts';
+import type { KeyMaking } from './key-making.ts';
 import { refuseOtherPages, type OwnPageConfig } from '../server/own-site.ts';
 
 export interface KeyRoutesDeps {
   pool: Pool;
   apiKeys: ApiKeys;
+  making: KeyMaking;
   authenticate: Authenticate;
-  config: Pick<Config, 'DAILY_BUDGET_USD' | 'FREE_TIER_REQUESTS' | 'KEYS_PER_IP_PER_HOUR'> & OwnPageConfig;
+  config: Pick<Config, 'FREE_TIER_REQUESTS'> & OwnPageConfig;
 }
 
-const HOUR_MS = 3_600_000;
 /** As many as an account may have alive at once, and again as many. */
 const KEYS_A_PAGE = 200;
 const KEY_ID = /^[0-9a-f-]{36}$/;
-/** Keys that an account may make and rotate, and as many that it may revoke: each leaves a row, or is told to every gateway. */
-const KEY_CHANGES_AN_HOUR = 500;
 const LARGEST_LIMIT = 2_147_483_647;
 
 const line = (longest: number) =>
@@ -63,13 +59,10 @@ export const keyBody = z.strictObject(settings).partial();
 export function keyHandlers({
   pool,
   apiKeys,
+  making,
   authenticate,
   config,
 }: KeyRoutesDeps): Record<'create' | 'list' | 'change' | 'revoke' | 'rotate', RequestHandler> {
-  const newAccounts = new WindowLimit({ points: config.KEYS_PER_IP_PER_HOUR, windowMs: HOUR_MS });
-  const countChange = keyChangeCounter('made or rotated');
-  // By themselves: whatever makes too many keys must not keep an owner from ending one that has leaked.
-  const countRevocation = keyChangeCounter('revoked');
   const account = (id: string): Promise<Account> => readAccount(pool, id, config.FREE_TIER_REQUESTS);
 
   return {
@@ -78,20 +71,19 @@ export function keyHandlers({
      * payment's token, expired or not, an owner key unless told otherwise, so that what was paid does not hang on the token.
      */
     async create(req, res) {
-      const owner = hasCredential(req) ? countChange(ownerOf((await authenticate(req, { expiredTokens: true })).key)) : null;
-      const shares = sharesOf(clientOf(req));
+      const owner = hasCredential(req) ? making.countChange(ownerOf((await authenticate(req, { expiredTokens: true })).key)) : null;
       if (!owner) {
         refuseOtherPages(req, config);
-        refuseAfter(newAccounts, newAccounts.secondsUntilFree(shares));
+        making.refuseNewAccount(req);
       }
       const { role, ...given } = await readJson(req, keyBody);
       if (!owner && role === 'inference') {
         throw new GatewayError('invalid_request', { message: "role: an account's first key is its owner's", param: 'role' });
       }
-      const chosen = completed(settingsFrom(given), config);
+      const chosen = settingsFrom(given);
       const { key, secret } = owner
-        ? await apiKeys.create(owner, role ?? (owner.prefix === PAYER_KEY_PREFIX ? 'owner' : 'inference'), chosen)
-        : await limited(newAccounts, shares, () => apiKeys.createAccount(chosen));
+        ? await making.newKey(owner, role ?? (owner.prefix === PAYER_KEY_PREFIX ? 'owner' : 'inference'), chosen)
+        : await making.newAccount(req, chosen);
       const { freeRequestsRemaining } = await account(key.accountId);
       res
         .status(201)
@@ -123,12 +115,12 @@ export function keyHandlers({
     },
 
     async revoke(req, res) {
-      await apiKeys.revoke(countRevocation(ownerOf(principalOf(res).key)), keyId(req.params['id']));
+      await apiKeys.revoke(making.countRevocation(ownerOf(principalOf(res).key)), keyId(req.params['id']));
       res.status(204).end();
     },
 
     async rotate(req, res) {
-      const { key, secret } = await apiKeys.rotate(countChange(ownerOf(principalOf(res).key)), keyId(req.params['id']));
+      const { key, secret } = await apiKeys.rotate(making.countChange(ownerOf(principalOf(res).key)), keyId(req.params['id']));
       res.set('Cache-Control', 'no-store').json({ ...keyRow(key, await account(key.accountId)), key: secret });
     },
   };
@@ -158,56 +150,15 @@ export async function keysView(
   };
 }
 
-/** Counts what an owner does to the keys of the account, `done` in the message; throws `rate_limit_exceeded` above the hour's limit. */
-function keyChangeCounter(done: string): (owner: ApiKey) => ApiKey {
-  const changes = new WindowLimit({ points: KEY_CHANGES_AN_HOUR, windowMs: HOUR_MS });
-  return (owner) => {
-    const retryAfter = changes.take([{ name: owner.accountId, times: 1 }]);
-    if (retryAfter === 0) return owner;
-    const message = `Rate limit exceeded: ${KEY_CHANGES_AN_HOUR} keys ${done} an hour`;
-    throw new GatewayError('rate_limit_exceeded', { message, retryAfter });
-  };
-}
-
 /** A key that may see and change the whole account. Throws `not_permitted` for any other. */
 export function ownerOf(key: ApiKey): ApiKey {
   requireOwner(key);
   return key;
 }
 
-function settingsFrom({ dailyBudgetUsd, ...rest }: z.infer<typeof keyBody>): KeyChanges {
+/** What `keyBody` read, as the accounts keep it. */
+export function settingsFrom({ dailyBudgetUsd, ...rest }: z.infer<typeof keyBody>): KeyChanges {
   return dailyBudgetUsd === undefined ? rest : { ...rest, dailyBudgetPicoUsd: dailyBudgetUsd };
-}
-
-function completed(given: Partial<KeySettings>, config: KeyRoutesDeps['config']): KeySettings {
-  return {
-    label: null,
-    dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
-    rateLimitRpm: null,
-    rateLimitTpm: null,
-    allowedModels: null,
-    expiresAt: null,
-    ...given,
-  };
-}
-
-/** Runs `create` if the sender may have another account this hour; one that failed does not count. */
-async function limited<T>(limit: WindowLimit, shares: readonly Share[], create: () => Promise<T>): Promise<T> {
-  refuseAfter(limit, limit.take(shares));
-  try {
-    return await create();
-  } catch (error) {
-    limit.giveBack(shares);
-    throw error;
-  }
-}
-
-function refuseAfter({ points }: WindowLimit, seconds: number): void {
-  if (seconds === 0) return;
-  throw new GatewayError('rate_limit_exceeded', {
-    message: `Rate limit exceeded: ${points} new accounts an hour from one address`,
-    retryAfter: seconds,
-  });
 }
 
 function keyRow(key: ApiKey, { freeRequestsRemaining }: Account) {

@@ -11,6 +11,11 @@ import type { Pages } from '../pages/pages.ts';
 import { addRoute } from '../server/operation.ts';
 import type { OwnPageConfig } from '../server/own-site.ts';
 import { CONSOLE_OPERATIONS } from './console-operations.ts';
+import { LANDING_OPERATIONS } from './landing-operations.ts';
+import { landingHandlers } from './landing.ts';
+import type { KeyMaking } from '../api/key-making.ts';
+import type { Models } from '../../models/models.ts';
+import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
 import { ConsoleFrame } from './console-frame.ts';
 import { WalletCodes } from './wallet-codes.ts';
 import { walletSignInHandlers } from './wallet-sign-in.ts';
@@ -24,10 +29,13 @@ export interface ConsoleDeps {
   keys: Pick<KeyAuthenticator, 'authenticate'>;
   signIns: WalletSignIns;
   wallet: Pick<Wallet, 'network'>;
-  config: Pick<Config, 'FREE_TIER_REQUESTS'> & OwnPageConfig;
+  making: KeyMaking;
+  models: Models;
+  exchangeRate: ExchangeRate;
+  config: Pick<Config, 'FREE_TIER_REQUESTS' | 'WITHDRAWALS' | 'markupBasisPoints'> & OwnPageConfig;
 }
 
-/** Adds `/console`: a person's view of an account. */
+/** Adds `/`, and `/console`: a person's view of an account. */
 export function addConsole(app: Express, deps: ConsoleDeps): void {
   const { pages, pool, config } = deps;
   const sessions = new Sessions(pool);
@@ -49,7 +57,11 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
     challenge: async (req, res, who) => (codes.obstacle(req) === null ? codes.show(req, res, 'auth', who) : null),
   };
   const fresh = (what: string) => requireFresh({ sessions, pages, config, ...proofs }, what);
+  const landing = landingHandlers({ ...deps, sessions });
 
+  addRoute(app, LANDING_OPERATIONS.landing, landing.landing);
+  addRoute(app, LANDING_OPERATIONS.models, landing.models);
+  addRoute(app, LANDING_OPERATIONS.start, form, landing.start);
   addRoute(app, CONSOLE_OPERATIONS.signIn, signIn.page);
   addRoute(app, CONSOLE_OPERATIONS.sendSignIn, form, signIn.signIn);
   addRoute(app, CONSOLE_OPERATIONS.signOut, form, signIn.signOut);

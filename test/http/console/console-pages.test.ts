@@ -8,6 +8,9 @@ import { signedIn } from '../../support/signed-in.ts';
 const inBrowser = findChromium() ? describe : describe.skip;
 if (!findChromium()) console.warn('No Chromium found: the console is not tested in a browser. Install one, or set CHROMIUM_PATH.');
 
+/** Axe alone takes a second a page. */
+const PATIENCE_MS = 120_000;
+
 inBrowser('every page of the console', () => {
   let gateway: TestGateway;
   let browser: Browser;
@@ -24,8 +27,20 @@ inBrowser('every page of the console', () => {
     await gateway.close();
   });
 
-  it('is for everybody: by eye, ear and keyboard, in all sizes and colours', async () => {
-    const { cookies } = await signedIn(gateway.url, key.secret);
-    await checkPages(browser, gateway.url, { overview: '/console', 'sign-in': '/console/sign-in' }, { cookies });
-  });
+  it(
+    'is for everybody, without a session too',
+    async () => {
+      await checkPages(browser, gateway.url, { landing: '/', 'landing-filtered': '/?q=cheap', models: '/models' }, { sameTitles: true });
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'is for everybody: by eye, ear and keyboard, in all sizes and colours',
+    async () => {
+      const { cookies } = await signedIn(gateway.url, key.secret);
+      await checkPages(browser, gateway.url, { overview: '/console', 'sign-in': '/console/sign-in' }, { cookies });
+    },
+    PATIENCE_MS,
+  );
 });
