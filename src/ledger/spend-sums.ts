@@ -3,6 +3,8 @@ import type { SpendQuery } from './spend.ts';
 
 /** The name for all that is not told by a name of its own. */
 export const OTHER = 'other';
+/** Keys that are told apart: the dearest. */
+const MOST_KEYS = 200;
 
 /** A sum that takes longer is given up. */
 const SUM_MS = 2_000;
@@ -25,7 +27,6 @@ export interface SumRow {
   name: string | null;
   model: string | null;
   provider: string | null;
-  key_id: string | null;
   requests: bigint;
   explored: bigint;
   prompt_tokens: bigint;
@@ -79,7 +80,7 @@ export async function readSums(client: PoolClient, window: Window, query: SpendQ
 }
 
 const FIGURES = ['requests', 'explored', 'prompt_tokens', 'completion_tokens', 'cost_pico_usd', 'cost_msat', 'charged_msat'];
-const COLUMNS = ['bucket', 'name', 'model', 'provider', 'key_id'];
+const COLUMNS = ['bucket', 'name', 'model', 'provider'];
 const FILTERS = `($7::text is null or model = $7) and ($8::text is null or outcome = $8) and ($9::text is null or funding = $9)`;
 const NAMES = {
   model: 'model',
@@ -110,15 +111,23 @@ function sumsSql({ of, bucketsBy }: Sums, { isOneKeys, byDay }: { isOneKeys: boo
     cells('usage_figures', `state = 'posted' and resolved_at >= $3::timestamptz and resolved_at < $4::timestamptz`),
     cells('usage_figures', `state = 'posted' and resolved_at >= $6::timestamptz`),
   ];
-  const whole = of === 'names' ? ['model', 'provider'] : ['key_id'];
-  const sets = [...(bucketsBy === 'key' ? [] : [whole]), ...(bucketsBy ? [['bucket', 'name']] : [])];
-  const columns = COLUMNS.map((column) => (sets.flat().includes(column) ? column : `null as ${column}`));
-  const totals = FIGURES.map((figure) => `sum(${figure})::bigint as ${figure}`);
-  return `
+  const totals = FIGURES.map((figure) => `sum(${figure})::bigint as ${figure}`).join(', ');
+  const named = `
     with cells as (${parts.join('\n      union all ')}
     ), named as (
       select *, date_trunc($10::text, hour, 'UTC') as bucket, ${bucketsBy ? NAMES[bucketsBy] : 'null::text'} as name from cells where $11::uuid[] is not null
+    )`;
+  if (of === 'keys' && bucketsBy === null) {
+    // Of thousands of keys only the dearest are told apart, and the database adds up the others.
+    return `${named}, keys as (
+      select key_id, row_number() over (order by sum(cost_pico_usd) desc, key_id) as place, ${totals} from named group by key_id having sum(requests) > 0
     )
-    select ${[...columns, ...totals].join(', ')} from named
+    select coalesce(k.name, '${OTHER}') as name, null as bucket, null as model, null as provider, ${totals}
+    from (select *, case when place <= ${MOST_KEYS} then key_id::text end as name from keys) k group by k.name`;
+  }
+  const sets = [...(of === 'names' ? [['model', 'provider']] : []), ...(bucketsBy ? [['bucket', 'name']] : [])];
+  const columns = COLUMNS.map((column) => (sets.flat().includes(column) ? column : `null as ${column}`)).join(', ');
+  return `${named}
+    select ${columns}, ${totals} from named
     group by grouping sets (${sets.map((set) => `(${set.join(', ')})`).join(', ')}) having sum(requests) > 0`;
 }

@@ -56,7 +56,6 @@ export interface PeriodSpend {
 
 /** The name for requests whose usage record was lost in a crash: the ledger has the money, and no names. */
 export const UNRECORDED = 'unrecorded';
-const MOST_KEYS = 200;
 const MOST_NAMES = 20;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
@@ -96,10 +95,10 @@ async function readIn(client: PoolClient, query: SpendQuery): Promise<PeriodSpen
 
   const keys = new Map<string, Spend>();
   for (const row of await readSums(client, window, { ...query, series: null }, { of: 'keys', bucketsBy: null }))
-    if (row.key_id !== null) add(spendOf(keys, row.key_id), row);
-  if (byKey) spend.byKey = folded(keys, dearest(keys, MOST_KEYS));
+    if (row.name !== null) add(spendOf(keys, row.name), row);
+  if (byKey) spend.byKey = keys;
   if (series?.by === 'key') {
-    const namedKeys = [...dearest(keys, MOST_NAMES)];
+    const namedKeys = [...dearest(keys, MOST_NAMES)].filter((name) => name !== OTHER);
     spend.series = bucketsOf(
       spend,
       series.bucket,
@@ -140,13 +139,6 @@ function dearest(spends: Map<string, Spend>, most: number): Set<string> {
   return new Set(byCost.slice(0, most).map(([name]) => name));
 }
 
-/** All that is not of `names` as one. */
-function folded(spends: Map<string, Spend>, names: Set<string>): Map<string, Spend> {
-  const found = new Map<string, Spend>();
-  for (const [name, spend] of spends) sumUp(spendOf(found, names.has(name) ? name : OTHER), spend);
-  return found;
-}
-
 function nothing(): Spend {
   return {
     requestCount: 0,
@@ -168,23 +160,11 @@ function spendOf(spends: Map<string, Spend>, name: string): Spend {
 }
 
 function add(spend: Spend, row: SumRow): void {
-  sumUp(spend, {
-    requestCount: Number(row.requests),
-    exploredCount: Number(row.explored),
-    promptTokens: Number(row.prompt_tokens),
-    completionTokens: Number(row.completion_tokens),
-    costPicoUsd: picoUsd(row.cost_pico_usd),
-    costMsat: msat(row.cost_msat),
-    chargedMsat: msat(row.charged_msat),
-  });
-}
-
-function sumUp(spend: Spend, more: Spend): void {
-  spend.requestCount += more.requestCount;
-  spend.exploredCount += more.exploredCount;
-  spend.promptTokens += more.promptTokens;
-  spend.completionTokens += more.completionTokens;
-  spend.costPicoUsd = picoUsd(spend.costPicoUsd + more.costPicoUsd);
-  spend.costMsat = msat(spend.costMsat + more.costMsat);
-  spend.chargedMsat = msat(spend.chargedMsat + more.chargedMsat);
+  spend.requestCount += Number(row.requests);
+  spend.exploredCount += Number(row.explored);
+  spend.promptTokens += Number(row.prompt_tokens);
+  spend.completionTokens += Number(row.completion_tokens);
+  spend.costPicoUsd = picoUsd(spend.costPicoUsd + row.cost_pico_usd);
+  spend.costMsat = msat(spend.costMsat + row.cost_msat);
+  spend.chargedMsat = msat(spend.chargedMsat + row.charged_msat);
 }

@@ -200,6 +200,24 @@ describe('the sums by hour', () => {
     await expectEqual();
   });
 
+  it('tell the 200 dearest keys apart, and all others as one', async () => {
+    await database.pool.query(
+      `insert into holds (request_id, account_id, key_id, funding, state, amount_msat, posted_msat, amount_pico_usd, posted_pico_usd, budget_day,
+         pico_usd_per_msat, price_version, stream, idempotent, instance_id, lease_until, resolved_at)
+       select gen_random_uuid(), $1, md5('key ' || n)::uuid, 'wallet', 'posted', n, n, n * 1000, n * 1000, current_date, 1000, 1, false, false, $2, now(), now()
+       from generate_series(1, 205) n`,
+      [payer.accountId, randomUUID()],
+    );
+    for (const isAdded of [false, true]) {
+      if (isAdded) await usage.catchUp();
+      const { byKey, series, total } = await report({ series: { bucket: 'day', by: 'key' } });
+      expect(byKey.size).toBe(201);
+      expect(told(byKey.get('other') ?? total)).toBe('5 0 0 0 15000 15');
+      expect(new Set(series.flatMap(({ byName }) => [...byName.keys()])).size).toBe(21);
+      expect([...byKey.values()].reduce((sum, { chargedMsat }) => sum + chargedMsat, 0n)).toBe(total.chargedMsat);
+    }
+  });
+
   it('narrow a report to a model, an outcome or a funding', async () => {
     for (const [n, model] of ['alpha', 'alpha', 'beta'].entries())
       await record(await settled(payer.keyId, BigInt(n + 1)), payer.keyId, model);
