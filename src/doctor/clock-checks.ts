@@ -1,7 +1,7 @@
 import type { Pool } from '../db/postgres.ts';
 import { readPaymentRequest } from '../lightning/payment-request.ts';
 import type { Network } from '../lightning/wallet.ts';
-import { notLookedAt } from './database-checks.ts';
+import { CONNECTIONS_A_GATEWAY, notLookedAt } from './database-checks.ts';
 import { note, ok, problem, warning, type Check, type Finding } from './finding.ts';
 import type { ReachedDatabase } from './reach-database.ts';
 import type { World } from './world.ts';
@@ -83,7 +83,7 @@ async function lookAtGateways(pool: Pool): Promise<Finding[]> {
     return [judged(`gateway ${id.slice(0, 8)}`, aheadMs)];
   });
   const most = await pool.query<{ most: number }>(`select current_setting('max_connections')::integer as most`);
-  const needed = rows.length * 29;
+  const needed = rows.length * CONNECTIONS_A_GATEWAY;
   if (needed > (most.rows[0]?.most ?? 0)) {
     found.push(
       warning(

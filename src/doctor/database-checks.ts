@@ -25,7 +25,7 @@ interface ServerRow {
 /** The oldest server that the schema has been tried with. */
 const OLDEST_VERSION = 150_000;
 /** What one gateway takes at most. */
-const CONNECTIONS_A_GATEWAY = 29;
+export const CONNECTIONS_A_GATEWAY = 29;
 const UNDEFINED_TABLE = '42P01';
 
 const SERVER = `

@@ -30,6 +30,7 @@ export function textOf({ findings, version }: Report): string {
     ...(advice === undefined ? [] : [`${' '.repeat(MARK_WIDTH + width)}-> ${advice}`]),
   ]);
   const count = (level: Level): number => findings.filter((finding) => finding.level === level).length;
-  const summary = `Pura ${version}: ${count('problem')} problems, ${count('warning')} warnings, ${count('unknown')} not looked at.`;
+  const many = (level: 'problem' | 'warning'): string => `${count(level)} ${level}${count(level) === 1 ? '' : 's'}`;
+  const summary = `Pura ${version}: ${many('problem')}, ${many('warning')}, ${count('unknown')} not looked at.`;
   return [...lines, '', summary].join('\n');
 }

@@ -36,7 +36,7 @@ interface Ended {
 
 /** Runs a script as an agent does, with what it says on both streams. */
 function run(script: string, args: readonly string[] = [], { input = '', env = {}, shell = SHELLS[0] ?? 'sh' } = {}): Promise<Ended> {
-  const all = { PATH: process.env['PATH'], HOME: home, PURA_HOME: path.join(home, 'pura'), ...env };
+  const all = { PATH: process.env['PATH'], HOME: home, HOME_OF_PURA: path.join(home, 'pura'), ...env };
   return new Promise((resolve) => {
     const child = execFile(shell, [path.join(SCRIPTS, `${script}.sh`), ...args], { env: all }, (error, stdout, stderr) =>
       resolve({ code: Number(error?.code ?? 0), output: stdout + stderr }),

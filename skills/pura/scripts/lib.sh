@@ -2,7 +2,7 @@
 # What the scripts share: where the key is kept, how the gateway is asked, how answers are read. To be sourced by a POSIX shell.
 
 umask 077
-pura_home=${PURA_HOME:-${XDG_CONFIG_HOME:-${HOME:-}/.config}/pura}
+pura_home=${HOME_OF_PURA:-${XDG_CONFIG_HOME:-${HOME:-}/.config}/pura}
 credentials=$pura_home/curl.conf
 url_file=$pura_home/url
 work=$pura_home/work.$$
