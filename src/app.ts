@@ -12,6 +12,7 @@ import type { Gateway } from './gateway.ts';
 import { ESTIMATE_ROUTE, INFERENCE_ROUTES, operationsOf, surfaceOf } from './routes.ts';
 import { refuseUpgrades } from './http/server/refuse-upgrades.ts';
 import { Assets } from './http/pages/assets.ts';
+import { addAdmin } from './http/admin/admin-routes.ts';
 import { addConsole } from './http/console/console-routes.ts';
 import { errorPage } from './http/pages/error-page.ts';
 import { Pages } from './http/pages/pages.ts';
@@ -146,6 +147,7 @@ export function createApp(deps: AppDeps): Express {
   const pages = pagesOf(deps, assets);
   addPages(app, deps, status, assets);
   addConsole(app, { ...deps, pages, making });
+  addAdmin(app, { ...deps, pages });
   addLnurl(app, deps);
   addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });
   if (simulated) addRoute(app, PLAY_MONEY_OPERATION, payWithPlayMoney({ wallet: simulated, config }));
@@ -162,7 +164,7 @@ export function createApp(deps: AppDeps): Express {
   app.use(() => {
     throw new GatewayError('not_found');
   });
-  app.use('/console', errorPage(pages, log));
+  app.use(['/console', '/admin'], errorPage(pages, log));
   app.use(errorResponse(log, config.CONTACT));
   return app;
 }

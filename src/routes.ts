@@ -6,6 +6,7 @@ import { MODEL_OPERATIONS } from './http/api/model-operations.ts';
 import { REPORT_OPERATIONS } from './http/api/report-operations.ts';
 import { PLAY_MONEY_OPERATION, STATUS_OPERATIONS } from './http/api/status-operations.ts';
 import { WALLET_OPERATIONS } from './http/api/wallet-operations.ts';
+import { ADMIN_OPERATIONS } from './http/admin/admin-operations.ts';
 import { CONSOLE_OPERATIONS } from './http/console/console-operations.ts';
 import { LANDING_OPERATIONS } from './http/console/landing-operations.ts';
 import { DOCS_OPERATIONS } from './http/docs/docs-operations.ts';
@@ -70,6 +71,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...Object.values(PAGE_OPERATIONS),
   ...Object.values(LANDING_OPERATIONS),
   ...Object.values(CONSOLE_OPERATIONS),
+  ...Object.values(ADMIN_OPERATIONS),
   PLAY_MONEY_OPERATION,
 ];
 

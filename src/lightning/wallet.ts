@@ -1,5 +1,6 @@
 import type { Msat } from '../amount.ts';
 import type { NodeBooks } from './node-books.ts';
+import type { WalletMeans } from './wallet-means.ts';
 
 /** The networks a deposit can come from. A database never mixes them. */
 export type Network = 'mainnet' | 'testnet' | 'signet' | 'regtest' | 'simulated';
@@ -128,6 +129,10 @@ export interface Wallet {
    * before that.
    */
   watchSettlements(onSettled: SettlementListener, signal: AbortSignal, onSubscribed?: () => void): Promise<void>;
+  /** What the node could pay and receive now. Absent if the wallet does not tell. */
+  means?(): Promise<WalletMeans>;
+  /** What the operator's credential lacks to read that, e.g. a macaroon's permission. */
+  readonly meansNeed?: string | undefined;
   /** Whether the node can be used now, for `/ready` and `/api/status`. Never rejects. */
   status(): Promise<{ ready: boolean; reason?: string }>;
   close(): Promise<void>;

@@ -1,5 +1,5 @@
 import { keepWayIn } from '../accounts/way-in.ts';
-import { msat, type Msat } from '../amount.ts';
+import { msat, type Msat, type PicoUsdPerMsat } from '../amount.ts';
 import type { Pool, PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { postAdjustment } from '../ledger/adjustment.ts';
@@ -11,6 +11,8 @@ export interface Adjustment extends AccountAct {
   readonly changeMsat: Msat;
   /** The wallet's: balances of another network are not added to. */
   readonly network: string;
+  /** The exchange rate of now, for the statement. */
+  readonly picoUsdPerMsat?: PicoUsdPerMsat | null;
 }
 
 const MOST_MSAT = 100_000_000_000n;
@@ -20,19 +22,14 @@ const MOST_MSAT = 100_000_000_000n;
  * account's lock. Throws GatewayError `invalid_request` for a change of nothing, for more than a bitcoin, and where less would be left than
  * is reserved; `last_owner_key` where nobody could ever spend what is added; `not_found`.
  */
-export async function adjust(pool: Pool, { accountId, changeMsat, network, ...act }: Adjustment): Promise<Act> {
+export async function adjust(pool: Pool, { accountId, changeMsat, network, picoUsdPerMsat, ...act }: Adjustment): Promise<Act> {
   if (changeMsat === 0n || changeMsat > MOST_MSAT || changeMsat < -MOST_MSAT)
     throw refused('The change is up to 100,000,000 sats, and not nothing.');
   const work = async (client: PoolClient): Promise<Record<string, unknown>> => {
     const { postedMsat, heldMsat } = await lockExistingAccount(client, accountId);
     if (postedMsat + changeMsat < heldMsat) throw refused(belowHeld(postedMsat, heldMsat));
-    const { transferId, balanceMsat } = await postAdjustment(client, {
-      accountId,
-      adjustmentId: act.id,
-      changeMsat,
-      note: act.reason,
-      network,
-    });
+    const posting = { accountId, adjustmentId: act.id, changeMsat, note: act.reason, network, picoUsdPerMsat };
+    const { transferId, balanceMsat } = await postAdjustment(client, posting);
     if (changeMsat > 0n) await keepWayIn(client, accountId, 'The account has no owner key: nobody could spend what is added.');
     return {
       beforeMsat: String(postedMsat),

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import bolt11 from 'bolt11';
-import { authenticatedLndGrpc, createInvoice, getInvoice, getWalletInfo, subscribeToInvoices } from 'lightning';
+import { authenticatedLndGrpc, createInvoice, getChannelBalance, getInvoice, getWalletInfo, subscribeToInvoices } from 'lightning';
 import type { AuthenticatedLnd, GetInvoiceResult, GetWalletInfoResult, SubscribeToInvoicesInvoiceUpdatedEvent } from 'lightning';
 import { ConfigError } from '../../config/config-error.ts';
 import type { Pool } from '../../db/postgres.ts';
@@ -10,7 +10,7 @@ import { msat } from '../../amount.ts';
 import type { Logger } from '../../log.ts';
 import { descriptionHash, requireDescriptionHash } from '../description-hash.ts';
 import { KnownNodes, type NodeIdentity } from '../known-nodes.ts';
-import { INVOICE_LIST, lndBooks, PAYMENT_LIST } from './lnd-books.ts';
+import { CHANNEL_BALANCE, INVOICE_LIST, lndBooks, PAYMENT_LIST } from './lnd-books.ts';
 import { LndConnection } from './lnd-connection.ts';
 import { anotherNode, lightningUnavailable, lndFailure, reasonOf } from './lnd-failure.ts';
 import { LndPayments, PAYING_CALLS } from './lnd-payments.ts';
@@ -19,6 +19,7 @@ import { networkOf } from './lnd-network.ts';
 import type { NodeBooks } from '../node-books.ts';
 import { SettlementCursor } from '../settlement-cursor.ts';
 import type { InvoiceRequest, InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from '../wallet.ts';
+import type { WalletMeans } from '../wallet-means.ts';
 
 export interface LndWalletOptions {
   /** `host:port` of LND's gRPC. */
@@ -94,6 +95,7 @@ class LndWallet implements Wallet {
   readonly network: Network;
   readonly payments: LndPayments;
   readonly books: NodeBooks;
+  readonly meansNeed: string | undefined;
   readonly #connection: LndConnection<AuthenticatedLnd>;
   readonly #nodes: KnownNodes;
   readonly #privateHints: boolean;
@@ -113,6 +115,7 @@ class LndWallet implements Wallet {
     this.#probeMs = probeMs;
     const confirmNode = (): Promise<unknown> => this.#info();
     this.payments = new LndPayments({ connection, confirmNode });
+    this.meansNeed = permits(macaroon, CHANNEL_BALANCE) ? undefined : CHANNEL_BALANCE;
     this.books = lndBooks({ connection, confirmNode, permits: (call) => permits(macaroon, call) });
   }
 
@@ -200,6 +203,15 @@ class LndWallet implements Wallet {
       if (answers === 0 && !signal.aborted) onFirstAnswer();
       await delay(this.#probeMs, undefined, { signal }).catch(() => {});
     }
+  }
+
+  async means(): Promise<WalletMeans> {
+    const found = await this.#connection.call((lnd) => getChannelBalance({ lnd }));
+    return {
+      spendableMsat: msat(BigInt(found.channel_balance_mtokens ?? found.channel_balance * 1000)),
+      receivableMsat: found.inbound_mtokens === undefined ? null : msat(BigInt(found.inbound_mtokens)),
+      pendingMsat: msat(BigInt(found.unsettled_balance_mtokens ?? 0) + BigInt(found.pending_balance) * 1000n),
+    };
   }
 
   async status(): Promise<{ ready: boolean; reason?: string }> {

@@ -58,6 +58,9 @@ export const transaction = z.object({
   invoice: z.string().nullish().catch(undefined),
 });
 
+/** The answer to `get_balance`, in msat. */
+export const balance = z.object({ balance: z.int().min(0) });
+
 /** A notification, as far as it matters: which invoice it is about. */
 export const paymentReceived = z.object({
   notification_type: z.literal('payment_received'),
@@ -72,6 +75,11 @@ const POWERS = /^(multi_)?pay_|^create_connection$/;
 /** Whether the wallet offers to list what it received. */
 export function listsPayments({ methods }: WalletInfo): boolean {
   return methods.includes('list_transactions');
+}
+
+/** Whether the connection may read the wallet's balance. */
+export function tellsBalance({ methods }: WalletInfo): boolean {
+  return methods.includes('get_balance');
 }
 
 /** The methods that a connection lacks. */

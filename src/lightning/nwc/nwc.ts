@@ -3,11 +3,13 @@ import { NWCClient } from '@getalby/sdk/nwc';
 import { ConfigError } from '../../config/config-error.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
+import { msat } from '../../amount.ts';
 import type { Logger } from '../../log.ts';
 import { descriptionHash, descriptionHashRefused } from '../description-hash.ts';
 import { KnownNodes, type NodeIdentity } from '../known-nodes.ts';
 import type { NodeBooks } from '../node-books.ts';
 import {
+  balance,
   listsPayments,
   madeInvoice,
   missingMethods,
@@ -16,6 +18,7 @@ import {
   readInvoice,
   spendingMethods,
   stateOf,
+  tellsBalance,
   transaction,
   walletInfo,
   type WalletInfo,
@@ -23,6 +26,7 @@ import {
 import { nwcReceived } from './nwc-books.ts';
 import { isNotFound, isRefusal, NwcRequests, reasonOf, type NostrClient } from './nwc-requests.ts';
 import { DescriptionHashError, type InvoiceRequest } from '../wallet.ts';
+import type { WalletMeans } from '../wallet-means.ts';
 import type { InvoiceState, Network, NewInvoice, SettlementListener, Wallet } from '../wallet.ts';
 
 export interface NwcWalletOptions {
@@ -79,7 +83,7 @@ export async function createNwcWallet(options: NwcWalletOptions): Promise<Wallet
       const identity = { nodeId: nodeIdOf(url), network: networkOf(info) };
       await nodes.remember(identity, credentials);
       warnOfPowers(info, log);
-      return new NwcWallet(identity, requests, { ...options, lists: listsPayments(info) });
+      return new NwcWallet(identity, requests, { ...options, info });
     } catch (error) {
       const away = error instanceof GatewayError;
       if (away && performance.now() < deadline) {
@@ -106,14 +110,15 @@ class NwcWallet implements Wallet {
   readonly #probeMs: number;
   readonly #now: () => number;
   #heardAt = -Infinity;
-  #lists: boolean;
+  #lists = false;
+  #tellsBalance = true;
 
   constructor(
     { nodeId, network }: NodeIdentity,
     requests: NwcRequests<NostrEvent>,
-    { probeMs = PROBE_MS, now = () => performance.now(), lists = false }: NwcWalletOptions & { lists?: boolean },
+    { probeMs = PROBE_MS, now = () => performance.now(), info }: NwcWalletOptions & { info?: WalletInfo },
   ) {
-    this.#lists = lists;
+    if (info) this.#learn(info);
     this.nodeId = nodeId;
     this.network = network;
     this.#requests = requests;
@@ -183,6 +188,16 @@ class NwcWallet implements Wallet {
     }
   }
 
+  get meansNeed(): string | undefined {
+    return this.#tellsBalance ? undefined : 'get_balance';
+  }
+
+  /** The protocol has no word for what the wallet could receive. */
+  async means(): Promise<WalletMeans> {
+    const found = await this.#requests.ask('get_balance', {}, balance);
+    return { spendableMsat: msat(BigInt(found.balance)), receivableMsat: null, pendingMsat: null };
+  }
+
   async status(): Promise<{ ready: boolean; reason?: string }> {
     if (this.#now() - this.#heardAt < HEARD_MS) return { ready: true };
     try {
@@ -197,10 +212,16 @@ class NwcWallet implements Wallet {
     this.#requests.close();
   }
 
+  /** What may be asked of the wallet can change while it is connected. */
+  #learn(info: WalletInfo): void {
+    this.#lists = listsPayments(info);
+    this.#tellsBalance = tellsBalance(info);
+  }
+
   async #info(): Promise<WalletInfo> {
     const info = await this.#requests.ask('get_info', {}, walletInfo);
     if (missingMethods(info).length === 0) this.#heardAt = this.#now();
-    this.#lists = listsPayments(info);
+    this.#learn(info);
     return info;
   }
 }

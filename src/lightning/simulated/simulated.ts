@@ -10,9 +10,14 @@ import { descriptionHash, requireDescriptionHash } from '../description-hash.ts'
 import { SimulatedBooks } from './simulated-books.ts';
 import { SimulatedPayments } from './simulated-payments.ts';
 import type { InvoiceRequest, InvoiceState, NewInvoice, SettlementListener, Wallet } from '../wallet.ts';
+import type { WalletMeans } from '../wallet-means.ts';
 
 const CHANNEL = 'simulated_settlement';
 const REGTEST = { bech32: 'bcrt', pubKeyHash: 0x6f, scriptHash: 0xc4, validWitnessVersions: [0, 1] };
+const ROOM_MSAT = 100_000_000_000n;
+const MEANS = `
+  select greatest(0, (select coalesce(sum(received_msat), 0) from simulated_invoices where state = 'settled')
+    - (select coalesce(sum(w.amount_msat + w.fee_msat), 0) from withdrawals w where w.state = 'paid' and w.backend = 'simulated'))::bigint as spendable`;
 const MIN_FINAL_CLTV_BLOCKS = 80;
 /** As a node of today sets them: onion and payment secret required, multi-part payments supported (BOLT 9). */
 const FEATURES = {
@@ -149,6 +154,12 @@ export class SimulatedWallet implements Wallet {
     if (settled.length === 0) throw refusal('The invoice is already paid.');
     await this.#notifications.notify(CHANNEL, paymentHash.toString('hex')).catch(() => {});
     return invoice.preimage;
+  }
+
+  /** Play money is made where it is received: the node has what came in less what went out, and room for a bitcoin. */
+  async means(): Promise<WalletMeans> {
+    const rows = await this.#query<{ spendable: bigint }>(MEANS);
+    return { spendableMsat: msat(rows[0]?.spendable ?? 0n), receivableMsat: msat(ROOM_MSAT), pendingMsat: msat(0n) };
   }
 
   async status(): Promise<{ ready: boolean; reason?: string }> {

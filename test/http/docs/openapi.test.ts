@@ -9,7 +9,8 @@ import { testConfig } from '../../support/gateway.ts';
 
 /** An app that has every route. */
 const wallet: unknown = Object.create(SimulatedWallet.prototype);
-const app = createApp({ config: testConfig(), turns: new Turns(), wallet, lnurl: {} } as AppDeps);
+const config = testConfig({ env: { ADMIN_TOKEN: 'the-token-of-an-operator' } });
+const app = createApp({ config, turns: new Turns(), wallet, lnurl: {} } as AppDeps);
 const routes = routesOf(app);
 const named = (path: string, method: string) => `${method.toUpperCase()} ${path}`;
 const served = [...routes].flatMap(([path, methods]) =>

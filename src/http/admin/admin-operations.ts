@@ -1,0 +1,68 @@
+import { z } from 'zod';
+import { form, page, text, type Operation } from '../server/operation.ts';
+
+const listQuery = z.object({ cursor: z.string().optional().meta({ description: 'Where the page begins.' }) });
+const actFields = z.object({ act_id: z.uuid().optional(), reason: z.string().optional() });
+const refused = { 400: text('The page again, with what is wrong.'), 401: text('The sign-in: nobody is signed in.') };
+
+/** A page of an operator's; who is not signed in gets the sign-in, with a 401. */
+function adminPage(id: string, path: string, summary: string, query: z.ZodObject = listQuery): Operation {
+  return page({ id, path, summary, query, answers: { 401: text('The sign-in: nobody is signed in.') }, errors: ['not_found'] });
+}
+
+/** The page that asks for an act's reason, and the act itself. */
+function adminAct(id: string, path: string, summary: string): { show: Operation; act: Operation } {
+  const name = id.charAt(0).toUpperCase() + id.slice(1);
+  return {
+    show: adminPage(`show${name}`, path, `Ask why: ${summary.charAt(0).toLowerCase()}${summary.slice(1)}`, z.object({})),
+    act: form({ id, path, summary, fields: actFields, answers: refused, errors: ['not_found', 'last_owner_key', 'idempotency_conflict'] }),
+  };
+}
+
+const freeze = adminAct('freezeAccount', '/admin/accounts/:id/freeze', 'Freeze an account');
+const unfreeze = adminAct('unfreezeAccount', '/admin/accounts/:id/unfreeze', 'Let a frozen account go on');
+const adjust = adminAct('adjustAccount', '/admin/accounts/:id/adjust', 'Adjust the balance of an account');
+const revokeKeys = adminAct('revokeAccountKeys', '/admin/accounts/:id/revoke-keys', 'Revoke all keys of an account');
+
+/** The operator's pages and the targets of their forms. */
+export const ADMIN_OPERATIONS = {
+  signIn: page({ id: 'showOperatorSignIn', path: '/admin/sign-in', summary: 'Sign in as an operator' }),
+  sendSignIn: form({
+    id: 'signInOperator',
+    path: '/admin/sign-in',
+    summary: 'Exchange a name and token for a session',
+    fields: z.object({ name: z.string().optional(), token: z.string().optional(), next: z.string().optional() }),
+    answers: { 401: text('It is the name and token of nobody.') },
+    errors: ['rate_limit_exceeded'],
+  }),
+  signOut: form({ id: 'signOutOperator', path: '/admin/sign-out', summary: 'End the session of an operator' }),
+  money: adminPage('showMoney', '/admin', 'What is owed, and whether it can be paid', z.object({})),
+  accounts: adminPage(
+    'showAccounts',
+    '/admin/accounts',
+    'Find accounts',
+    listQuery.extend({ q: z.string().optional(), show: z.string().optional() }),
+  ),
+  findAccounts: form({
+    id: 'findAccounts',
+    path: '/admin/accounts',
+    summary: 'Search for an account',
+    fields: z.object({ q: z.string().optional() }),
+  }),
+  account: adminPage('showAccount', '/admin/accounts/:id', 'One account', z.object({})),
+  showFreeze: freeze.show,
+  freeze: freeze.act,
+  showUnfreeze: unfreeze.show,
+  unfreeze: unfreeze.act,
+  showAdjust: adjust.show,
+  adjust: adjust.act,
+  showRevokeKeys: revokeKeys.show,
+  revokeKeys: revokeKeys.act,
+  acts: adminPage('showActs', '/admin/acts', 'What operators have done, and why'),
+  actsCsv: page({
+    id: 'downloadActs',
+    path: '/admin/acts.csv',
+    summary: 'All acts of operators as CSV',
+    answers: { 200: text('One line for each act, newest first.', 'text/csv'), 401: text('The sign-in: nobody is signed in.') },
+  }),
+} as const satisfies Record<string, Operation>;
