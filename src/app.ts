@@ -60,6 +60,7 @@ import { cheapestThousandTokens } from './pricing/cheapest.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import type { FleetHealth } from './routing/fleet-health.ts';
 import type { RoutingView } from './routing/view.ts';
+import type { OperatorSettings } from './operator/operator-settings.ts';
 import type { Models } from './models/models.ts';
 import type { Withdrawing } from './withdrawing.ts';
 
@@ -86,6 +87,7 @@ export interface AppDeps {
   capacity: Pick<CapacityWeights, 'status'>;
   wallet: Wallet;
   funding: Funding;
+  settings: OperatorSettings;
   withdrawing: Withdrawing;
   lnurl: Lnurl;
   autopay: Autopay;
@@ -147,16 +149,13 @@ export function createApp(deps: AppDeps): Express {
   const pages = pagesOf(deps, assets);
   addPages(app, deps, status, assets);
   addConsole(app, { ...deps, pages, making });
-  addAdmin(app, { ...deps, pages });
+  addAdmin(app, { ...deps, pages, version: VERSION });
   addLnurl(app, deps);
   addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });
   if (simulated) addRoute(app, PLAY_MONEY_OPERATION, payWithPlayMoney({ wallet: simulated, config }));
 
   addRoute(app, DISCOVERY_OPERATION, discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES }));
-  addRoute(app, STATUS_OPERATIONS.health, status.health);
-  addRoute(app, STATUS_OPERATIONS.apiHealth, status.health);
-  addRoute(app, STATUS_OPERATIONS.ready, status.ready);
-  addRoute(app, STATUS_OPERATIONS.status, status.status);
+  addStatus(app, status);
 
   addDocs(app, { config, operations: () => operationsOf(routesOf(app)) });
 
@@ -184,6 +183,13 @@ function addInference(app: Express, gateway: AppDeps['gateway'], cors: RequestHa
       return gateway.answer(req, res, route);
     });
   }
+}
+
+function addStatus(app: Express, status: StatusHandlers): void {
+  addRoute(app, STATUS_OPERATIONS.health, status.health);
+  addRoute(app, STATUS_OPERATIONS.apiHealth, status.health);
+  addRoute(app, STATUS_OPERATIONS.ready, status.ready);
+  addRoute(app, STATUS_OPERATIONS.status, status.status);
 }
 
 /** The pages for people, and the files that they load. */

@@ -6,7 +6,7 @@ import { giveUpNode, isGone, openElsewhere, type OpenElsewhere } from './lightni
 import type { Wallet } from './lightning/wallet.ts';
 import { withdrawalFromRow, WITHDRAWAL_COLUMNS, type Withdrawal, type WithdrawalRow } from './withdrawals/withdrawal.ts';
 import { SETTLED_SECONDS, Withdrawals } from './withdrawals/withdrawals.ts';
-import { CannotReconcileError } from './reconciling.ts';
+import { CannotReconcileError } from './operator/reconciling.ts';
 
 type AskedWallet = Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'payments'>;
 

@@ -11,7 +11,7 @@ import { compareBooks } from './node-audit/audit-node.ts';
 import type { Orphan } from './invoices/orphans.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import { createLog, type Logger } from './log.ts';
-import { CannotReconcileError, Reconciling, type Belonging } from './reconciling.ts';
+import { CannotReconcileError, Reconciling, type Belonging } from './operator/reconciling.ts';
 
 const USAGE = `npm run reconcile                                    lists what the node has in its books and the ledger has not
 npm run reconcile -- --credit                        credits the payments received that say by their seal whose they are

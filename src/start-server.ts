@@ -22,6 +22,7 @@ import { Funding } from './funding.ts';
 import { Gateway } from './gateway.ts';
 import { createAuthenticate } from './http/payment/authenticate.ts';
 import { createHttpServer, stopListening } from './http/server/http-server.ts';
+import { OperatorSettings } from './operator/operator-settings.ts';
 import { Payers } from './http/payment/payers.ts';
 import { PaymentOffers } from './http/payment/payment-offers.ts';
 import { Turns } from './http/payment/turns.ts';
@@ -124,7 +125,9 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
   const forgetKey = (keyId: string) => authenticator.forget(keyId);
   const turns = new Turns();
-  const common = { config, log, pool, reportPool, turns, authenticate, ...money };
+  const settings = new OperatorSettings({ pool, notifications, health: money.health, log });
+  await settings.load();
+  const common = { config, log, pool, reportPool, turns, authenticate, settings, ...money };
   const gateway = new Gateway({ ...common, payers, offers, forgetKey, pingAfterMs, random });
   const lnurl = openLnurl(common);
   const signIns = new WalletSignIns(pool, notifications);
@@ -162,6 +165,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       await closed;
       await authenticator.close();
       funding.close();
+      settings.stop();
       await Promise.all([wallet.close(), ...oldWallets.map((old) => old.close()), models.close(), capacity.close()]);
       await closeBase(base);
     },

@@ -8,7 +8,7 @@ import { auditNode } from '../src/node-audit/audit-node.ts';
 import { KnownNodes } from '../src/lightning/known-nodes.ts';
 import { openElsewhere } from '../src/lightning/other-nodes.ts';
 import { createLog } from '../src/log.ts';
-import { CannotReconcileError } from '../src/reconciling.ts';
+import { CannotReconcileError } from '../src/operator/reconciling.ts';
 import { Withdrawing, type WithdrawingOptions } from '../src/withdrawing.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { FakePayments } from './support/fake-payments.ts';

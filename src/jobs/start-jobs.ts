@@ -18,6 +18,7 @@ import { shareHealth } from './share-health.ts';
 import { sweepHolds } from './sweep-holds.ts';
 import { watchNetwork } from './watch-network.ts';
 import { watchOlderSecrets } from './watch-older-secrets.ts';
+import { OperatorSessions } from '../operator/operator-sessions.ts';
 import { rollLedgerDays } from '../ledger/ledger-days.ts';
 import type { Holds } from '../ledger/holds.ts';
 import { UsageHours } from '../ledger/usage-hours.ts';
@@ -75,6 +76,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
     every(LEDGER_DAYS_MS, 'sums of the ledger by day', async () => void (await rollLedgerDays(pool)), log),
     every(HOUR_MS, 'forget answers', () => forgetAnswers(pool), log),
     every(HOUR_MS, 'forget sessions', () => new Sessions(pool).forget(), log),
+    every(HOUR_MS, 'forget sessions of operators', () => new OperatorSessions(pool, config.ADMIN_TOKEN).forget(), log),
     every(HOUR_MS, "forget wallets' sign-ins", () => forgetWalletSignIns(pool), log),
     ...deps.oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
     deps.openElsewhere.start(ELSEWHERE_MS),

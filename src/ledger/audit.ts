@@ -18,6 +18,8 @@ export interface AuditOptions {
   oldestHoldSeconds: number;
   /** The free requests that everybody has; as `FREE_TIER_REQUESTS` by default. */
   freeRequests?: number;
+  /** Told after each rule how many of them were looked at. */
+  onRule?: (done: number, of: number) => void;
 }
 
 /** Where an audit begins: everything before was found sound. */
@@ -41,8 +43,9 @@ export async function auditLedger(pool: Pool, options: AuditOptions, since?: Sou
   const scope = since ? newerThan(since, options) : wholeHistory(options);
   const skipped = since ? 'whole' : 'part';
   const violations: Violation[] = [];
-  for (const { invariant, rule, sql, runs } of [...WALLET_INVARIANTS, ...RECORD_INVARIANTS]) {
-    if (runs === skipped) continue;
+  const invariants = [...WALLET_INVARIANTS, ...RECORD_INVARIANTS].filter(({ runs }) => runs !== skipped);
+  for (const [index, { invariant, rule, sql }] of invariants.entries()) {
+    options.onRule?.(index, invariants.length);
     for (const { subject, expected, found } of await findViolations(pool, sql(scope))) {
       violations.push({ invariant, rule, subject: String(subject), expected: String(expected), found: String(found) });
     }

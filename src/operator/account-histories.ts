@@ -48,19 +48,17 @@ export async function newestKeys(pool: Pool, accountId: string, limit: number): 
   return rows.map(apiKeyFromRow);
 }
 
-export type InvoiceFilter = 'due' | 'open' | 'paid' | 'ended';
+export type InvoiceFilter = 'due' | 'open' | 'paid';
 const INVOICE_FILTERS: Record<InvoiceFilter, string> = {
   due: 'next_check_at is not null',
-  open: `state in ('creating', 'open')`,
+  open: `next_check_at is not null and state in ('creating', 'open')`,
   paid: `state = 'paid'`,
-  ended: `state in ('expired', 'canceled', 'failed')`,
 };
 /** By which column each list goes, and whether the newest comes first. */
 const INVOICE_ORDERS: Record<InvoiceFilter, { column: string; newestFirst: boolean }> = {
   due: { column: 'next_check_at', newestFirst: false },
   open: { column: 'created_at', newestFirst: true },
   paid: { column: 'credited_at', newestFirst: true },
-  ended: { column: 'created_at', newestFirst: true },
 };
 
 /** Where a page of a list by time begins: after this row. */

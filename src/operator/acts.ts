@@ -60,19 +60,22 @@ const MOST_REASON = 500;
 
 /**
  * Does what an operator asks for and records it, in one transaction: both or neither, and once, however often and by whichever gateways the
- * same act is asked for. `work` gives the details for the record. Gives the record, and whether it is of an earlier time (`replayed`).
+ * same act is asked for. `work` gives the details for the record, `after` writes what names the record. Gives the record, and whether it is of an earlier time (`replayed`).
  * Throws GatewayError `invalid_request` for a reason that says nothing, and what `work` throws.
  */
 export async function performAct(
   pool: Pool,
   act: NewAct,
   work: (client: PoolClient) => Promise<Record<string, unknown>>,
+  after?: (client: PoolClient) => Promise<void>,
 ): Promise<{ act: Act; replayed: boolean }> {
   const reason = act.reason.trim();
   requireReason(reason);
   const perform = async (client: PoolClient): Promise<Act> => {
     await client.query("set local lock_timeout = '2s'");
-    return insertAct(client, { ...act, reason }, await work(client));
+    const done = await insertAct(client, { ...act, reason }, await work(client));
+    await after?.(client);
+    return done;
   };
   const before = await readAct(pool, act.id);
   if (before) return { act: sameAct(before, act), replayed: true };
@@ -116,7 +119,8 @@ export async function readActs(
   return rows.map(actFromRow);
 }
 
-function requireReason(reason: string): void {
+/** Throws GatewayError `invalid_request` for a reason that says nothing, or too much. */
+export function requireReason(reason: string): void {
   if (reason.length >= LEAST_REASON && reason.length <= MOST_REASON) return;
   const message = `Say why, in ${LEAST_REASON} to ${MOST_REASON} characters: it stays on record.`;
   throw new GatewayError('invalid_request', { message, param: 'reason' });

@@ -34,6 +34,8 @@ interface Known {
 type Asked = Pick<Deployment, 'id' | 'limits'> & { readonly provider: Pick<Deployment['provider'], 'id'> };
 
 const HEALTHY_SUCCESS_RATE = 0.9;
+/** Until an operator switches it on again: who tries sooner than that is told the same. */
+const SWITCHED_OFF: Shut = { shut: 'switched off', retryAfterSeconds: 60 };
 const FRESH: DoorState = { circuit: 'closed', pausedUntil: null };
 
 /**
@@ -45,6 +47,8 @@ export class FleetHealth implements Gate {
   readonly #log: Logger;
 
   readonly #bars: boolean;
+  /** Of providers that an operator has switched off. */
+  #off: ReadonlySet<string> = new Set();
 
   /** `bars: false` learns alone, and lets every attempt in. */
   constructor(log: Logger, { bars = true }: { bars?: boolean } = {}) {
@@ -52,7 +56,17 @@ export class FleetHealth implements Gate {
     this.#bars = bars;
   }
 
+  /** Switches these providers off, and all others on. Attempts under way come to their end. */
+  switchOff(providerIds: ReadonlySet<string>): void {
+    this.#off = providerIds;
+  }
+
+  isOff(providerId: string): boolean {
+    return this.#off.has(providerId);
+  }
+
   enter({ id, limits, provider }: Asked, accountId?: string): Pass | Shut {
+    if (this.#off.has(provider.id)) return SWITCHED_OFF;
     const known = this.#knownOf(id, provider.id);
     const told = (outcome: AttemptOutcome): void => {
       const tally = tallyOf(outcome);
@@ -64,9 +78,11 @@ export class FleetHealth implements Gate {
   }
 
   /** Takes nothing: a half-open circuit still has its one attempt. */
-  healthOf({ id, limits }: Pick<Deployment, 'id' | 'limits'>): DeploymentHealth {
+  healthOf({ id, limits, provider }: Pick<Deployment, 'id' | 'limits'> & Partial<Pick<Asked, 'provider'>>): DeploymentHealth {
     const known = this.#known.get(id);
-    return known ? { ...known.traffic.estimate(), available: known.door.barred(limits) === null } : UNKNOWN_HEALTH;
+    const isOn = provider === undefined || !this.#off.has(provider.id);
+    if (!known) return isOn ? UNKNOWN_HEALTH : { ...UNKNOWN_HEALTH, available: false };
+    return { ...known.traffic.estimate(), available: isOn && known.door.barred(limits) === null };
   }
 
   /** Whether a deployment's circuit is closed, and until when its provider asked for a pause. */

@@ -33,6 +33,6 @@ export type AttemptOutcome =
 
 /** Why a deployment is not asked now. */
 export interface Shut {
-  readonly shut: 'circuit open' | 'pause asked for' | 'limit reached';
+  readonly shut: 'circuit open' | 'pause asked for' | 'limit reached' | 'switched off';
   readonly retryAfterSeconds: number;
 }

@@ -16,7 +16,7 @@ import { createLog } from '../../src/log.ts';
 import { auditNode } from '../../src/node-audit/audit-node.ts';
 import { receivedOrphan } from '../../src/node-audit/compare-received.ts';
 import { picoUsdFromUsd } from '../../src/amount.ts';
-import { Reconciling } from '../../src/reconciling.ts';
+import { Reconciling } from '../../src/operator/reconciling.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addOwner, depositsOf, openFunding, TEST_ROOT } from '../support/funded.ts';
 import { FakeWallet } from '../support/fake-wallet.ts';

@@ -20,6 +20,7 @@ import { openLnurl } from '../../src/lnurl/open-lnurl.ts';
 import { createLog } from '../../src/log.ts';
 import { openExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { FleetHealth } from '../../src/routing/fleet-health.ts';
+import { OperatorSettings } from '../../src/operator/operator-settings.ts';
 import { Withdrawing } from '../../src/withdrawing.ts';
 import { createTestDatabase } from './database.ts';
 import { openFunding } from './funded.ts';
@@ -84,6 +85,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
   const payers = new Payers({ keys: authenticator, funding: opened.funding, roots: config.secretKeys });
   const offers = new PaymentOffers({ pool: database.pool, funding: opened.funding, wallet: deps.wallet ?? noWallet, config });
   const recorder = new Recorder(database.pool, log);
+  const health = new FleetHealth(log);
   const app = createApp({
     config,
     log,
@@ -109,7 +111,8 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
       close: () => Promise.resolve(),
     },
     exchangeRate: await openExchangeRate(config, { pool: database.pool, log }),
-    health: new FleetHealth(log),
+    health,
+    settings: new OperatorSettings({ pool: database.pool, notifications, health, log }),
     capacity: new CapacityWeights(config.capacity, { log, providerIds: () => [] }),
     wallet: noWallet,
     funding: opened.funding,

@@ -10,7 +10,7 @@ const FLOORS = [
   ['start-server.ts'],
   ['audit.ts', 'config-check.ts', 'doctor.ts', 'prices.ts', 'reconcile.ts', 'write-off.ts'],
   ['command-wallet.ts', 'deciding.ts', 'doctor'],
-  ['checking-config.ts', 'reconciling.ts'],
+  ['checking-config.ts'],
   ['app.ts', 'jobs', 'reload.ts'],
   ['routes.ts'],
   ['http/admin', 'http/console', 'http/docs', 'http/mcp'],

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { ApiKey } from '../../accounts/api-key.ts';
 import type { Config } from '../../config/config.ts';
 import type { Pool } from '../../db/postgres.ts';
+import type { Wallet } from '../../lightning/wallet.ts';
 import { readStatement, type StatementLine } from '../../ledger/statement.ts';
 import { listWithdrawals, newestInvoices, newestKeys } from '../../operator/account-histories.ts';
 import { findAccounts, listAccounts, readAccountView, searchable, type AccountFilter, type AccountLine } from '../../operator/accounts.ts';
@@ -22,6 +23,7 @@ export interface AccountPagesDeps {
   pool: Pool;
   reportPool: Pool;
   pages: Pages;
+  wallet: Pick<Wallet, 'nodeId'>;
   config: Pick<Config, 'FREE_TIER_REQUESTS'>;
 }
 
@@ -36,7 +38,13 @@ const LATEST = 10;
 const KEYS = 100;
 
 /** The pages on which accounts are found and looked at. */
-export function accountPages({ pool, reportPool, pages, config }: AccountPagesDeps): Record<'list' | 'find' | 'show', RequestHandler> {
+export function accountPages({
+  pool,
+  reportPool,
+  pages,
+  wallet,
+  config,
+}: AccountPagesDeps): Record<'list' | 'find' | 'show', RequestHandler> {
   return {
     async list(req, res) {
       const q = queryText(req.query, 'q');
@@ -94,7 +102,7 @@ export function accountPages({ pool, reportPool, pages, config }: AccountPagesDe
         keysTable(keys),
         statementTable(statement),
         requestsTable(requests),
-        invoicesTable('invoices', 'The latest invoices', invoices),
+        invoicesTable('invoices', 'The latest invoices', invoices, { ofNode: wallet.nodeId }),
         withdrawalsTable('withdrawals', 'The latest withdrawals', withdrawals),
         actsTable('acts', 'What operators did', acts),
       ];

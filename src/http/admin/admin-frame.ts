@@ -6,6 +6,13 @@ import { operatorOf } from './admin-session.ts';
 export const ADMIN_SECTIONS: readonly Section[] = [
   { href: '/admin', name: 'Money' },
   { href: '/admin/accounts', name: 'Accounts' },
+  { href: '/admin/invoices', name: 'Invoices' },
+  { href: '/admin/withdrawals', name: 'Withdrawals' },
+  { href: '/admin/orphans', name: 'Orphans' },
+  { href: '/admin/providers', name: 'Providers' },
+  { href: '/admin/free-tier', name: 'Free tier' },
+  { href: '/admin/audit', name: 'Audit' },
+  { href: '/admin/system', name: 'System' },
   { href: '/admin/acts', name: 'Acts' },
 ];
 

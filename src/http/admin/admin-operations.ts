@@ -24,6 +24,18 @@ const unfreeze = adminAct('unfreezeAccount', '/admin/accounts/:id/unfreeze', 'Le
 const adjust = adminAct('adjustAccount', '/admin/accounts/:id/adjust', 'Adjust the balance of an account');
 const revokeKeys = adminAct('revokeAccountKeys', '/admin/accounts/:id/revoke-keys', 'Revoke all keys of an account');
 
+const askNode = adminAct('askNode', '/admin/invoices/:id/ask', 'Ask the node about an invoice');
+const assignOrphan = adminAct(
+  'assignOrphan',
+  '/admin/orphans/:direction/:hash/assign',
+  'Credit or book a payment that only the node knows',
+);
+const dismissOrphan = adminAct('dismissOrphan', '/admin/orphans/:direction/:hash/dismiss', 'Set aside a payment that only the node knows');
+const runAudit = adminAct('runAudit', '/admin/audit/run', 'Audit the whole ledger now');
+const providerOff = adminAct('switchProviderOff', '/admin/providers/:id/off', 'Switch a provider off');
+const providerOn = adminAct('switchProviderOn', '/admin/providers/:id/on', 'Switch a provider on');
+const logLevel = adminAct('setLogLevel', '/admin/system/log-level', 'Set the log level');
+
 /** The operator's pages and the targets of their forms. */
 export const ADMIN_OPERATIONS = {
   signIn: page({ id: 'showOperatorSignIn', path: '/admin/sign-in', summary: 'Sign in as an operator' }),
@@ -58,6 +70,27 @@ export const ADMIN_OPERATIONS = {
   adjust: adjust.act,
   showRevokeKeys: revokeKeys.show,
   revokeKeys: revokeKeys.act,
+  invoices: adminPage('showInvoices', '/admin/invoices', 'Invoices of all accounts', listQuery.extend({ show: z.string().optional() })),
+  showAskNode: askNode.show,
+  askNode: askNode.act,
+  withdrawals: adminPage('showWithdrawals', '/admin/withdrawals', 'Withdrawals of all accounts'),
+  orphans: adminPage('showOrphans', '/admin/orphans', 'Payments that only the node knows', z.object({})),
+  showAssignOrphan: assignOrphan.show,
+  assignOrphan: assignOrphan.act,
+  showDismissOrphan: dismissOrphan.show,
+  dismissOrphan: dismissOrphan.act,
+  providers: adminPage('showProviders', '/admin/providers', 'Providers, how they do, and what they cost', z.object({})),
+  showProviderOff: providerOff.show,
+  providerOff: providerOff.act,
+  showProviderOn: providerOn.show,
+  providerOn: providerOn.act,
+  freeTier: adminPage('showFreeTier', '/admin/free-tier', 'What is given away today', z.object({})),
+  audit: adminPage('showAudits', '/admin/audit', 'How the audits of the ledger went'),
+  showRunAudit: runAudit.show,
+  runAudit: runAudit.act,
+  system: adminPage('showSystem', '/admin/system', 'Versions, gateways, queues and configuration', z.object({})),
+  showLogLevel: logLevel.show,
+  logLevel: logLevel.act,
   acts: adminPage('showActs', '/admin/acts', 'What operators have done, and why'),
   actsCsv: page({
     id: 'downloadActs',

@@ -1,9 +1,14 @@
 import type { InvoiceLine } from '../../operator/account-histories.ts';
 import { count, satsExact, time } from '../pages/format.ts';
-import type { Table } from './table.ts';
+import type { Cell, Table } from './table.ts';
 
 /** Invoices, each with a link to ask its node. */
-export function invoicesTable(id: string, caption: string, invoices: readonly InvoiceLine[], older?: string): Table {
+export function invoicesTable(
+  id: string,
+  caption: string,
+  invoices: readonly InvoiceLine[],
+  { older, ofNode }: { older?: string | undefined; ofNode: string },
+): Table {
   return {
     id,
     caption,
@@ -17,6 +22,7 @@ export function invoicesTable(id: string, caption: string, invoices: readonly In
       { name: 'Credited' },
       { name: 'Next check' },
       { name: 'Account' },
+      { name: 'Node' },
     ],
     rows: invoices.map((invoice) => ({
       gone: invoice.state === 'expired' || invoice.state === 'canceled' || invoice.state === 'failed',
@@ -32,9 +38,16 @@ export function invoicesTable(id: string, caption: string, invoices: readonly In
         invoice.accountId === null
           ? { text: 'nobody yet' }
           : { text: invoice.accountId.slice(0, 8), href: `/admin/accounts/${invoice.accountId}` },
+        nodeCell(invoice, ofNode),
       ],
     })),
     empty: 'No invoice.',
     older,
   };
+}
+
+/** Another node's word cannot be had here. */
+function nodeCell({ id, nodeId, state }: InvoiceLine, ofNode: string): Cell {
+  if (nodeId !== ofNode) return { text: `another: ${nodeId.slice(0, 8)}` };
+  return state === 'paid' ? { text: '' } : { text: 'Ask now…', href: `/admin/invoices/${id}/ask` };
 }

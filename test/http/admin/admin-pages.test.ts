@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser } from 'playwright-core';
+import { msat } from '../../../src/amount.ts';
+import { noteOrphan } from '../../../src/invoices/orphans.ts';
 import { launchBrowser } from '../../support/browser.ts';
+import { foreignInvoice } from '../../support/foreign-invoice.ts';
 import { startGateway, type TestGateway, type TestKey } from '../../support/gateway.ts';
 import { OperatorClient } from '../../support/operator-client.ts';
 import { checkPages } from '../../support/page-checks.ts';
@@ -156,14 +159,134 @@ describe('acts', () => {
   });
 });
 
+describe('invoices and withdrawals', () => {
+  it('are listed, and the node is asked about one when an operator says so', async () => {
+    const { invoiceId, paymentRequest } = (await (await gateway.post('/api/wallet/fund', { amount: 700 }, key)).json()) as Record<
+      string,
+      string
+    >;
+    const list = await client.ask('/admin/invoices?show=open');
+    expect(list.html).toContain(invoiceId);
+    await gateway.pay(String(paymentRequest));
+    const { status } = await client.act(`/admin/invoices/${invoiceId}/ask`, { reason: 'the payer says so' });
+    expect(status).toBe(303);
+    expect((await client.ask('/admin/invoices?show=paid')).html).toContain(invoiceId);
+    expect((await client.ask('/admin/acts')).html).toContain('status paid');
+  });
+
+  it('show what is under way for long', async () => {
+    const invoice = foreignInvoice();
+    await gateway.post('/api/wallet/withdraw', { paymentRequest: invoice.paymentRequest }, key, { 'idempotency-key': 'one' });
+    await until(async () => (await client.ask('/admin/withdrawals')).html.includes('>paid<'));
+    expect((await client.ask('/admin/withdrawals')).html).toContain('None is under way.');
+  });
+});
+
+describe('orphans', () => {
+  const note = async (paymentHash: Buffer, bolt11: string) =>
+    noteOrphan(gateway.pool, gateway.server.wallet.nodeId, {
+      ...{ direction: 'received', paymentHash, amountMsat: msat(10_000n), feeMsat: msat(0n), pending: false },
+      ...{ bolt11, description: 'a payment from before', happenedAt: new Date() },
+    });
+
+  it('are credited to an account once, with the record, or set aside', async () => {
+    const [credited, aside] = [foreignInvoice(), foreignInvoice()];
+    for (const { paymentHash, paymentRequest } of [credited, aside]) await note(paymentHash, paymentRequest);
+    const path = ({ paymentHash }: { paymentHash: Buffer }) => `/admin/orphans/received/${paymentHash.toString('hex')}`;
+    expect((await client.ask('/admin/orphans')).html).toContain(credited.paymentHash.toString('hex').slice(0, 16));
+    const wrong = await client.act(`${path(credited)}/assign`, { reason: 'it is theirs', account: 'nobody' });
+    expect([wrong.status, wrong.html.includes('not the id of an account')]).toEqual([400, true]);
+    const forms = await Promise.all(
+      Array.from({ length: 6 }, () => client.act(`${path(credited)}/assign`, { reason: 'it is theirs', account: key.accountId })),
+    );
+    expect(forms.filter(({ status }) => status === 303)).toHaveLength(1);
+    expect((await client.act(`${path(aside)}/dismiss`, { reason: 'it is ours' })).status).toBe(303);
+    expect((await client.ask('/admin/orphans')).html).toContain('The ledger knows all');
+    const { rows } = await gateway.pool.query(`select act from admin_acts where subject_kind = 'orphan' order by seq`);
+    expect(rows).toEqual([{ act: 'credit_orphan' }, { act: 'dismiss_orphan' }]);
+    expect(await gateway.audit()).toEqual([]);
+  });
+});
+
+describe('providers', () => {
+  it('are asked for nothing while they are off, in every gateway and over restarts', async () => {
+    const other = await startGateway({ database: gateway.database });
+    try {
+      await client.act('/admin/providers/demo/off', { reason: 'their prices are wrong' });
+      expect((await gateway.post('/v1/chat/completions', CHAT, key)).status).toBe(503);
+      await until(async () => (await other.post('/v1/chat/completions', CHAT, key)).status === 503);
+      const third = await startGateway({ database: gateway.database });
+      expect((await third.post('/v1/chat/completions', CHAT, key)).status).toBe(503);
+      await third.close();
+      expect((await client.ask('/admin/providers')).html).toContain('>off<');
+    } finally {
+      await client.act('/admin/providers/demo/on', { reason: 'they are right again' });
+      await until(async () => (await other.post('/v1/chat/completions', CHAT, key)).ok);
+      await other.close();
+    }
+    expect((await gateway.post('/v1/chat/completions', CHAT, key)).status).toBe(200);
+    expect((await client.ask('/admin/providers/nobody/off')).status).toBe(404);
+  });
+});
+
+describe('the audit', () => {
+  it('is run when an operator says so, and its result is kept', async () => {
+    expect((await client.act('/admin/audit/run', { reason: 'before the upgrade' })).status).toBe(303);
+    await until(async () => {
+      const { html } = await client.ask('/admin/audit');
+      return html.includes('the whole history') && html.includes('>admin<') && html.includes('sound');
+    });
+  });
+
+  it('shows what breaks a rule, and whose it is', async () => {
+    await gateway.pool.query('update accounts set free_used = free_used + 1 where id = $1', [key.accountId]);
+    try {
+      await client.act('/admin/audit/run', { reason: 'something is odd' });
+      const { html } = await until(async () => {
+        const page = await client.ask('/admin/audit');
+        return page.html.includes('violations.') && page;
+      });
+      expect(html).toContain('free requests used are the pending and posted free holds');
+      expect(html).toContain(`q=${key.accountId}`);
+    } finally {
+      await gateway.pool.query('update accounts set free_used = free_used - 1 where id = $1', [key.accountId]);
+      await client.act('/admin/audit/run', { reason: 'is it mended' });
+      await until(async () => !(await client.ask('/admin/audit')).html.includes('is running'));
+    }
+  });
+});
+
+describe('the system', () => {
+  it('tells versions, gateways and configuration, and the value of no secret', async () => {
+    const { html } = await client.ask('/admin/system');
+    for (const text of ['SECRET_KEY', 'ADMIN_TOKEN', 'simulated on simulated']) expect(html).toContain(text);
+    expect(html).toMatch(/the newest \d{4}_\w+\.sql/);
+    expect(html).not.toContain(TOKEN);
+  });
+
+  it('sets the log level, and gives it back', async () => {
+    await client.act('/admin/system/log-level', { reason: 'to see more', level: 'debug' });
+    expect((await client.ask('/admin/system')).html).toContain('>debug<');
+    await client.act('/admin/system/log-level', { reason: 'seen enough', level: 'as configured' });
+    expect((await client.ask('/admin/system')).html).not.toContain('>debug<');
+    expect((await client.act('/admin/system/log-level', { reason: 'a typing error', level: 'loud' })).status).toBe(400);
+  });
+});
+
+it('the free tier tells what is left of the day, and who took it', async () => {
+  const { html } = await client.ask('/admin/free-tier');
+  expect(html).toContain('of $100.00');
+  expect(html).toContain(key.accountId);
+});
+
 it('every page is fit to be seen, on a phone and a desktop, in light and dark', async () => {
   const [name = '', value = ''] = client.cookie?.split('=') ?? [];
   const pages = {
     money: '/admin',
-    accounts: '/admin/accounts',
     account: ofAccount(),
     adjust: ofAccount('/adjust'),
-    acts: '/admin/acts',
+    providers: '/admin/providers',
+    'free-tier': '/admin/free-tier',
   };
   await checkPages(browser, gateway.url, pages, { cookies: [{ name, value }] });
   await checkPages(browser, gateway.url, { 'sign-in': '/admin/sign-in' });

@@ -18,7 +18,7 @@ import { openOrphans } from '../../../src/invoices/orphans.ts';
 import { SimulatedWallet } from '../../../src/lightning/simulated/simulated.ts';
 import type { SettlementListener, Wallet } from '../../../src/lightning/wallet.ts';
 import { createLog } from '../../../src/log.ts';
-import { Reconciling } from '../../../src/reconciling.ts';
+import { Reconciling } from '../../../src/operator/reconciling.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { addOwner, depositsOf, openFunding, stopSchedule, TEST_ROOT } from '../../support/funded.ts';
 import { startNostrRelay, type NostrRelay } from '../../support/nostr-relay.ts';

@@ -1,16 +1,16 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { insertPayerAccount } from './accounts/payer-account.ts';
-import type { RootSecret } from './config/secret-keys.ts';
-import { transaction, type Pool, type PoolClient } from './db/postgres.ts';
-import { divideRoundingUp, msat, type PicoUsd } from './amount.ts';
-import { lockAccount, postDeposit } from './ledger/deposit.ts';
-import { holdWithdrawal, postWithdrawal } from './ledger/withdrawal.ts';
-import { handleInMetadata } from './invoices/address-metadata.ts';
-import { invoicePreimage } from './invoices/invoice.ts';
-import { readSeal, type InvoiceOwner } from './invoices/invoice-seal.ts';
-import { lockOrphan, openOrphans, resolveOrphan, type Orphan } from './invoices/orphans.ts';
-import { readPaymentRequest } from './lightning/payment-request.ts';
-import type { Wallet } from './lightning/wallet.ts';
+import { insertPayerAccount } from '../accounts/payer-account.ts';
+import type { RootSecret } from '../config/secret-keys.ts';
+import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
+import { divideRoundingUp, msat, type PicoUsd } from '../amount.ts';
+import { lockAccount, postDeposit } from '../ledger/deposit.ts';
+import { holdWithdrawal, postWithdrawal } from '../ledger/withdrawal.ts';
+import { handleInMetadata } from '../invoices/address-metadata.ts';
+import { invoicePreimage } from '../invoices/invoice.ts';
+import { readSeal, type InvoiceOwner } from '../invoices/invoice-seal.ts';
+import { lockOrphan, openOrphans, resolveOrphan, type Orphan } from '../invoices/orphans.ts';
+import { readPaymentRequest } from '../lightning/payment-request.ts';
+import type { Wallet } from '../lightning/wallet.ts';
 
 export interface ReconcilingOptions {
   pool: Pool;
@@ -24,6 +24,9 @@ export interface ReconcilingOptions {
 export class CannotReconcileError extends Error {
   override name = 'CannotReconcileError';
 }
+
+/** What is written in the same transaction, once an orphan is dealt with: for which account, or for none. */
+export type Also = (client: PoolClient, accountId: string | null) => Promise<unknown>;
 
 /** Where an orphan belongs as far as can be told: an account, or why none. */
 export type Belonging = { readonly accountId: string } | { readonly payerKeyId: string } | { readonly unknown: string };
@@ -64,7 +67,7 @@ export class Reconciling {
    * Credits an orphan to the account that its seal names (the payer's own, made now, where it names a key row), or to `accountId`. Gives
    * false where another process has dealt with it. Throws CannotReconcileError where it cannot be told whose it is.
    */
-  async credit(orphan: Orphan, accountId?: string): Promise<boolean> {
+  async credit(orphan: Orphan, accountId?: string, also?: Also): Promise<boolean> {
     const { pool, wallet } = this.#options;
     const sealed = this.#sealed(orphan);
     const owner: InvoiceOwner | undefined = accountId === undefined ? sealed?.owner : { accountId };
@@ -79,6 +82,7 @@ export class Reconciling {
       const { transferId } = await postDeposit(client, received);
       await this.#addPaidInvoice(client, locked, { ...received, transferId, payerKeyId: 'payerKeyId' in owner ? owner.payerKeyId : null });
       await resolveOrphan(client, wallet.nodeId, locked, 'credited');
+      await also?.(client, creditedTo);
       return true;
     };
     return transaction(pool, credit, { promised: true });
@@ -88,7 +92,7 @@ export class Reconciling {
    * Books what the node paid as a withdrawal of `accountId`, or of the account whose withdrawal counts as failed. Gives false where another
    * process has dealt with it. Throws CannotReconcileError where it is nobody's known, or the account does not have as much any more.
    */
-  async book(orphan: Orphan, accountId?: string): Promise<boolean> {
+  async book(orphan: Orphan, accountId?: string, also?: Also): Promise<boolean> {
     const { pool, wallet } = this.#options;
     const belonging = await this.belongsTo(orphan);
     const bookedTo = accountId ?? ('accountId' in belonging ? belonging.accountId : undefined);
@@ -106,18 +110,21 @@ export class Reconciling {
       const { transferId } = await postWithdrawal(client, posting);
       await this.#setPaidWithdrawal(client, locked, { accountId: bookedTo, transferId });
       await resolveOrphan(client, wallet.nodeId, locked, 'booked');
+      await also?.(client, bookedTo);
       return true;
     };
     return transaction(pool, book, { promised: true });
   }
 
   /** Notes that an orphan is none of the ledger's, or is to stay as it is. Gives false where another process has dealt with it. */
-  dismiss(orphan: Orphan): Promise<boolean> {
+  dismiss(orphan: Orphan, also?: Also): Promise<boolean> {
     const { pool, wallet } = this.#options;
     return transaction(pool, async (client) => {
       const locked = await lockOrphan(client, wallet.nodeId, orphan);
-      if (locked) await resolveOrphan(client, wallet.nodeId, locked, 'dismissed');
-      return locked !== undefined;
+      if (!locked) return false;
+      await resolveOrphan(client, wallet.nodeId, locked, 'dismissed');
+      await also?.(client, null);
+      return true;
     });
   }
 
