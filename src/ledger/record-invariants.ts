@@ -16,6 +16,8 @@ const PRICED = `
       union all select (step ->> 'fromTokens')::bigint, step from jsonb_array_elements(p.value -> 'steps') step) s
   )`;
 
+const USAGE_SUMS = ['usage_hours', 'usage_days', 'key_usage_hours', 'key_usage_days'];
+
 /** Rules on what was charged for which request, and on what waits for somebody to go on with it. */
 export const RECORD_INVARIANTS: readonly Invariant[] = [
   {
@@ -98,6 +100,24 @@ export const RECORD_INVARIANTS: readonly Invariant[] = [
       from ${holds} h join lateral (
         select min(least_pico_usd_per_msat) as least, max(most_pico_usd_per_msat) as most from exchange_rate_days
         where day between h.budget_day - 1 and h.budget_day + 1) d on h.pico_usd_per_msat not between d.least / 2 and d.most * 2`,
+  },
+  {
+    invariant: 10,
+    rule: 'the sums of usage by hour and by day are what the ledger charged',
+    runs: 'whole',
+    sql: () => `with charged as (
+        select account_id, count(*) as requests, sum(posted_pico_usd) as cost, sum(posted_msat) as charged from holds
+        where state = 'posted' and resolved_at < (select rolled_to from usage_rollup) group by account_id
+      ), ${USAGE_SUMS.map(
+        (table) => `of_${table} as (select account_id, sum(requests) as requests, sum(cost_pico_usd) as cost, sum(charged_msat) as charged
+        from ${table} group by account_id having sum(requests) <> 0 or sum(charged_msat) <> 0)`,
+      ).join(', ')}
+      ${USAGE_SUMS.map(
+        (table) => `select coalesce(c.account_id, s.account_id) as subject, concat_ws(' ', c.requests, c.cost, c.charged) as expected,
+          concat_ws(' ', s.requests, s.cost, s.charged) as found
+        from charged c full join of_${table} s on s.account_id = c.account_id
+        where (c.requests, c.cost, c.charged) is distinct from (s.requests, s.cost, s.charged)`,
+      ).join(' union all ')}`,
   },
   {
     invariant: 11,

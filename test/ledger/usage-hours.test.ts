@@ -5,7 +5,7 @@ import { readSpend, type PeriodSpend, type Spend } from '../../src/ledger/spend.
 import { UsageHours } from '../../src/ledger/usage-hours.ts';
 import { transaction } from '../../src/db/postgres.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { addKey, addPayer, admission, openLedger, settlement, type Payer, type TestLedger } from '../support/holds.ts';
+import { addKey, addPayer, admission, auditOf, openLedger, settlement, type Payer, type TestLedger } from '../support/holds.ts';
 import { randomFrom } from '../support/random.ts';
 
 const OPERATIONS = 150;
@@ -198,6 +198,16 @@ describe('the sums by hour', () => {
     await expectEqual();
     await usage.catchUp();
     await expectEqual();
+  });
+
+  it.each(['usage_hours', 'usage_days', 'key_usage_hours', 'key_usage_days'])('are audited: a wrong sum in %s is found', async (table) => {
+    const wrong = async () => (await auditOf(database.pool)).filter(({ rule }) => rule.startsWith('the sums of usage'));
+    await settled(payer.keyId, 5n);
+    await usage.catchUp();
+    expect(await wrong()).toEqual([]);
+    await database.pool.query(`update ${table} set charged_msat = charged_msat + 1 where account_id = $1`, [payer.accountId]);
+    expect(await wrong()).toMatchObject([{ subject: payer.accountId, expected: '1 5000 5', found: '1 5000 6' }]);
+    await database.pool.query(`update ${table} set charged_msat = charged_msat - 1 where account_id = $1`, [payer.accountId]);
   });
 
   it('tell the 200 dearest keys apart, and all others as one', async () => {
