@@ -15,7 +15,7 @@ export interface Session {
   /** The sender's network at the sign-in. */
   readonly network: string;
   readonly createdAt: Date;
-  /** When the key was shown, or the wallet signed, for the last time. */
+  /** When the key was shown, or the wallet signed within the session, for the last time. */
   readonly confirmedAt: Date;
 }
 
@@ -42,12 +42,16 @@ export class Sessions {
     this.#pool = pool;
   }
 
-  /** Begins a session and gives its token, 256 random bits in base64url. `network` is the sender's, not the whole address. */
+  /**
+   * Begins a session and gives its token, 256 random bits in base64url. `network` is the sender's, not the whole address. A wallet's sign-in
+   * is no proof for what needs a fresh one: another site can have shown our code, and the session is then that site's (relay attack).
+   */
   async start(proof: Proof, network: string): Promise<string> {
     const token = randomBytes(32).toString('base64url');
     const isWallet = proof.prefix === WALLET_PREFIX;
     await this.#pool.query(
-      `insert into sessions (token_sha256, account_id, key_id, key_prefix, wallet_id, network) values ($1, $2, $3, $4, $5, $6)`,
+      `insert into sessions (token_sha256, account_id, key_id, key_prefix, wallet_id, network, confirmed_at)
+       values ($1, $2, $3, $4, $5, $6, case when $5::uuid is null then clock_timestamp() else 'epoch' end)`,
       [digest(token), proof.accountId, isWallet ? null : proof.id, isWallet ? null : proof.prefix, isWallet ? proof.id : null, network],
     );
     return token;
