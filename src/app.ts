@@ -148,7 +148,7 @@ export function createApp(deps: AppDeps): Express {
   const assets = new Assets();
   const pages = pagesOf(deps, assets);
   addPages(app, deps, status, assets);
-  addConsole(app, { ...deps, pages, making });
+  addConsole(app, { ...deps, pages, making, thousandTokensMsat: () => thousandTokens(deps) });
   addAdmin(app, { ...deps, pages, version: VERSION });
   addLnurl(app, deps);
   addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });

@@ -179,6 +179,11 @@ export class Funding {
     return this.#current(await this.#invoices.find(invoiceId));
   }
 
+  /** The account's open top-ups, as last known: those that count towards the most that it may have. */
+  async openOf(accountId: string): Promise<Invoice[]> {
+    return (await this.#invoices.openOf(accountId)).map(invoiceFromRow);
+  }
+
   /** An invoice as last known, without asking the node. Undefined where there is none. */
   async peek(invoiceId: string): Promise<Invoice | undefined> {
     const row = await this.#invoices.find(invoiceId);

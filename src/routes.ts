@@ -9,6 +9,8 @@ import { WALLET_OPERATIONS } from './http/api/wallet-operations.ts';
 import { ADMIN_OPERATIONS } from './http/admin/admin-operations.ts';
 import { CONSOLE_OPERATIONS } from './http/console/console-operations.ts';
 import { LANDING_OPERATIONS } from './http/console/landing-operations.ts';
+import { KEY_PAGE_OPERATIONS } from './http/console/key-page-operations.ts';
+import { TOP_UP_OPERATIONS } from './http/console/top-up.ts';
 import { DOCS_OPERATIONS } from './http/docs/docs-operations.ts';
 import { COUNT_TOKENS_OPERATION, estimateOperation, inferenceOperation } from './http/docs/inference-operations.ts';
 import { LNURL_OPERATIONS } from './http/lnurl/lnurl-operations.ts';
@@ -71,6 +73,8 @@ export const OPERATIONS: readonly Operation[] = [
   ...Object.values(PAGE_OPERATIONS),
   ...Object.values(LANDING_OPERATIONS),
   ...Object.values(CONSOLE_OPERATIONS),
+  ...Object.values(KEY_PAGE_OPERATIONS),
+  ...Object.values(TOP_UP_OPERATIONS),
   ...Object.values(ADMIN_OPERATIONS),
   PLAY_MONEY_OPERATION,
 ];

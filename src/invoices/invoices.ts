@@ -271,6 +271,17 @@ export class Invoices {
     return one(this.#pool, `id = $1 and ($2::uuid is null or account_id = $2)`, [id, accountId ?? null]);
   }
 
+  /** Invoices of an account that somebody asked for and that can be paid now, the ones that expire last first. */
+  async openOf(accountId: string): Promise<InvoiceRow[]> {
+    const { rows } = await this.#pool.query<InvoiceRow>(
+      `select ${INVOICE_COLUMNS} from invoices where account_id = $1 and node_id = $2 and state = 'open' and expires_at > clock_timestamp()
+         and ${ASKED_FOR}
+       order by expires_at desc limit $3`,
+      [accountId, this.#options.wallet.nodeId, MOST_OPEN],
+    );
+    return rows;
+  }
+
   /** The row of a payment to a node. */
   async findByHash(paymentHash: Buffer, nodeId: string): Promise<InvoiceRow | undefined> {
     return one(this.#pool, `payment_hash = $1 and node_id = $2`, [paymentHash, nodeId]);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PERIODS } from '../api/report-queries.ts';
 import { form, page, text, type Operation } from '../server/operation.ts';
 import { renameFields, walletIdParams } from './wallets.ts';
 
@@ -27,7 +28,12 @@ export const CONSOLE_OPERATIONS = {
     errors: ['rate_limit_exceeded'],
   }),
   signOut: form({ id: 'signOut', path: '/console/sign-out', summary: 'End the session', asker: 'anybody' }),
-  overview: page({ id: 'showOverview', path: '/console', summary: "The account's overview" }),
+  overview: page({
+    id: 'showOverview',
+    path: '/console',
+    summary: "The account's overview",
+    query: z.object({ period: z.enum(PERIODS).optional() }),
+  }),
   walletSignIn: form({
     id: 'showWalletCode',
     path: '/console/sign-in/wallet',

@@ -4,35 +4,35 @@ import { LinkedWallets } from '../../accounts/linked-wallets.ts';
 import { Sessions } from '../../accounts/sessions.ts';
 import type { WalletSignIns } from '../../accounts/wallet-sign-ins.ts';
 import type { Config } from '../../config/config.ts';
-import type { Pool } from '../../db/postgres.ts';
 import { readForm } from '../pages/form.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
-import type { Pages } from '../pages/pages.ts';
 import { addRoute } from '../server/operation.ts';
 import type { OwnPageConfig } from '../server/own-site.ts';
 import { CONSOLE_OPERATIONS } from './console-operations.ts';
 import { LANDING_OPERATIONS } from './landing-operations.ts';
 import { landingHandlers } from './landing.ts';
-import type { KeyMaking } from '../api/key-making.ts';
-import type { Models } from '../../models/models.ts';
-import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
+import type { Guards } from './guards.ts';
+import { addKeyPages, type KeyPagesDeps } from './key-pages.ts';
+import { overviewHandler, type OverviewDeps } from './overview.ts';
+import { addTopUp, type TopUpDeps } from './top-up.ts';
 import { ConsoleFrame } from './console-frame.ts';
+import type { Lnurl } from '../../lnurl/open-lnurl.ts';
 import { WalletCodes } from './wallet-codes.ts';
 import { walletSignInHandlers } from './wallet-sign-in.ts';
 import { walletsPageHandlers } from './wallets.ts';
 import { requireFresh, requireOwnerSession, requireSession, type Proofs } from './signed-in.ts';
 import { signInHandlers } from './sign-in.ts';
 
-export interface ConsoleDeps {
-  pool: Pool;
-  pages: Pages;
+export interface ConsoleDeps
+  extends
+    Omit<KeyPagesDeps, 'sessions' | 'frame' | 'config'>,
+    Omit<OverviewDeps, 'frame' | 'linkedWallets' | 'config'>,
+    Omit<TopUpDeps, 'frame' | 'addresses' | 'wallet' | 'config'> {
   keys: Pick<KeyAuthenticator, 'authenticate'>;
   signIns: WalletSignIns;
-  wallet: Pick<Wallet, 'network'>;
-  making: KeyMaking;
-  models: Models;
-  exchangeRate: ExchangeRate;
-  config: Pick<Config, 'FREE_TIER_REQUESTS' | 'WITHDRAWALS' | 'markupBasisPoints'> & OwnPageConfig;
+  wallet: Pick<Wallet, 'network' | 'status'>;
+  lnurl: Pick<Lnurl, 'addresses'>;
+  config: Pick<Config, 'FREE_TIER_REQUESTS' | 'WITHDRAWALS' | 'markupBasisPoints' | 'DAILY_BUDGET_USD'> & OwnPageConfig;
 }
 
 /** Adds `/`, and `/console`: a person's view of an account. */
@@ -57,6 +57,7 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
     challenge: async (req, res, who) => (codes.obstacle(req) === null ? codes.show(req, res, 'auth', who) : null),
   };
   const fresh = (what: string) => requireFresh({ sessions, pages, config, ...proofs }, what);
+  const guards: Guards = { form, session, owner, fresh };
   const landing = landingHandlers({ ...deps, sessions });
 
   addRoute(app, LANDING_OPERATIONS.landing, landing.landing);
@@ -68,9 +69,9 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
   addRoute(app, CONSOLE_OPERATIONS.walletSignIn, form, walletSignIn.show);
   addRoute(app, CONSOLE_OPERATIONS.claimWalletSignIn, form, walletSignIn.claim);
   addRoute(app, CONSOLE_OPERATIONS.walletSignInEvents, codes.events);
-  addRoute(app, CONSOLE_OPERATIONS.overview, session, (_req, res) =>
-    frame.send(res, 'console/overview', { title: 'Overview', section: '/console' }),
-  );
+  addRoute(app, CONSOLE_OPERATIONS.overview, session, overviewHandler({ ...deps, frame, linkedWallets }));
+  addKeyPages(app, { ...deps, sessions, frame }, guards);
+  addTopUp(app, { ...deps, frame, addresses: deps.lnurl.addresses }, guards);
   addRoute(app, CONSOLE_OPERATIONS.wallets, ...owner, wallets.page);
   addRoute(app, CONSOLE_OPERATIONS.linkWallet, form, ...owner, fresh('link a wallet'), wallets.link);
   addRoute(app, CONSOLE_OPERATIONS.claimWallet, form, ...owner, fresh('link a wallet'), wallets.claim);

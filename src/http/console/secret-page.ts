@@ -9,7 +9,7 @@ import { snippets } from './snippets.ts';
 
 export interface SecretPageDeps {
   pages: Pages;
-  config: Pick<Config, 'PUBLIC_URL'>;
+  config: { PUBLIC_URL?: Config['PUBLIC_URL'] };
 }
 
 /** Where a key came from, for the words around it. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import { findChromium, launchBrowser } from '../../support/browser.ts';
+import { ownerOf } from '../../support/funded.ts';
 import { startGateway, type TestGateway, type TestKey } from '../../support/gateway.ts';
 import { checkPages } from '../../support/page-checks.ts';
 import { signedIn } from '../../support/signed-in.ts';
@@ -39,7 +40,35 @@ inBrowser('every page of the console', () => {
     'is for everybody: by eye, ear and keyboard, in all sizes and colours',
     async () => {
       const { cookies } = await signedIn(gateway.url, key.secret);
-      await checkPages(browser, gateway.url, { overview: '/console', 'sign-in': '/console/sign-in' }, { cookies });
+      const pages = { newcomer: '/console', 'sign-in': '/console/sign-in', 'new-key': '/console/keys/new', 'top-up': '/console/top-up' };
+      await checkPages(browser, gateway.url, pages, { cookies });
+    },
+    PATIENCE_MS,
+  );
+
+  it(
+    'is for everybody where there is much to be shown',
+    async () => {
+      await gateway.post('/api/keys', { label: 'a bot with a rather long name, as they are given', dailyBudgetUsd: 1 }, key);
+      await gateway.fund(key, 12_480);
+      await gateway.server.funding.fund(await ownerOf(gateway.pool, key), { amountSat: 5_000 });
+      for (const model of ['demo-cheap', 'demo-mid', 'demo-premium', 'auto']) {
+        await (
+          await gateway.post('/v1/chat/completions', { model, messages: [{ role: 'user', content: 'Tell me a story.' }] }, key)
+        ).text();
+      }
+      const { cookies } = await signedIn(gateway.url, key.secret);
+      const of = (path = '') => `/console/keys/${key.id}${path}`;
+      const pages = {
+        overview: '/console?period=24h',
+        keys: '/console/keys',
+        key: of(),
+        successor: of('/successor'),
+        rotate: of('/rotate'),
+        revoke: of('/revoke'),
+        'top-up-open': '/console/top-up',
+      };
+      await checkPages(browser, gateway.url, pages, { cookies });
     },
     PATIENCE_MS,
   );

@@ -1,0 +1,201 @@
+import type { RequestHandler } from 'express';
+import { isFunded, type Account } from '../../accounts/account.ts';
+import type { LinkedWallets } from '../../accounts/linked-wallets.ts';
+import type { Session } from '../../accounts/sessions.ts';
+import { msat, picoUsd, picoUsdFromMsat, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../../amount.ts';
+import type { Pool } from '../../db/postgres.ts';
+import { readBudgetDay, type BudgetDay } from '../../ledger/balance.ts';
+import { readRunway, type Runway } from '../../ledger/runway.ts';
+import { readSpend, type PeriodSpend, type Spend } from '../../ledger/spend.ts';
+import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
+import { readRequests } from '../../records/recorded-requests.ts';
+import { PERIODS, type Period } from '../api/report-queries.ts';
+import { HOURS, written } from '../api/reports.ts';
+import { OTHER, stackedBars } from '../pages/charts.ts';
+import { count, satsExact, span, usd, utc } from '../pages/format.ts';
+import type { Banner } from '../pages/pages.ts';
+import type { Turns } from '../payment/turns.ts';
+import { originOf } from '../server/origin.ts';
+import type { ConsoleFrame } from './console-frame.ts';
+import { isOwner, sessionOf } from './signed-in.ts';
+import { snippets } from './snippets.ts';
+
+export interface OverviewDeps {
+  pool: Pool;
+  reportPool: Pool;
+  turns: Turns;
+  recorder: { flush(): Promise<void> };
+  frame: ConsoleFrame;
+  exchangeRate: ExchangeRate;
+  linkedWallets: Pick<LinkedWallets, 'list'>;
+  config: { PUBLIC_URL?: string | undefined; FREE_TIER_REQUESTS: number };
+}
+
+const LATEST = 5;
+const MOST_MODELS = 5;
+const LOW_MSAT = msat(100_000n);
+const LONGEST_DAYS = 90;
+const DAY_MS = 86_400_000;
+const TOP_UP = { href: '/console/top-up', name: 'Top up' };
+
+/** What can be spent now, and what decides that. */
+interface Spendable {
+  readonly amountMsat: Msat;
+  readonly binds: 'balance' | 'budget';
+  /** At today's rate; null without one. */
+  readonly usd: PicoUsd | null;
+}
+
+/** GET /console: is all well, what is left, what did it cost. */
+export function overviewHandler(deps: OverviewDeps): RequestHandler {
+  const { pool, reportPool, turns, recorder, frame, exchangeRate, config } = deps;
+  return async (req, res) => {
+    const session = sessionOf(res);
+    const owner = isOwner(session);
+    const period = PERIODS.find((each) => each === req.query['period']) ?? '7d';
+    const account = await frame.account(res);
+    const availableMsat = msat(account.postedMsat - account.heldMsat);
+    const budget = session.how === 'key' ? await readBudgetDay(pool, session.key.id) : null;
+    const rate = rateNow(exchangeRate);
+    const scope = { accountId: session.accountId, keyId: owner ? null : session.key.id };
+    await written(recorder);
+    const { spend, runway, latest } = await turns.take(session.accountId, async () => ({
+      spend: await readSpend(reportPool, {
+        ...scope,
+        hours: HOURS[period],
+        series: { bucket: period === '24h' ? 'hour' : 'day', by: 'model' },
+      }),
+      runway: await readRunway(reportPool, session.accountId, availableMsat),
+      latest: await readRequests(reportPool, { ...scope, after: null, limit: LATEST }),
+    }));
+    const isFundedNow = await isFunded(pool, session.accountId);
+    const spendable = spendableOf(availableMsat, session, budget, rate);
+    const data = {
+      ...{ period, periods: PERIODS, budget, spendable, spend, latest },
+      days: runway && daysText(runway),
+      chart: latest.length === 0 ? null : stackedBars(chartOf(spend, period)),
+      models: modelsOf(spend),
+      mean: spend.total.requestCount === 0 ? null : msat(spend.total.chargedMsat / BigInt(spend.total.requestCount)),
+      steps: latest.length === 0 ? await stepsOf(deps, session, { owner, isFundedNow }) : null,
+      snippet: snippets(originOf(req, config.PUBLIC_URL))[0],
+    };
+    const banners = bannersOf({ account, availableMsat, session, budget, runway, isFunded: isFundedNow, rate, owner });
+    await frame.send(res, 'console/overview', { title: 'Overview', section: '/console', account, banners }, data);
+  };
+}
+
+/** The least of the balance and of what is left of the key's budget. */
+function spendableOf(availableMsat: Msat, { key }: Session, budget: BudgetDay | null, rate: PicoUsdPerMsat | null): Spendable {
+  const left = budget && rate ? key.dailyBudgetPicoUsd - budget.usedPicoUsd : null;
+  // Rounded down: what is shown can be spent.
+  const leftMsat = left === null || !rate ? null : msat(left > 0n ? left / rate : 0n);
+  const binds = leftMsat !== null && leftMsat < availableMsat ? 'budget' : 'balance';
+  const amountMsat = binds === 'budget' && leftMsat !== null ? leftMsat : availableMsat;
+  return { amountMsat, binds, usd: rate && picoUsdFromMsat(amountMsat, rate) };
+}
+
+interface State {
+  account: Account;
+  availableMsat: Msat;
+  session: Session;
+  budget: BudgetDay | null;
+  runway: Runway | null;
+  isFunded: boolean;
+  rate: PicoUsdPerMsat | null;
+  owner: boolean;
+}
+
+/** What has to be said before all else: about the money one sentence, the most pressing one. */
+export function bannersOf({ account, availableMsat, session, budget, runway, isFunded: funded, rate, owner }: State): Banner[] {
+  const banners: Banner[] = [];
+  const free = account.freeRequestsRemaining;
+  if (!rate) {
+    banners.push({ kind: 'warn', text: 'There is no current exchange rate, so nothing can be priced. Nothing was charged.' });
+  }
+  if (budget && budget.usedPicoUsd >= session.key.dailyBudgetPicoUsd) {
+    const wait = span(budget.resetsAt.getTime() - Date.now());
+    const text = `This key has used its ${usd(session.key.dailyBudgetPicoUsd)} for today. It goes on at 00:00 UTC, in ${wait}.`;
+    banners.push({ kind: 'warn', text, links: owner ? [{ href: `/console/keys/${session.key.id}`, name: 'Raise the limit' }] : [] });
+  }
+  if (availableMsat <= 0n && free === 0) {
+    const text = 'The free requests are used up and the balance is empty. Requests get 402 until you top up.';
+    banners.push({ kind: 'bad', text, links: [TOP_UP] });
+  } else if (!funded && free > 0) {
+    const text = `${count(free)} free requests left. Top up any time; what you pay stays yours until it is spent.`;
+    banners.push({ kind: 'info', text, links: [TOP_UP] });
+  } else if (funded && free === 0 && ((runway && runway.daysLeft < 1) || availableMsat < LOW_MSAT)) {
+    const text = runway ? `About ${span(runway.daysLeft * DAY_MS)} left at this pace.` : 'Less than 100 sats are left.';
+    banners.push({ kind: 'warn', text, links: [TOP_UP, ...(owner ? [{ href: '/console/wallets', name: 'Set up autopay' }] : [])] });
+  }
+  return banners;
+}
+
+/** For newcomers: what to do first, ticked off where it is done. */
+async function stepsOf(
+  { linkedWallets }: OverviewDeps,
+  { accountId }: Session,
+  { owner, isFundedNow }: { owner: boolean; isFundedNow: boolean },
+) {
+  const linked = owner && (await linkedWallets.list(accountId)).length > 0;
+  return [
+    { name: 'Send a first request', done: false, href: null },
+    { name: 'Top up', done: isFundedNow, href: '/console/top-up' },
+    ...(owner
+      ? [
+          { name: 'Link a wallet: a lost key then loses nothing', done: linked, href: '/console/wallets' },
+          { name: 'Set up autopay: the balance never runs dry', done: false, href: '/console/wallets' },
+        ]
+      : []),
+  ];
+}
+
+/** The spend of each bucket by model, for the chart. */
+export function chartOf({ series }: Pick<PeriodSpend, 'series'>, period: Period) {
+  const names = [...new Set(series.flatMap(({ byName }) => [...byName.keys()]))];
+  return {
+    id: 'spent',
+    title: `Sats spent by model, ${period === '24h' ? 'by hour' : 'by day'}, in UTC`,
+    bucket: period === '24h' ? 'Hour' : 'Day',
+    buckets: series.map(({ start }) => (period === '24h' ? utc(start).slice(11, 16) : utc(start).slice(0, 10))),
+    series: names.map((name) => ({ name, values: series.map(({ byName }) => Number(byName.get(name)?.chargedMsat ?? 0n)) })),
+    format: (value: number) => `${satsExact(msat(BigInt(value)))} sats`,
+  };
+}
+
+/** The dearest models, and all others as one: their sum is the total. */
+function modelsOf({ byModel, total }: PeriodSpend): { name: string; requestCount: number; chargedMsat: Msat; costPicoUsd: PicoUsd }[] {
+  const ordered = [...byModel].toSorted(([, a], [, b]) => Number(b.chargedMsat - a.chargedMsat) || Number(b.costPicoUsd - a.costPicoUsd));
+  const top = ordered.slice(0, MOST_MODELS).map(([name, spend]) => ({ name, ...figuresOf(spend) }));
+  if (ordered.length <= MOST_MODELS) return top;
+  const sum = top.reduce((all, each) => ({
+    name: OTHER,
+    requestCount: all.requestCount + each.requestCount,
+    chargedMsat: msat(all.chargedMsat + each.chargedMsat),
+    costPicoUsd: picoUsd(all.costPicoUsd + each.costPicoUsd),
+  }));
+  const rest = {
+    name: OTHER,
+    requestCount: total.requestCount - sum.requestCount,
+    chargedMsat: msat(total.chargedMsat - sum.chargedMsat),
+    costPicoUsd: picoUsd(total.costPicoUsd - sum.costPicoUsd),
+  };
+  return [...top, rest];
+}
+
+function figuresOf({ requestCount, chargedMsat, costPicoUsd }: Spend) {
+  return { requestCount, chargedMsat, costPicoUsd };
+}
+
+function daysText({ daysLeft }: Runway): string {
+  if (daysLeft > LONGEST_DAYS) return `more than ${LONGEST_DAYS} days`;
+  return `about ${span(daysLeft * DAY_MS)}`;
+}
+
+/** Null where no rate is young enough. */
+export function rateNow(exchangeRate: ExchangeRate): PicoUsdPerMsat | null {
+  try {
+    return exchangeRate.current();
+  } catch {
+    return null;
+  }
+}
