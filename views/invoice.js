@@ -37,6 +37,7 @@ function countDown() {
   const minutes = Math.floor(seconds / 60) % 60;
   const two = (value) => String(value).padStart(2, '0');
   by('left').textContent = hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+  by('left').parentElement.classList.toggle('soon', seconds <= Number(page.dataset.lastSeconds));
   if (seconds === 0 && status() === 'pending') show('expired');
   if (status() === 'pending') setTimeout(countDown, 500);
 }

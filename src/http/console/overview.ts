@@ -79,7 +79,7 @@ export function overviewHandler(deps: OverviewDeps): RequestHandler {
       steps: latest.length === 0 ? await stepsOf(deps, session, { owner, isFundedNow }) : null,
       snippet: snippets(originOf(req, config.PUBLIC_URL))[0],
     };
-    const banners = bannersOf({ account, availableMsat, session, budget, runway, isFunded: isFundedNow, rate, owner });
+    const banners = bannersOf({ account, availableMsat, session, budget, runway, isFunded: isFundedNow, rate, owner, nowMs: Date.now() });
     await frame.send(res, 'console/overview', { title: 'Overview', section: '/console', account, banners }, data);
   };
 }
@@ -103,17 +103,18 @@ interface State {
   isFunded: boolean;
   rate: PicoUsdPerMsat | null;
   owner: boolean;
+  nowMs: number;
 }
 
 /** What has to be said before all else: about the money one sentence, the most pressing one. */
-export function bannersOf({ account, availableMsat, session, budget, runway, isFunded: funded, rate, owner }: State): Banner[] {
+export function bannersOf({ account, availableMsat, session, budget, runway, isFunded: funded, rate, owner, nowMs }: State): Banner[] {
   const banners: Banner[] = [];
   const free = account.freeRequestsRemaining;
   if (!rate) {
     banners.push({ kind: 'warn', text: 'There is no current exchange rate, so nothing can be priced. Nothing was charged.' });
   }
   if (budget && budget.usedPicoUsd >= session.key.dailyBudgetPicoUsd) {
-    const wait = span(budget.resetsAt.getTime() - Date.now());
+    const wait = span(budget.resetsAt.getTime() - nowMs);
     const text = `This key has used its ${usd(session.key.dailyBudgetPicoUsd)} for today. It goes on at 00:00 UTC, in ${wait}.`;
     banners.push({ kind: 'warn', text, links: owner ? [{ href: `/console/keys/${session.key.id}`, name: 'Raise the limit' }] : [] });
   }

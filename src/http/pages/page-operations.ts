@@ -14,6 +14,7 @@ export const PAGE_OPERATIONS = {
     path: '/invoice/:id',
     summary: 'An invoice for a person: amount, code, state',
     ...ofInvoice,
+    query: z.object({ from: z.string().optional().meta({ description: '`console`: with the way back there.' }) }),
     answers: { 404: text('There is no such invoice.') },
   }),
   svg: code('drawInvoice', '/invoice/:id/qr.svg', "An invoice's QR code as SVG", 'image/svg+xml'),

@@ -123,6 +123,25 @@ describe('the invoice page, as served', () => {
     ]);
   });
 
+  it('leads back to the console for whoever came from there, also once it was paid', async () => {
+    expect(await (await fetch(pageUrl())).text()).not.toContain('/console');
+    const html = await (await fetch(`${pageUrl()}?from=console`)).text();
+    expect(html).toContain('<a href="/console">Back to the console</a>');
+    expect(html).toContain(`action="/invoice/${invoice.id}/pay?from=console"`);
+    const paid = await fetch(`${pageUrl()}/pay?from=console`, { method: 'POST', redirect: 'manual' });
+    expect(paid.headers.get('location')).toBe(`/invoice/${invoice.id}?from=console`);
+  });
+
+  it('warns of the time in the last quarter alone', async () => {
+    const soon = async () => (await (await fetch(pageUrl())).text()).includes('class="time soon"');
+    expect(await soon()).toBe(false);
+    await gateway.pool.query(
+      `update invoices set created_at = now() - interval '50 minutes', expires_at = now() + interval '10 minutes' where id = $1`,
+      [invoice.id],
+    );
+    expect(await soon()).toBe(true);
+  });
+
   it('does not pay for another site', async () => {
     const answer = await fetch(`${pageUrl()}/pay`, { method: 'POST', headers: { 'sec-fetch-site': 'cross-site' }, redirect: 'manual' });
     expect(answer.status).toBe(403);
