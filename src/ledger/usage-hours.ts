@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 
 /** The longest stretch of charges that is added at once, where there are few of them. */
@@ -10,6 +11,10 @@ const STEP_MS = 250;
  * lets the sums begin anew there.
  */
 const AGE_SECONDS = 5;
+
+/** Most transactions take milliseconds. */
+const WAIT_MS = 50;
+const MOST_WAITS = 100;
 
 export interface UsageHoursOptions {
   /** Charges younger than this are left to the next step. */
@@ -30,10 +35,17 @@ export class UsageHours {
     this.#ageSeconds = ageSeconds;
   }
 
-  /** Adds as much as there is, step by step. Ends early where a transaction of before goes on, or `signal` aborts. */
+  /**
+   * Adds as much as there is, step by step. A transaction of before is waited for, and left to the next time where it goes on for long. Ends
+   * early where `signal` aborts.
+   */
   async catchUp(signal?: AbortSignal): Promise<void> {
-    let went: string = 'added';
-    while (went === 'added') went = signal?.aborted === true ? 'stopped' : await this.step();
+    for (let waits = 0; waits < MOST_WAITS;) {
+      const went = await this.step();
+      if (went === 'nothing' || signal?.aborted) return;
+      waits = went === 'waits' ? waits + 1 : 0;
+      if (went === 'waits') await delay(WAIT_MS, undefined, { signal }).catch(() => {});
+    }
   }
 
   /**
