@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ActingKey } from './accounts/acting-key.ts';
-import type { Pool } from './db/postgres.ts';
+import type { Msat } from './amount.ts';
+import type { Pool, PoolClient } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import { OtherNetwork } from './ledger/network.ts';
-import { feeLimit } from './ledger/withdrawal.ts';
+import { readAvailable } from './ledger/balance.ts';
+import { feeLimit, mostWithdrawable } from './ledger/withdrawal.ts';
 import { auditedPlaces } from './lightning/audited-places.ts';
 import { comparePaid } from './node-audit/compare-paid.ts';
 import { compareReceived } from './node-audit/compare-received.ts';
@@ -47,6 +49,8 @@ export interface WithdrawalRequest {
   idempotencyKey: string;
   /** SHA-256 of the request's bytes. */
   bodySha256: Buffer;
+  /** Called once the money is held, in the same transaction: what it rejects with undoes the hold. */
+  onHeld?: (client: PoolClient, withdrawalId: string) => Promise<void>;
 }
 
 /** How long the node looks for a route. */
@@ -108,6 +112,12 @@ export class Withdrawing {
     const withdrawal = await this.#withdrawals.find(withdrawalId, accountId);
     if (!withdrawal) throw new GatewayError('not_found', { message: 'The withdrawal does not exist.' });
     return withdrawal;
+  }
+
+  /** The most that an account could withdraw now, in whole sats. Throws GatewayError `not_permitted` where withdrawals are off. */
+  async most(accountId: string): Promise<Msat> {
+    this.#requirePayments();
+    return mostWithdrawable(await readAvailable(this.#options.pool, accountId), this.#options.maxFeePercent);
   }
 
   #requirePayments(): Payments {

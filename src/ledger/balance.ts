@@ -48,3 +48,11 @@ const MEAN_CHARGE = `
     where account_id = $1 and state = 'posted' and resolved_at >= now() - interval '30 days' and posted_msat > 0
     order by resolved_at desc limit 10000
   ) recent`;
+
+/** What an account can spend or take out: its balance less what is reserved. */
+export async function readAvailable(pool: Pool, accountId: string): Promise<Msat> {
+  const { rows } = await pool.query<{ available: bigint }>('select posted_msat - held_msat as available from accounts where id = $1', [
+    accountId,
+  ]);
+  return msat(rows[0]?.available ?? 0n);
+}

@@ -49,6 +49,14 @@ export async function releaseWithdrawal(client: PoolClient, accountId: string, h
   await client.query(`update accounts set held_msat = held_msat - $2 where id = $1`, [accountId, heldMsat]);
 }
 
+/** The most that `availableMsat` pays for besides the highest fee, in whole sats. */
+export function mostWithdrawable(availableMsat: Msat, percent: number): Msat {
+  if (availableMsat <= 0n) return msat(0n);
+  const basisPoints = BigInt(Math.round(percent * 100));
+  // Of whole sats, the fee is the least whole number that is not under its share: so this is exact.
+  return msat((((availableMsat / 1000n) * 10_000n) / (10_000n + basisPoints)) * 1000n);
+}
+
 /** The most that routing a payment may cost: `percent` of its amount and not more than `namedSats`, in whole sats, rounded up. */
 export function feeLimit(amountMsat: Msat, percent: number, namedSats?: number): Msat {
   const basisPoints = BigInt(Math.round(percent * 100));

@@ -32,6 +32,7 @@ export interface NewWithdrawal {
   feeLimitMsat: Msat;
   idempotencyKey: string;
   bodySha256: Buffer;
+  onHeld?: ((client: PoolClient, withdrawalId: string) => Promise<void>) | undefined;
 }
 
 /**
@@ -77,6 +78,7 @@ export class Withdrawals {
         const message = 'The available balance does not cover the amount and the highest fee.';
         throw new GatewayError('insufficient_balance', { message, fields: { needed_msat: Number(heldMsat) } });
       }
+      await wanted.onHeld?.(client, row.id);
       return { withdrawal: withdrawalFromRow(row), replayed: false };
     });
   }

@@ -86,6 +86,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
   const offers = new PaymentOffers({ pool: database.pool, funding: opened.funding, wallet: deps.wallet ?? noWallet, config });
   const recorder = new Recorder(database.pool, log);
   const health = new FleetHealth(log);
+  const withdrawing = new Withdrawing({ pool: database.pool, wallet: deps.wallet ?? noWallet, log, allowed: false, maxFeePercent: 1 });
   const app = createApp({
     config,
     log,
@@ -116,8 +117,8 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     capacity: new CapacityWeights(config.capacity, { log, providerIds: () => [] }),
     wallet: noWallet,
     funding: opened.funding,
-    lnurl: openLnurl({ pool: database.pool, wallet: deps.wallet ?? noWallet, funding: opened.funding, config }),
-    withdrawing: new Withdrawing({ pool: database.pool, wallet: deps.wallet ?? noWallet, log, allowed: false, maxFeePercent: 1 }),
+    lnurl: openLnurl({ pool: database.pool, wallet: deps.wallet ?? noWallet, funding: opened.funding, withdrawing, config }),
+    withdrawing,
     autopay: new Autopay({
       pool: database.pool,
       wallet: deps.wallet ?? noWallet,

@@ -6,6 +6,7 @@ import { addressPaths } from './address-paths.ts';
 import { authPath } from './auth.ts';
 import { LnurlAnswers, type LnurlAnswersDeps } from './lnurl-answers.ts';
 import { LNURL_OPERATIONS } from './lnurl-operations.ts';
+import { withdrawPaths } from './withdraw-paths.ts';
 
 export interface LnurlDeps extends LnurlAnswersDeps {
   lnurl: Lnurl;
@@ -19,10 +20,13 @@ const PREFIXES = ['/.well-known/lnurlp', '/lnurl'];
 export function addLnurl(app: Express, deps: LnurlDeps): void {
   const answers = new LnurlAnswers(deps);
   app.use(PREFIXES, answers.openToAll);
-  const address = addressPaths(deps.lnurl.addresses);
+  const address = addressPaths(deps);
   addRoute(app, LNURL_OPERATIONS.payRequest, answers.path(address.payRequest));
   addRoute(app, LNURL_OPERATIONS.pay, answers.path(address.pay));
   addRoute(app, LNURL_OPERATIONS.verify, answers.path(address.verify));
+  const withdraw = withdrawPaths(deps);
+  addRoute(app, LNURL_OPERATIONS.withdrawRequest, answers.path(withdraw.withdrawRequest));
+  addRoute(app, LNURL_OPERATIONS.withdraw, answers.path(withdraw.pay));
   addRoute(app, LNURL_OPERATIONS.auth, answers.path(authPath(deps.signIns)));
   app.use(PREFIXES, answers.errors);
 }

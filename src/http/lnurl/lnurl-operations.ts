@@ -1,51 +1,107 @@
 import { z } from 'zod';
-import { json, type AnswerDescription, type Operation } from '../server/operation.ts';
+import { msat, paymentHash } from '../server/described-values.ts';
+import { json, type Operation } from '../server/operation.ts';
 
-/** What wallets show to their users where something goes wrong (LUD-01); the status is 200 all the same. */
-const refused = z.object({ status: z.literal('ERROR'), reason: z.string() });
+const refusal = z
+  .object({ status: z.literal('ERROR'), reason: z.string().meta({ description: 'A sentence for people.' }) })
+  .meta({ id: 'LnurlError' });
 
-function answer(schema: z.ZodType): AnswerDescription {
-  return json('What the wallet asked for, or why not.', z.union([schema, refused]));
+/** An answer, or why there is none: with the same status, for wallets show no other answer's reason to their users. */
+function answered(description: string, shape: z.ZodObject): Operation['answers'] {
+  return { 200: json(description, z.union([shape, refusal])) };
 }
 
-function lightning(row: Pick<Operation, 'id' | 'path' | 'summary'>) {
-  return { ...row, method: 'get', asker: 'anybody', tag: 'Lightning', errors: [] } as const;
-}
+const CORS = 'Always 200, and open to pages of all origins.';
+const OPEN = { method: 'get', asker: 'anybody', tag: 'Lightning', description: CORS, errors: [] } as const;
+const name = z.string().meta({ description: 'The handle: what stands before the `@`.', example: 'alice' });
+const k1 = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/)
+  .meta({ description: 'The secret of the code.' });
 
-const name = z.object({ name: z.string().meta({ description: 'The handle: what stands before the @ of the address.' }) });
+const payRequest = z
+  .object({
+    tag: z.literal('payRequest'),
+    callback: z.url(),
+    minSendable: msat,
+    maxSendable: msat,
+    metadata: z.string().meta({ description: 'JSON. Each invoice has the SHA-256 of these very bytes.' }),
+    commentAllowed: z.int().meta({ description: 'Characters.' }),
+  })
+  .meta({ id: 'LnurlPayRequest' });
+const payment = z
+  .object({ pr: z.string().meta({ description: 'BOLT11.' }), routes: z.array(z.never()), verify: z.url() })
+  .meta({ id: 'LnurlPayment' });
+const verification = z
+  .object({
+    status: z.literal('OK'),
+    settled: z.boolean(),
+    preimage: paymentHash.nullable().meta({ description: 'Hex, once it is paid; null where the wallet does not tell.' }),
+    pr: z.string(),
+  })
+  .meta({ id: 'LnurlVerification' });
+const withdrawRequest = z
+  .object({
+    tag: z.literal('withdrawRequest'),
+    callback: z.url(),
+    k1,
+    defaultDescription: z.string(),
+    minWithdrawable: msat,
+    maxWithdrawable: msat,
+  })
+  .meta({ id: 'LnurlWithdrawRequest' });
 
 /** What wallets ask for by LNURL. */
 export const LNURL_OPERATIONS = {
   payRequest: {
-    ...lightning({ id: 'lnurlPayRequest', path: '/.well-known/lnurlp/:name', summary: 'What a Lightning Address takes (LUD-16)' }),
-    params: name,
-    answers: {
-      200: answer(
-        z.object({
-          tag: z.literal('payRequest'),
-          callback: z.url(),
-          minSendable: z.int().meta({ description: 'msat' }),
-          maxSendable: z.int().meta({ description: 'msat' }),
-          metadata: z.string(),
-          commentAllowed: z.int(),
-        }),
-      ),
-    },
+    ...OPEN,
+    id: 'getPayRequest',
+    path: '/.well-known/lnurlp/:name',
+    summary: 'What may be paid to a Lightning Address (LUD-16)',
+    params: z.object({ name }),
+    answers: answered('What a wallet may send.', payRequest),
   },
   pay: {
-    ...lightning({ id: 'lnurlPay', path: '/lnurl/pay/:name', summary: 'An invoice for a Lightning Address (LUD-06)' }),
-    params: name,
-    query: z.object({ amount: z.string().optional().meta({ description: 'msat, whole sats' }), comment: z.string().optional() }),
-    answers: { 200: answer(z.object({ pr: z.string(), routes: z.array(z.unknown()), verify: z.url().optional() })) },
+    ...OPEN,
+    id: 'getPaymentInvoice',
+    path: '/lnurl/pay/:name',
+    summary: 'An invoice for a payment to a Lightning Address (LUD-06)',
+    params: z.object({ name }),
+    query: z.object({
+      amount: msat.meta({ description: 'Millisatoshi, a multiple of 1000.', example: 21_000 }),
+      comment: z.string().max(140).optional().meta({ description: "For the account's statement (LUD-12)." }),
+    }),
+    answers: answered('The invoice.', payment),
   },
   verify: {
-    ...lightning({ id: 'lnurlVerify', path: '/lnurl/verify/:hash', summary: 'Whether such an invoice was paid (LUD-21)' }),
-    answers: {
-      200: answer(z.object({ status: z.literal('OK'), settled: z.boolean(), preimage: z.string().nullable(), pr: z.string() })),
-    },
+    ...OPEN,
+    id: 'verifyPayment',
+    path: '/lnurl/verify/:hash',
+    summary: 'Whether a payment to a Lightning Address has come (LUD-21)',
+    params: z.object({ hash: paymentHash }),
+    answers: answered('How the payment stands.', verification),
+  },
+  withdrawRequest: {
+    ...OPEN,
+    id: 'getWithdrawRequest',
+    path: '/lnurl/withdraw',
+    summary: 'What may be taken with a code to withdraw by (LUD-03)',
+    query: z.object({ k1 }),
+    answers: answered('What a wallet may take.', withdrawRequest),
+  },
+  withdraw: {
+    ...OPEN,
+    id: 'withdrawByCode',
+    path: '/lnurl/withdraw/pay',
+    summary: "Have a wallet's invoice paid with a code to withdraw by (LUD-03)",
+    query: z.object({ k1, pr: z.string().meta({ description: 'BOLT11, with an amount.' }) }),
+    answers: answered('The payment is on its way.', z.object({ status: z.literal('OK') })),
   },
   auth: {
-    ...lightning({ id: 'lnurlAuth', path: '/lnurl/auth', summary: "Takes a wallet's signature of a code that a browser shows (LUD-04)" }),
+    ...OPEN,
+    id: 'lnurlAuth',
+    path: '/lnurl/auth',
+    summary: "Takes a wallet's signature of a code that a browser shows (LUD-04)",
     query: z.object({
       tag: z.literal('login').optional(),
       k1: z.string().optional().meta({ description: 'The challenge, 32 bytes in hex.' }),
@@ -53,8 +109,6 @@ export const LNURL_OPERATIONS = {
       sig: z.string().optional().meta({ description: 'ECDSA in DER over the challenge, in hex.' }),
       key: z.string().optional().meta({ description: 'The linking key: a compressed public key of secp256k1, in hex.' }),
     }),
-    answers: {
-      200: answer(z.object({ status: z.literal('OK'), event: z.enum(['LOGGEDIN', 'LINKED', 'AUTHED']) })),
-    },
+    answers: answered('What has been signed.', z.object({ status: z.literal('OK'), event: z.enum(['LOGGEDIN', 'LINKED', 'AUTHED']) })),
   },
 } as const satisfies Record<string, Operation>;

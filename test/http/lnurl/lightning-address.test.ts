@@ -30,7 +30,7 @@ let gateway: TestGateway;
 let key: TestKey;
 let handle: string;
 beforeAll(async () => {
-  gateway = await startGateway({ env: { KEYLESS_INVOICES_PER_IP_PER_HOUR: '100000' } });
+  gateway = await startGateway({ env: { KEYLESS_INVOICES_PER_IP_PER_HOUR: '100000', WITHDRAWALS: 'true' } });
   ({ key, handle } = await newAddress());
 });
 afterAll(() => gateway.close());
