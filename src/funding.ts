@@ -6,6 +6,7 @@ import { transaction, type Pool, type PoolClient } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Msat, PicoUsd } from './amount.ts';
 import { lockAccount, postDeposit } from './ledger/deposit.ts';
+import type { Via } from './ledger/movement.ts';
 import { OtherNetwork } from './ledger/network.ts';
 import { invoiceFromRow, isHidden, LARGEST_TOPUP_SAT, offeredSats, type Invoice, type InvoiceRow } from './invoices/invoice.ts';
 import type { AddressPayment } from './invoices/address-invoices.ts';
@@ -356,9 +357,13 @@ export class Funding {
       const row = await this.#invoices.lock(client, known.id);
       if (!row || row.state === 'paid') return false;
       const accountId = row.account_id ?? (await this.#makePayer(client, row));
-      const via = row.autopay ? 'autopay' : row.payer_key_id === null ? 'invoice' : 'l402';
       const received = { accountId, invoiceId: row.id, paymentHash, receivedMsat };
-      const { transferId } = await postDeposit(client, { ...received, picoUsdPerMsat: rateOrNull(this.#options.exchangeRate), via });
+      const { transferId } = await postDeposit(client, {
+        ...received,
+        picoUsdPerMsat: rateOrNull(this.#options.exchangeRate),
+        via: viaOf(row),
+        note: row.payer_comment,
+      });
       await this.#invoices.markPaid(client, row.id, { receivedMsat, transferId, settledAt });
       return true;
     };
@@ -396,4 +401,10 @@ export class Funding {
   close(): void {
     this.#stopListening();
   }
+}
+
+function viaOf({ autopay, handle, payer_key_id: payerKeyId }: InvoiceRow): Via {
+  if (autopay) return 'autopay';
+  if (handle !== null) return 'address';
+  return payerKeyId === null ? 'invoice' : 'l402';
 }

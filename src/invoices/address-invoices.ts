@@ -15,6 +15,8 @@ export interface AddressPayment {
 /** How long such an invoice can be paid: a wallet asks for it when its user has decided. */
 export const ADDRESS_EXPIRY_SECONDS = 600;
 
+/** Said to payers of an account that is frozen, or that nobody could get at. */
+export const TAKES_NOTHING = 'This address takes no payments at the moment.';
 const MOST_OPEN_A_HANDLE = 20;
 /** Of all addresses together, and how many of those one sender and the wider networks around the sender may have asked for. */
 const MOST_OPEN = 4_000;
@@ -25,6 +27,7 @@ const ADDRESSES_LOCK = 8_402_006;
 const OPEN = `handle is not null and state in ('creating', 'open') and expires_at > clock_timestamp()`;
 const COUNT_OF_HANDLE = `
   select exists (select from lightning_handles where handle = $1 and account_id = $2 and retired_at is null) as current,
+    exists (select from accounts where id = $2 and frozen_at is not null) as frozen,
     (select count(*)::integer from invoices where handle = $1 and ${OPEN}) as open`;
 const COUNT_OF_ALL = `
   select count(*)::integer as total,
@@ -33,13 +36,14 @@ const COUNT_OF_ALL = `
   from invoices where ${OPEN}`;
 
 /**
- * Throws GatewayError `not_found` where the account does not go by the handle any more, and `too_many_invoices` where as many of its invoices
+ * Throws GatewayError `not_found` where the account does not go by the handle any more, `not_permitted` where it is frozen, and `too_many_invoices` where as many of its invoices
  * are open as may be. Decides under the account's lock; without it, turns floods away before they take the lock.
  */
 export async function refuseAddress(database: Pool | PoolClient, { handle, accountId }: AddressPayment): Promise<void> {
-  const { rows } = await database.query<{ current: boolean; open: number }>(COUNT_OF_HANDLE, [handle, accountId]);
+  const { rows } = await database.query<{ current: boolean; frozen: boolean; open: number }>(COUNT_OF_HANDLE, [handle, accountId]);
   const [found] = rows;
   if (!found?.current) throw new GatewayError('not_found', { message: 'No such address.' });
+  if (found.frozen) throw new GatewayError('not_permitted', { message: TAKES_NOTHING });
   if (found.open >= MOST_OPEN_A_HANDLE) throw tooMany();
 }
 

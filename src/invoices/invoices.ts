@@ -8,7 +8,7 @@ import { GatewayError } from '../errors.ts';
 import type { Msat } from '../amount.ts';
 import { lockAccount } from '../ledger/deposit.ts';
 import { deriveKey } from '../secrets.ts';
-import { refuseAddress, refuseManyAddresses, type AddressPayment } from './address-invoices.ts';
+import { refuseAddress, refuseManyAddresses, TAKES_NOTHING, type AddressPayment } from './address-invoices.ts';
 import { expirySecondsOf, INVOICE_COLUMNS, invoicePreimage, paymentHashOf, type InvoiceRow } from './invoice.ts';
 import { describeInvoice } from './invoice-seal.ts';
 import type { NewInvoice, Wallet } from '../lightning/wallet.ts';
@@ -195,7 +195,7 @@ export class Invoices {
       await refuseManyAddresses(client, senderHashes);
       const row = { amountSat: payment.amountSat, idempotencyKey: null, bodySha256: null, reusable: false, senderHashes };
       const added = await this.#insert(client, payment.accountId, { ...row, address: payment });
-      await keepWayIn(client, payment.accountId, 'This address takes no payments at the moment.');
+      await keepWayIn(client, payment.accountId, TAKES_NOTHING);
       return added;
     });
   }

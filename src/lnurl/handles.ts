@@ -47,6 +47,12 @@ export class Handles {
     return rows[0]?.handle;
   }
 
+  /** Whether the operator has frozen the account: then its address is offered to nobody. */
+  async isFrozen(accountId: string): Promise<boolean> {
+    const { rowCount } = await this.#pool.query(`select from accounts where id = $1 and frozen_at is not null`, [accountId]);
+    return rowCount === 1;
+  }
+
   /** The account that goes by a handle now. */
   async accountOf(handle: string): Promise<string | undefined> {
     if (!HANDLE.test(handle)) return undefined;

@@ -2,6 +2,7 @@ import type { ActingKey } from '../accounts/acting-key.ts';
 import { satsFromMsat, type Msat } from '../amount.ts';
 import { GatewayError } from '../errors.ts';
 import type { Funding } from '../funding.ts';
+import { TAKES_NOTHING } from '../invoices/address-invoices.ts';
 import { addressMetadata } from '../invoices/address-metadata.ts';
 import { LARGEST_TOPUP_SAT, type Invoice } from '../invoices/invoice.ts';
 import { NO_DESCRIPTION_HASHES } from '../lightning/description-hash.ts';
@@ -62,6 +63,7 @@ export interface Verification {
 
 const LEAST_MSAT = 1_000;
 const MOST_MSAT = LARGEST_TOPUP_SAT * 1_000;
+const FROZEN = 'The account is frozen: nobody can pay to its address.';
 const HOUR_MS = 3_600_000;
 /** How long a wallet that refused is not asked again: it may be another version by then. */
 const REFUSED_MS = 600_000;
@@ -84,18 +86,16 @@ export class LightningAddresses {
 
   /** The address of an account under `origin`, which is where wallets reach the gateway. */
   async addressOf(accountId: string, origin: string): Promise<LightningAddress> {
-    return this.#described(await this.#options.handles.of(accountId), origin);
+    const { handles, wallet } = this.#options;
+    const handle = await handles.of(accountId);
+    const off = lnurlObstacle(origin, wallet.network) ?? this.#refusal() ?? ((await handles.isFrozen(accountId)) ? FROZEN : null);
+    const { host } = new URL(origin);
+    return { handle, address: `${handle}@${host}`, lnurl: encodeLnurl(`${origin}/.well-known/lnurlp/${handle}`), off };
   }
 
   /** Gives the account another address; the one of before stops at once. Throws what `Handles.change` does. */
   async changeHandle(owner: ActingKey, handle: string): Promise<string> {
     return this.#options.handles.change(owner, handle);
-  }
-
-  #described(handle: string, origin: string): LightningAddress {
-    const { host } = new URL(origin);
-    const off = lnurlObstacle(origin, this.#options.wallet.network) ?? this.#refusal();
-    return { handle, address: `${handle}@${host}`, lnurl: encodeLnurl(`${origin}/.well-known/lnurlp/${handle}`), off };
   }
 
   /** What a wallet may pay to a handle. Throws GatewayError with a sentence for its user. */
@@ -149,6 +149,7 @@ export class LightningAddresses {
     if (off !== null) throw new GatewayError('lightning_unavailable', { message: off });
     const accountId = await this.#options.handles.accountOf(handle);
     if (accountId === undefined) throw new GatewayError('not_found', { message: 'No such address.' });
+    if (await this.#options.handles.isFrozen(accountId)) throw new GatewayError('not_permitted', { message: TAKES_NOTHING });
     return accountId;
   }
 

@@ -5,7 +5,7 @@ import { GatewayError } from '../errors.ts';
 import { satsFromMsat } from '../amount.ts';
 import { readPaymentRequest } from '../lightning/payment-request.ts';
 import type { Network } from '../lightning/wallet.ts';
-import type { Withdrawal } from '../withdrawals/withdrawal.ts';
+import { BY_CODE, type Withdrawal } from '../withdrawals/withdrawal.ts';
 import type { Withdrawing } from '../withdrawing.ts';
 import { lnurlObstacle } from './lnurl-obstacle.ts';
 import { encodeLnurl, lnurlLink } from './lnurl-url.ts';
@@ -147,7 +147,7 @@ export class WithdrawCodes {
     if (request.amountMsat < LEAST_MSAT) throw refused('The least that can be withdrawn is 1 sat.');
     const hash = hashOf(k1);
     const asked = {
-      ...{ owner: ownerOf(code), paymentRequest: request.bolt11, idempotencyKey: `lnurlw:${hash.toString('hex')}` },
+      ...{ owner: ownerOf(code), paymentRequest: request.bolt11, idempotencyKey: `${BY_CODE}${hash.toString('hex')}` },
       bodySha256: createHash('sha256').update(request.bolt11).digest(),
       onHeld: (client: PoolClient, id: string) => useCode(client, hash, id),
     };

@@ -25,6 +25,8 @@ export interface Withdrawal {
   readonly known: boolean;
   /** How often in a row the node said that it knows no such payment, at a time when that counts. */
   readonly notFound: number;
+  /** Whether a wallet asked for the withdrawal by a code (LUD-03). */
+  readonly byCode: boolean;
 }
 
 /**
@@ -74,11 +76,15 @@ export interface WithdrawalRow {
   known_at: Date | null;
   not_found: number;
   idempotency_sha256: Buffer;
+  by_code: boolean;
 }
+
+/** Begins the idempotency keys of withdrawals by a code. */
+export const BY_CODE = 'lnurlw:';
 
 /** The columns of a `WithdrawalRow`. */
 export const WITHDRAWAL_COLUMNS = `id, account_id, state, bolt11, payment_hash, amount_msat, fee_limit_msat, fee_msat, failure, created_at, expires_at,
-  checks, known_at, not_found, idempotency_sha256`;
+  checks, known_at, not_found, idempotency_sha256, coalesce(idempotency_key like '${BY_CODE}%', false) as by_code`;
 
 export function withdrawalFromRow(row: WithdrawalRow): Withdrawal {
   return {
@@ -96,5 +102,6 @@ export function withdrawalFromRow(row: WithdrawalRow): Withdrawal {
     checks: row.checks,
     known: row.known_at !== null,
     notFound: row.not_found,
+    byCode: row.by_code,
   };
 }

@@ -255,7 +255,13 @@ async function post(client: PoolClient, row: Withdrawal, feeMsat: Msat, picoUsdP
   // held.
   const fee = feeMsat < 0n ? 0n : feeMsat < row.feeLimitMsat ? feeMsat : row.feeLimitMsat;
   const paidMsat = msat(row.amountMsat + fee);
-  const { transferId } = await postWithdrawal(client, { ...row, heldMsat: heldFor(row), paidMsat, picoUsdPerMsat });
+  const { transferId } = await postWithdrawal(client, {
+    ...row,
+    heldMsat: heldFor(row),
+    paidMsat,
+    picoUsdPerMsat,
+    via: row.byCode ? 'lnurl' : null,
+  });
   await client.query(
     `update withdrawals set state = 'paid', fee_msat = $2, transfer_id = $3, resolved_at = clock_timestamp(), next_check_at = null,
        sent_at = coalesce(sent_at, created_at), deadline_at = coalesce(deadline_at, created_at)

@@ -94,6 +94,18 @@ describe('a Lightning Address', () => {
     });
   });
 
+  it('of a frozen account is offered to nobody, and what was paid to it before is credited', async () => {
+    const wallet = new FakeWallet();
+    const { addresses, funding } = open(wallet);
+    const { paymentHash } = await addresses.invoice(wanted(), ORIGIN);
+    await database.pool.query(`update accounts set frozen_at = now() where id = $1`, [owner.accountId]);
+    expect((await addresses.addressOf(owner.accountId, ORIGIN)).off).toMatch(/frozen/);
+    for (const ask of [() => addresses.payRequest(handle, ORIGIN), () => addresses.invoice(wanted(), ORIGIN)])
+      await expect(ask()).rejects.toMatchObject({ message: 'This address takes no payments at the moment.' });
+    await funding.credit(wallet.settle(paymentHash));
+    expect((await depositsOf(database.pool, owner.accountId)).deposits).toEqual([21_000n]);
+  });
+
   it("has its invoice credited once, where the node's answer was lost and only its word tells of the payment", async () => {
     const wallet = new FakeWallet();
     const { addresses, funding } = open(wallet);

@@ -84,6 +84,10 @@ describe('a code to withdraw by', () => {
     }
     await codes.pay(k1, `LIGHTNING:${invoice().toUpperCase()}`);
     expect([await state(), await money()]).toEqual(['paid', { posted: 499_993n, held: 0n }]);
+    const { rows: moved } = await database.pool.query(`select via from transfers where account_id = $1 and kind = 'withdrawal'`, [
+      owner.accountId,
+    ]);
+    expect(moved).toEqual([{ via: 'lnurl' }]);
     await expect(codes.withdrawRequest(k1, ORIGIN)).rejects.toMatchObject(refusal(USED));
   });
 

@@ -92,6 +92,8 @@ describe('a payment to a Lightning Address', () => {
     expect(await balanceOf(key)).toBe(21_000n);
     const { rows } = await gateway.pool.query(`select state, payer_comment, address_metadata from invoices where handle = $1`, [handle]);
     expect(rows).toEqual([{ state: 'paid', payer_comment: 'for the bot ⚡', address_metadata: shown.metadata }]);
+    const statement = await (await gateway.get('/api/wallet/transactions', key)).json();
+    expect(statement).toMatchObject({ transactions: [{ kind: 'deposit', via: 'address', note: 'for the bot ⚡' }] });
     expect(await violations()).toEqual([]);
   });
 
