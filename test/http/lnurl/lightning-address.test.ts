@@ -152,6 +152,10 @@ describe('a payment to a Lightning Address', () => {
     ['an unknown address to pay', '/lnurl/pay/nobody-has-this?amount=1000', /^No such address\.$/],
     ['an unknown payment', `/lnurl/verify/${'00'.repeat(32)}`, /^Not found$/],
     ['no payment hash', '/lnurl/verify/x', /^Not found$/],
+    ['a code without its secret', '/lnurl/withdraw', /^This code is not good any more/],
+    ['an unknown code', `/lnurl/withdraw?k1=${'00'.repeat(32)}`, /^This code is not good any more/],
+    ['an unknown code to be paid', `/lnurl/withdraw/pay?k1=${'00'.repeat(32)}&pr=lnbcrt1`, /^This code is not good any more/],
+    ['a code without an invoice', `/lnurl/withdraw/pay?k1=${'00'.repeat(32)}`, /pr is missing/],
   ])('that asks for %s is refused with a reason', async (_what, path, reason) => {
     const { status, reason: told } = await ask(path.replace('HANDLE', handle));
     expect({ status, told }).toEqual({ status: 'ERROR', told: expect.stringMatching(reason) });
@@ -177,15 +181,24 @@ describe('a payment to a Lightning Address', () => {
       '/lnurl/pay/',
       `/lnurl/pay/${handle}`,
       '/lnurl/verify/',
+      '/lnurl/withdraw',
+      '/lnurl/withdraw/pay',
     );
-    const name = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('amount', 'comment', 'k1', 'nonce', '__proto__', 'amount[]', ''));
+    const name = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('amount', 'comment', 'k1', 'pr', 'nonce', '__proto__', 'amount[]', ''),
+    );
     const value = fc.oneof(
       fc.string({ unit: 'binary' }),
       fc.bigInt().map(String),
-      fc.constantFrom('%00', '%', 'NaN', '1000', '[object Object]'),
+      fc.constantFrom('%00', '%', 'NaN', '1000', '[object Object]', '00'.repeat(32), 'lnbcrt10u1p'),
     );
     const encoded = (text: string) => encodeURIComponent(text.toWellFormed());
-    const asked = fc.tuple(path, fc.string({ unit: 'binary', maxLength: 12 }), fc.array(fc.tuple(name, value), { maxLength: 5 }));
+    const asked = fc.tuple(
+      path,
+      fc.oneof(fc.constant(''), fc.string({ unit: 'binary', maxLength: 12 })),
+      fc.array(fc.tuple(name, value), { maxLength: 5 }),
+    );
     const isAnswered = async ([base, rest, query]: [string, string, [string, string][]]): Promise<void> => {
       const search = query.map(([one, other]) => `${encoded(one)}=${encoded(other)}`).join('&');
       const answer = await fetch(`${gateway.url}${base}${encoded(rest)}?${search}`);

@@ -1,0 +1,100 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { bech32 } from '@scure/base';
+import { createInvoice, getInvoice } from 'lightning';
+import { Handles } from '../../src/lnurl/handles.ts';
+import { WithdrawCodes, type WithdrawRequest } from '../../src/lnurl/withdraw-codes.ts';
+import { createLog } from '../../src/log.ts';
+import { Withdrawing } from '../../src/withdrawing.ts';
+import { startLndGateway, type LndGateway } from '../regtest/lnd-gateway.ts';
+import { startRegtest, type Regtest } from '../regtest/regtest.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { ownerOf } from '../support/funded.ts';
+import type { TestKey } from '../support/gateway.ts';
+import { accountOf } from '../support/ledger.ts';
+import { lightningAddressClient } from '../support/lightning-address-client.ts';
+import { until } from '../support/until.ts';
+
+let regtest: Regtest;
+let database: TestDatabase;
+let gateway: LndGateway;
+let codes: WithdrawCodes;
+
+beforeAll(async () => {
+  [regtest, database] = await Promise.all([startRegtest(), createTestDatabase({ max: 20 })]);
+  const macaroon = await regtest.gateway.leastMacaroon({ pays: true });
+  gateway = await startLndGateway(regtest.gateway, { database, env: { WITHDRAWALS: 'true', LND_MACAROON: macaroon.toString('hex') } });
+  // What the console's page asks for a code; whoever uses it asks the gateway.
+  const { wallet } = gateway.server;
+  const { pool } = gateway;
+  codes = new WithdrawCodes({
+    pool,
+    wallet,
+    withdrawing: new Withdrawing({ pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1 }),
+  });
+});
+afterAll(async () => {
+  await gateway?.close();
+  await database?.drop();
+  await regtest?.close();
+});
+afterEach(async () => {
+  expect(await gateway.audit()).toEqual([]);
+});
+
+/** Pays to the account's address as a payer's wallet does; gives what that wallet has then. */
+async function payAddress(key: TestKey, satoshi: number, comment: string) {
+  const client = lightningAddressClient(gateway.url, await new Handles(gateway.pool).of(key.accountId));
+  await client.fetch();
+  const invoice = await client.requestInvoice({ satoshi, comment });
+  const preimage = await regtest.pay(invoice.paymentRequest);
+  return { invoice, preimage, hash: client.lnurlpData?.metadataHash };
+}
+
+/** Scans a code as a phone's wallet does, and asks what may be taken. */
+async function scan(key: TestKey): Promise<WithdrawRequest> {
+  const { lnurl } = await codes.makeCode(await ownerOf(gateway.pool, key), gateway.url);
+  const { words } = bech32.decode(lnurl.toLowerCase() as `${string}1${string}`, false);
+  return (await (await fetch(Buffer.from(bech32.fromWords(words)).toString())).json()) as WithdrawRequest;
+}
+
+async function take({ callback, k1 }: WithdrawRequest, pr: string): Promise<{ status: string; reason?: string }> {
+  return (await (await fetch(`${callback}?k1=${k1}&pr=${pr}`)).json()) as { status: string; reason?: string };
+}
+
+describe('wallets on a real LND', () => {
+  it('pay to an address through its invoice with a hash, which LND keeps with our own description', async () => {
+    const key = await gateway.newKey();
+    const { invoice, preimage, hash } = await payAddress(key, 2_100, 'from a reader');
+    await gateway.credited(key, [2_100_000n], 1_000);
+    await until(() => invoice.verifyPayment());
+    expect([invoice.preimage, invoice.validatePreimage(preimage)]).toEqual([preimage, true]);
+    const kept = await getInvoice({ lnd: regtest.gateway.lnd, id: invoice.paymentHash });
+    expect(kept).toMatchObject({ description_hash: hash, description: expect.stringMatching(/^Pura top-up: 2100 sats /), received: 2_100 });
+  });
+
+  it('are credited once each, many at the same time', async () => {
+    const key = await gateway.newKey();
+    await Promise.all(Array.from({ length: 8 }, (_, index) => payAddress(key, 100, `#${index}`)));
+    await gateway.credited(
+      key,
+      Array.from({ length: 8 }, () => 100_000n),
+    );
+  });
+
+  it('take a balance out by a code, once, however many use it at the same time', async () => {
+    const key = await gateway.newKey();
+    await payAddress(key, 10_000, 'to be taken out');
+    await gateway.credited(key, [10_000_000n]);
+    const asked = await scan(key);
+    expect(asked).toMatchObject({ tag: 'withdrawRequest', minWithdrawable: 1_000, maxWithdrawable: 9_900_000 });
+    const invoices = await Promise.all(Array.from({ length: 6 }, () => createInvoice({ lnd: regtest.payer.lnd, tokens: 9_000 })));
+    const answers = await Promise.all(invoices.map(({ request }) => take(asked, request)));
+    expect(answers.filter(({ status }) => status === 'OK')).toHaveLength(1);
+    const [paid] = invoices.filter((_, index) => answers[index]?.status === 'OK');
+    await until(async () => (await codes.codeState(key.accountId))?.state === 'paid', 20_000);
+    const told = await Promise.all(invoices.map(({ id }) => getInvoice({ lnd: regtest.payer.lnd, id })));
+    expect(told.filter(({ is_confirmed }) => is_confirmed).map(({ id }) => id)).toEqual([paid?.id]);
+    expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ posted_msat: 1_000_000n, held_msat: 0n });
+    expect(await take(asked, paid?.request ?? '')).toEqual({ status: 'OK' });
+  });
+});
