@@ -12,6 +12,7 @@ COPY --from=dependencies /app/node_modules node_modules
 COPY package.json LICENSE ./
 COPY migrations migrations
 COPY views views
+COPY docs docs
 COPY src src
 USER node
 EXPOSE 8402

@@ -157,13 +157,13 @@ export function createApp(deps: AppDeps): Express {
   addRoute(app, DISCOVERY_OPERATION, discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES }));
   addStatus(app, status);
 
-  addDocs(app, { config, operations: () => operationsOf(routesOf(app)) });
+  addDocs(app, { ...deps, pages, operations: () => operationsOf(routesOf(app)) });
 
   refuseOtherMethods(app);
   app.use(() => {
     throw new GatewayError('not_found');
   });
-  app.use(['/console', '/admin'], errorPage(pages, log));
+  app.use(['/console', '/admin', '/docs'], errorPage(pages, log));
   app.use(errorResponse(log, config.CONTACT));
   return app;
 }

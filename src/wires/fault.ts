@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { shaped } from '../list-of.ts';
 
 /** The first thing that is wrong with a value, and where in it. */
 export interface Fault {
@@ -27,10 +28,11 @@ export function faultInElements(list: readonly unknown[], check: Check): Fault |
   return null;
 }
 
-/** A schema of one check, for a field of a request. */
-export function checked(check: Check): z.ZodType {
-  return z.unknown().superRefine((value, context) => {
+/** A schema of one check, for a field of a request. `shape` is its JSON Schema as far as it can be told. */
+export function checked(check: Check, shape: object = {}): z.ZodType {
+  const schema = z.unknown().superRefine((value, context) => {
     const found = check(value);
     if (found) context.addIssue({ code: 'custom', path: [...found.path], message: found.message });
   });
+  return shaped(schema, { json: shape });
 }

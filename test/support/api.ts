@@ -22,6 +22,7 @@ import { openExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { FleetHealth } from '../../src/routing/fleet-health.ts';
 import { OperatorSettings } from '../../src/operator/operator-settings.ts';
 import { Withdrawing } from '../../src/withdrawing.ts';
+import './checked-answers.ts';
 import { createTestDatabase } from './database.ts';
 import { openFunding } from './funded.ts';
 import { NO_MODELS } from './models.ts';

@@ -6,6 +6,7 @@ import { SimulatedWallet } from '../../src/lightning/simulated/simulated.ts';
 import { createLog, type Logger } from '../../src/log.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { startServer, type RunningServer, type ServerOptions } from '../../src/start-server.ts';
+import './checked-answers.ts';
 import { createTestDatabase, type TestDatabase } from './database.ts';
 import { ownerOf, TEST_ROOT } from './funded.ts';
 import { until } from './until.ts';

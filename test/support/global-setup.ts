@@ -1,3 +1,4 @@
+import { collectAnswers } from './answers-told.ts';
 import { CLUSTER_VARIABLE } from './database.ts';
 import { memoryDirectory } from './memory-directory.ts';
 import { startTestCluster, type TestCluster } from './test-cluster.ts';
@@ -10,6 +11,7 @@ declare global {
 export default async function globalSetup(): Promise<void> {
   const memory = memoryDirectory();
   if (memory) process.env['TMPDIR'] ??= memory;
+  collectAnswers();
   globalThis.testCluster = await startTestCluster();
   process.env[CLUSTER_VARIABLE] = globalThis.testCluster.connectionString;
 }

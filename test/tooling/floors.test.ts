@@ -59,6 +59,7 @@ const LIBRARIES: Record<string, string[]> = {
   'gpt-tokenizer': ['wires'],
   knex: ['db'],
   lightning: ['lightning/lnd'],
+  marked: ['http/docs'],
   pg: ['db'],
   pino: ['log.ts', 'log-output.ts'],
   qrcode: ['http/pages'],
@@ -66,7 +67,7 @@ const LIBRARIES: Record<string, string[]> = {
   uuid: ['start-server.ts', 'accounts', 'http/server', 'invoices', 'withdrawals'],
   yaml: ['config', 'pricing/own-prices.ts'],
   zod: ['challenges', 'config', 'http', 'lightning', 'list-of.ts', 'pricing', 'wires'],
-  'zod-openapi': ['http/docs'],
+  'zod-openapi': ['http'],
 };
 
 const SOURCE = fileURLToPath(new URL('../../src/', import.meta.url));

@@ -10,10 +10,13 @@ const limit = z
   .transform(Number)
   .pipe(z.number().min(1, 'must be 1 or more').max(MAX_LIMIT, `must be ${MAX_LIMIT} or less`));
 
+/** As `/openapi.json` tells it. */
+const AS_NUMBER = { type: 'integer', pattern: undefined, minimum: 1, maximum: MAX_LIMIT } as const;
+
 /** `limit` of lists: 1 to 200. */
-export const limitParameter = limit.default(DEFAULT_LIMIT);
+export const limitParameter = limit.default(DEFAULT_LIMIT).meta({ override: { ...AS_NUMBER, default: DEFAULT_LIMIT } });
 /** The same, where a list that was asked for without it has a length of its own. */
-export const optionalLimit = limit.optional();
+export const optionalLimit = limit.optional().meta({ override: AS_NUMBER });
 
 /** The parts of a position in a list, made opaque so that nobody builds on them. */
 export function encodeCursor(parts: readonly string[]): string {

@@ -51,6 +51,7 @@ export const KEY_OPERATIONS = {
     errors: [
       'invalid_api_key',
       'not_permitted',
+      'last_owner_key',
       'rate_limit_exceeded',
       'free_tier_exceeded',
       'insufficient_balance',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { json, jsonBody, type Operation } from '../server/operation.ts';
-import { aMoment } from '../server/described-values.ts';
+import { aMoment, count } from '../server/described-values.ts';
 import { payBody } from './dev-lightning.ts';
 
 const rate = z.number().nullable();
@@ -37,6 +37,7 @@ const status = z
       source: z.enum(['equal', 'configured', 'chain']),
       chainId: z.int().nullable(),
       pool: z.string().nullable(),
+      block: count.optional(),
       updatedAt: aMoment.nullable(),
       stale: z.boolean(),
       reason: z.string().nullable(),

@@ -21,6 +21,8 @@ type SurfaceName = keyof typeof SURFACES;
 /** What is to be told of a surface, whichever path it is served at. */
 interface SurfaceDescription {
   readonly id: string;
+  /** The name of its body's schema. */
+  readonly bodyId: string;
   readonly summary: string;
   readonly parameters: Parameters;
   /** Fields that must be there. */
@@ -36,6 +38,7 @@ const MESSAGES_EXAMPLE = [{ role: 'user', content: 'Say hello in five words.' }]
 const DESCRIPTIONS: Readonly<Record<SurfaceName, SurfaceDescription>> = {
   'openai-chat': {
     id: 'createChatCompletion',
+    bodyId: 'ChatRequest',
     summary: "A chat completion, in OpenAI's wire",
     parameters: CHAT,
     required: ['messages'],
@@ -45,6 +48,7 @@ const DESCRIPTIONS: Readonly<Record<SurfaceName, SurfaceDescription>> = {
   },
   'openai-completions': {
     id: 'createCompletion',
+    bodyId: 'CompletionRequest',
     summary: "A legacy text completion, in OpenAI's wire",
     parameters: COMPLETIONS,
     required: ['prompt'],
@@ -54,6 +58,7 @@ const DESCRIPTIONS: Readonly<Record<SurfaceName, SurfaceDescription>> = {
   },
   'openai-responses': {
     id: 'createResponse',
+    bodyId: 'ResponseRequest',
     summary: "A response, in OpenAI's Responses wire",
     parameters: RESPONSES,
     required: ['input'],
@@ -63,6 +68,7 @@ const DESCRIPTIONS: Readonly<Record<SurfaceName, SurfaceDescription>> = {
   },
   'openai-embeddings': {
     id: 'createEmbedding',
+    bodyId: 'EmbeddingsRequest',
     summary: "Embeddings, in OpenAI's wire",
     parameters: EMBEDDINGS,
     required: ['input'],
@@ -71,6 +77,7 @@ const DESCRIPTIONS: Readonly<Record<SurfaceName, SurfaceDescription>> = {
   },
   'anthropic-messages': {
     id: 'createMessage',
+    bodyId: 'MessageRequest',
     summary: "A message, in Anthropic's wire",
     parameters: MESSAGES,
     required: ['messages', 'max_tokens'],
@@ -80,6 +87,7 @@ const DESCRIPTIONS: Readonly<Record<SurfaceName, SurfaceDescription>> = {
   },
   'pura-router': {
     id: 'route',
+    bodyId: 'RouterRequest',
     summary: 'Let the router choose a model, and have it answer unless `execute` is false',
     parameters: ROUTER_PARAMETERS,
     required: ['messages'],
@@ -88,6 +96,16 @@ const DESCRIPTIONS: Readonly<Record<SurfaceName, SurfaceDescription>> = {
     events: answers.CHAT_EVENTS,
   },
 };
+
+const bodies = new Map<SurfaceName, z.ZodType>();
+
+/** The body of a surface, which several paths take. */
+function bodyOf(name: SurfaceName): z.ZodType {
+  const { parameters, required, bodyId } = DESCRIPTIONS[name];
+  const body = bodies.get(name) ?? fieldsOf(parameters, required).meta({ id: bodyId });
+  bodies.set(name, body);
+  return body;
+}
 
 /** All that an inference request may be refused or fail with, in the order of the checks. */
 const ERRORS_OF_INFERENCE: readonly ErrorCode[] = [
@@ -104,7 +122,7 @@ const KEYLESS = 'No key is needed: the first answer is a 402 with an invoice, an
 /** The operation of a path that takes inference requests. */
 export function inferenceOperation(route: InferenceRoute): Operation {
   const name = nameOf(route.surface);
-  const { id, summary, parameters, required, example, answer, events } = DESCRIPTIONS[name];
+  const { id, summary, parameters, example, answer, events } = DESCRIPTIONS[name];
   const own = name === 'pura-router' ? 'route' : id;
   const told = route.keyless
     ? `${summary}: paid per request, without a key`
@@ -121,7 +139,7 @@ export function inferenceOperation(route: InferenceRoute): Operation {
     summary: told,
     description: [METERED, ...(route.keyless ? [KEYLESS] : []), refusedOf(parameters)].join('\n\n'),
     headers: INFERENCE_REQUEST_HEADERS,
-    body: jsonBody(fieldsOf(parameters, required), example),
+    body: jsonBody(bodyOf(name), example),
     answers: {
       200: {
         ...json('The answer. Streams are server-sent events, ended by a comment with the settled figures and the last event.', answer, {
@@ -136,7 +154,7 @@ export function inferenceOperation(route: InferenceRoute): Operation {
 
 /** What a request would cost, without carrying it out. */
 export function estimateOperation({ path }: InferenceRoute): Operation {
-  const { parameters, required, example } = DESCRIPTIONS['openai-chat'];
+  const { example } = DESCRIPTIONS['openai-chat'];
   return {
     id: 'estimateCost',
     method: 'post',
@@ -145,7 +163,7 @@ export function estimateOperation({ path }: InferenceRoute): Operation {
     tag: 'Inference',
     summary: 'What a chat would cost: nothing is sent, held or charged',
     headers: INFERENCE_REQUEST_HEADERS,
-    body: jsonBody(fieldsOf(parameters, required), example),
+    body: jsonBody(bodyOf('openai-chat'), example),
     answers: { 200: json('The price.', answers.estimate) },
     errors: ['unknown_parameter', 'model_not_found', 'model_not_allowed', 'not_permitted', 'rate_limit_exceeded', 'max_cost_exceeded'],
   };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { createDocument, type CreateDocumentOptions, type ZodOpenApiOperationObject, type ZodOpenApiResponseObject } from 'zod-openapi';
 import { ERRORS, type ErrorCode } from '../../errors.ts';
-import { errorsOf, TAGS, type Asker, type Content, type Operation } from '../server/operation.ts';
+import { errorsOf, failsInHtml, TAGS, type Asker, type Content, type Operation } from '../server/operation.ts';
 import { anthropicError, gatewayError, providerError } from './error-schemas.ts';
 import { CHALLENGE_HEADERS, HEADERS_OF_ALL } from './inference-headers.ts';
 import { jsonShapeOf } from './json-shape.ts';
@@ -55,7 +55,7 @@ export function openApiDocument(operations: readonly Operation[], version: strin
       info: { title: 'Pura', version, description: ABOUT, license: { name: 'MIT', identifier: 'MIT' } },
       tags,
       paths,
-      components: { securitySchemes: SECURITY_SCHEMES },
+      components: { securitySchemes: SECURITY_SCHEMES, examples: errorExamples(operations) },
     },
     OPTIONS,
   );
@@ -121,19 +121,26 @@ function errorObjects(operation: Operation): Record<string, ZodOpenApiResponseOb
   return Object.fromEntries([...byStatus].map(([status, codes]) => [status, errorObject(operation, Number(status), codes)]));
 }
 
-/** What a provider says of a request that it will not take is passed on with its status. */
-const PASSED_ON = ['400', '413', '422', '451'];
+/** Whether an operation's errors are in Anthropic's words. */
+export function speaksAnthropic({ path }: Pick<Operation, 'path'>): boolean {
+  return /\/v1\/messages(\/|$)/.test(path);
+}
+
+/** What a provider says of a request that it will not take, or of the caller's own key, is passed on with its status. */
+const PASSED_ON = ['400', '401', '402', '403', '404', '413', '422', '429', '451'];
 
 function errorObject(operation: Operation, status: number, codes: readonly ErrorCode[]): ZodOpenApiResponseObject {
-  if (operation.tag === 'Console')
+  if (failsInHtml(operation))
     return { description: errorText(codes), headers: HEADERS_OF_ALL, content: { 'text/html': { schema: z.string() } } };
-  const own = operation.path.includes('/v1/messages') ? anthropicError : gatewayError;
+  const own = speaksAnthropic(operation) ? anthropicError : gatewayError;
   const other = operation.answers[status];
   const passedOn = operation.tag === 'Inference' && PASSED_ON.includes(String(status));
   const schemas = [own, ...(passedOn ? [providerError] : []), ...jsonSchemasOf(other?.content)];
   const [first, second, ...rest] = schemas;
   const schema = first && second ? z.union([first, second, ...rest]) : own;
-  const examples = Object.fromEntries(codes.map((code) => [code, { value: exampleOf(code, own === anthropicError) }]));
+  const examples = Object.fromEntries(
+    codes.map((code) => [code, { $ref: `#/components/examples/${exampleName(code, own === anthropicError)}` }]),
+  );
   return {
     description: [
       ...(other ? [other.description] : []),
@@ -149,7 +156,7 @@ function errorObject(operation: Operation, status: number, codes: readonly Error
 }
 
 function errorText(codes: readonly ErrorCode[]): string {
-  return codes.map((code) => `\`${code}\`: ${ERRORS[code].message}`).join('\n\n');
+  return codes.map((code) => `\`${code}\``).join(', ');
 }
 
 const RETRY = HEADERS_OF_ALL.extend({ 'Retry-After': z.string().optional().meta({ description: 'Seconds, at least 1.', example: '1' }) });
@@ -159,11 +166,20 @@ function jsonSchemasOf(content: Readonly<Record<string, Content>> | undefined): 
   return schema ? [schema] : [];
 }
 
-function exampleOf(code: ErrorCode, isAnthropic: boolean): object {
-  const { type, message } = ERRORS[code];
-  const error = { message, type, code, param: null };
-  return isAnthropic ? { type: 'error', error, request_id: '019a7c1e-3b2f-7c44-9d1f-5a7b9e2d4c10' } : { error };
+/** One example of each error, in each wire's words that has it, told once. */
+function errorExamples(operations: readonly Operation[]): Record<string, { summary: string; value: object }> {
+  const inAnthropics = operations.filter(speaksAnthropic).flatMap(errorsOf);
+  const example = (code: ErrorCode, isAnthropic: boolean) => {
+    const { type, message } = ERRORS[code];
+    const error = { message, type, code, param: null };
+    const value = isAnthropic ? { type: 'error', error, request_id: '019a7c1e-3b2f-7c44-9d1f-5a7b9e2d4c10' } : { error };
+    return [exampleName(code, isAnthropic), { summary: message, value }] as const;
+  };
+  const codes = Object.keys(ERRORS) as ErrorCode[];
+  return Object.fromEntries([...codes.map((code) => example(code, false)), ...inAnthropics.map((code) => example(code, true))]);
 }
+
+const exampleName = (code: ErrorCode, isAnthropic: boolean) => (isAnthropic ? `anthropic.${code}` : code);
 
 function contentObjects(content: Readonly<Record<string, Content>>) {
   return Object.fromEntries(

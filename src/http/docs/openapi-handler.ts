@@ -1,16 +1,14 @@
 import type { RequestHandler } from 'express';
-import { VERSION } from '../api/status.ts';
 import { originOf } from '../server/origin.ts';
 import type { DocsDeps } from './add-docs.ts';
-import { openApiDocument } from './openapi-document.ts';
 
 const CACHE_SECONDS = 300;
 
 /** The handler of `/openapi.json`. The document is made once; only its servers depend on who asks. */
-export function openApiHandler({ config, operations }: DocsDeps): RequestHandler {
+export function openApiHandler({ config, document }: DocsDeps): RequestHandler {
   let made: string | undefined;
   return (req, res) => {
-    made ??= JSON.stringify(openApiDocument(operations(), VERSION));
+    made ??= JSON.stringify(document());
     const servers = JSON.stringify({ servers: [{ url: originOf(req, config.PUBLIC_URL) }] });
     res
       .set('Cache-Control', `public, max-age=${CACHE_SECONDS}`)

@@ -117,6 +117,11 @@ export function form(row: PageOptions & { fields?: z.ZodType }): Operation {
   };
 }
 
+/** Whether a path's errors are pages, too. */
+export function failsInHtml({ path }: Pick<Operation, 'path'>): boolean {
+  return /^\/(?:console|admin|docs)(?:\/|$)/.test(path);
+}
+
 function placeOf(path: string): Pick<Operation, 'asker' | 'tag'> {
   if (path.startsWith('/console')) return { asker: 'session', tag: 'Console' };
   return path.startsWith('/admin') ? { asker: 'operator', tag: 'Operator' } : { asker: 'anybody', tag: 'Pages' };
@@ -127,6 +132,10 @@ const LOCATION = z.object({ Location: z.string().meta({ description: 'The page t
 const OF_ALL: readonly ErrorCode[] = ['invalid_request', 'overloaded', 'internal_error', 'database_unavailable'];
 const OF_KEYS: readonly ErrorCode[] = [
   'invalid_api_key',
+  // An account that the operator has paused.
+  'not_permitted',
+  // Too many unknown keys from one address, or too much at once of one account.
+  'rate_limit_exceeded',
   // A payment credential that is not paid yet, or has been spent.
   'free_tier_exceeded',
   'insufficient_balance',
@@ -139,13 +148,5 @@ const OF_BODIES: readonly ErrorCode[] = ['request_too_large', 'too_many_values',
 /** Every code that an operation may be refused or fail with. */
 export function errorsOf({ asker, body, errors }: Pick<Operation, 'asker' | 'body' | 'errors'>): ErrorCode[] {
   const asked = asker === 'key' || asker === 'owner' ? OF_KEYS : [];
-  return [
-    ...new Set<ErrorCode>([
-      ...OF_ALL,
-      ...asked,
-      ...(asker === 'owner' ? (['not_permitted'] as const) : []),
-      ...(body ? OF_BODIES : []),
-      ...errors,
-    ]),
-  ];
+  return [...new Set<ErrorCode>([...OF_ALL, ...asked, ...(body ? OF_BODIES : []), ...errors])];
 }

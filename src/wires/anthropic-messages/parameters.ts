@@ -9,7 +9,15 @@ import { cacheControl, checkMessages, checkSystem } from './blocks.ts';
 import { checkTools } from './client-tools.ts';
 import { aText, anObject, EXTRA, listOfAll, objectOf, oneOf, optional } from './checks.ts';
 
-const free = (check: Check): Parameter => ({ rule: 'free', schema: checked(check) });
+const free = (check: Check, shape: object): Parameter => ({ rule: 'free', schema: checked(check, shape) });
+const OBJECT = { type: 'object' };
+const OBJECTS = { type: 'array', items: OBJECT };
+const TEXT_OR_BLOCKS = { type: ['string', 'array'], items: OBJECT };
+const MESSAGES = {
+  type: 'array',
+  minItems: 1,
+  items: { type: 'object', required: ['role', 'content'], properties: { role: { type: 'string' }, content: TEXT_OR_BLOCKS } },
+};
 const number: Parameter = { rule: 'free', schema: z.number() };
 const gateway = (schema: z.ZodType): Parameter => ({ rule: 'gateway', schema });
 const REFUSED: Parameter = { rule: 'refused', schema: z.unknown() };
@@ -46,19 +54,19 @@ const contextManagement: Check = (value) => {
  * not here is refused by name.
  */
 export const PARAMETERS: Parameters = new Map<string, Parameter>([
-  ['messages', free(checkMessages)],
-  ['system', free(checkSystem)],
-  ['tools', free(checkTools)],
-  ['tool_choice', free(toolChoice)],
-  ['thinking', free(thinking)],
+  ['messages', free(checkMessages, MESSAGES)],
+  ['system', free(checkSystem, TEXT_OR_BLOCKS)],
+  ['tools', free(checkTools, OBJECTS)],
+  ['tool_choice', free(toolChoice, OBJECT)],
+  ['thinking', free(thinking, OBJECT)],
   [
     'output_config',
-    free(objectOf({ effort: optional(aText), format: optional(format), task_budget: optional(anObject) }, { closed: true })),
+    free(objectOf({ effort: optional(aText), format: optional(format), task_budget: optional(anObject) }, { closed: true }), OBJECT),
   ],
   // The older name of `output_config.format`.
-  ['output_format', free(format)],
-  ['context_management', free(contextManagement)],
-  ['cache_control', free(cacheControl)],
+  ['output_format', free(format, OBJECT)],
+  ['context_management', free(contextManagement, OBJECT)],
+  ['cache_control', free(cacheControl, OBJECT)],
   ['stop_sequences', { rule: 'free', schema: listOf(z.string(), { max: 8192 }) }],
   ['temperature', number],
   ['top_p', number],
@@ -68,7 +76,7 @@ export const PARAMETERS: Parameters = new Map<string, Parameter>([
   ['routing', gateway(routingSchema)],
   ['stream', gateway(z.boolean())],
   ['max_tokens', gateway(cap)],
-  ['metadata', gateway(checked(objectOf({ user_id: optional(aText) }, { closed: true })))],
+  ['metadata', gateway(checked(objectOf({ user_id: optional(aText) }, { closed: true }), OBJECT))],
   // Priority has its own price: the usual tier is asked for.
   ['service_tier', gateway(z.enum(['auto', 'standard_only'], 'must be auto or standard_only'))],
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { listOf } from '../../list-of.ts';
+import { listOf, shaped } from '../../list-of.ts';
 import { NO_MEDIA, type Media } from '../request.ts';
 
 /** One part of a message's content. Only what the gateway must know of it; other members pass through. */
@@ -30,33 +30,44 @@ const isObject = (value: unknown): value is Record<string, unknown> => typeof va
 
 type Complain = (path: (string | number)[], message: string) => void;
 
-const contentSchema = z
-  .unknown()
-  .superRefine((value, context) => {
-    const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
-    if (value === undefined || value === null || typeof value === 'string') return;
-    if (!Array.isArray(value)) return complain([], 'must be a string or a list of content parts');
-    for (let index = 0; index < value.length && context.issues.length === 0; index++) {
-      checkPart(value[index], (path, message) => complain([index, ...path], message));
-    }
-  })
-  // Without this the member would have to be present.
-  .optional();
+const PARTS = {
+  type: ['string', 'array', 'null'],
+  items: { type: 'object', required: ['type'], properties: { type: { type: 'string' } } },
+};
+
+const contentSchema = shaped(
+  z
+    .unknown()
+    .superRefine((value, context) => {
+      const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
+      if (value === undefined || value === null || typeof value === 'string') return;
+      if (!Array.isArray(value)) return complain([], 'must be a string or a list of content parts');
+      for (let index = 0; index < value.length && context.issues.length === 0; index++) {
+        checkPart(value[index], (path, message) => complain([index, ...path], message));
+      }
+    })
+    // Without this the member would have to be present.
+    .optional(),
+  { json: PARTS },
+);
 
 /** By hand, since a message may hold any number of them: a schema copies each. */
-const toolCallsSchema = z
-  .unknown()
-  .superRefine((value, context) => {
-    const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
-    if (value === undefined || value === null) return;
-    if (!Array.isArray(value)) return complain([], 'must be a list');
-    for (let index = 0; index < value.length && context.issues.length === 0; index++) {
-      const call: unknown = value[index];
-      if (!isObject(call)) complain([index], 'must be an object');
-      else if (typeof (call['type'] ?? '') !== 'string') complain([index, 'type'], 'must be a string');
-    }
-  })
-  .optional();
+const toolCallsSchema = shaped(
+  z
+    .unknown()
+    .superRefine((value, context) => {
+      const complain: Complain = (path, message) => context.addIssue({ code: 'custom', path, message });
+      if (value === undefined || value === null) return;
+      if (!Array.isArray(value)) return complain([], 'must be a list');
+      for (let index = 0; index < value.length && context.issues.length === 0; index++) {
+        const call: unknown = value[index];
+        if (!isObject(call)) complain([index], 'must be an object');
+        else if (typeof (call['type'] ?? '') !== 'string') complain([index, 'type'], 'must be a string');
+      }
+    })
+    .optional(),
+  { json: { type: ['array', 'null'], items: { type: 'object' } } },
+);
 
 function checkPart(part: unknown, complain: Complain): void {
   if (!isObject(part)) return complain([], 'must be an object');

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { listOf, recordOf } from '../../list-of.ts';
+import { listOf, recordOf, shaped } from '../../list-of.ts';
 import type { Parameter, Parameters } from '../parameter.ts';
 import { streamOptionsSchema } from '../openai-chat/parameters.ts';
 import { routingSchema } from '../routing-options.ts';
@@ -17,14 +17,17 @@ const text = z.string();
 const token = z.int().min(0).max(LARGEST_TOKEN);
 
 /** A text, or tokens; or a list of either, each of which is completed by itself. */
-const prompt = z.unknown().superRefine((value, context) => {
-  if (typeof value === 'string') return;
-  const [first] = Array.isArray(value) ? (value as unknown[]) : [];
-  const of = typeof first === 'string' ? text : typeof first === 'number' ? token : listOf(token, { min: 1, of: 'tokens' });
-  const limits = typeof first === 'number' ? { min: 1, of: 'tokens' } : { min: 1, max: MOST_PROMPTS, of: 'prompts' };
-  const issue = listOf<z.ZodType>(of, limits).safeParse(value).error?.issues[0];
-  if (issue) context.addIssue({ code: 'custom', path: [...issue.path], message: issue.message });
-});
+const prompt = shaped(
+  z.unknown().superRefine((value, context) => {
+    if (typeof value === 'string') return;
+    const [first] = Array.isArray(value) ? (value as unknown[]) : [];
+    const of = typeof first === 'string' ? text : typeof first === 'number' ? token : listOf(token, { min: 1, of: 'tokens' });
+    const limits = typeof first === 'number' ? { min: 1, of: 'tokens' } : { min: 1, max: MOST_PROMPTS, of: 'prompts' };
+    const issue = listOf<z.ZodType>(of, limits).safeParse(value).error?.issues[0];
+    if (issue) context.addIssue({ code: 'custom', path: [...issue.path], message: issue.message });
+  }),
+  { json: { type: ['string', 'array'], minItems: 1, items: { type: ['string', 'integer', 'array'] } } },
+);
 
 /** Every top-level field of a legacy completions request: https://platform.openai.com/docs/api-reference/completions/create */
 export const PARAMETERS: Parameters = new Map<string, Parameter>([

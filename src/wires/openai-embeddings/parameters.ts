@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { shaped } from '../../list-of.ts';
 import type { Parameter, Parameters } from '../parameter.ts';
 import { routingSchema } from '../routing-options.ts';
 
@@ -11,10 +12,13 @@ const MOST_INPUTS = 2048;
 const LARGEST_TOKEN = 2 ** 31;
 
 /** By hand, since it may hold some hundred thousand tokens: stops at the first fault. */
-const input = z.unknown().superRefine((value, context) => {
-  const fault = faultOf(value);
-  if (fault) context.addIssue({ code: 'custom', ...fault });
-});
+const input = shaped(
+  z.unknown().superRefine((value, context) => {
+    const fault = faultOf(value);
+    if (fault) context.addIssue({ code: 'custom', ...fault });
+  }),
+  { json: { type: ['string', 'array'], minLength: 1, minItems: 1, items: { type: ['string', 'integer', 'array'] } } },
+);
 
 interface Fault {
   readonly path: number[];

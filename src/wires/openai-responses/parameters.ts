@@ -29,7 +29,7 @@ const format = z
  * A field that is not here is refused by name.
  */
 export const PARAMETERS: Parameters = new Map<string, Parameter>([
-  ['input', { rule: 'free', schema: checked(faultInInput) }],
+  ['input', { rule: 'free', schema: checked(faultInInput, { type: ['string', 'array'], items: { type: 'object' } }) }],
   ['instructions', free(z.string())],
 
   ['model', gateway(z.string().min(1).max(256))],
@@ -57,8 +57,8 @@ export const PARAMETERS: Parameters = new Map<string, Parameter>([
   ['service_tier', free(z.enum(['auto', 'default'], 'must be auto or default'))],
   ['temperature', free(z.number())],
   ['text', free(z.looseObject({ format: format.nullish(), verbosity: z.string().nullish() }))],
-  ['tool_choice', free(checked(faultInToolChoice))],
-  ['tools', free(checked(faultInTools))],
+  ['tool_choice', free(checked(faultInToolChoice, { type: ['string', 'object'] }))],
+  ['tools', free(checked(faultInTools, { type: 'array', items: { type: 'object' } }))],
   ['top_logprobs', free(z.int().min(0))],
   ['top_p', free(z.number())],
   // `auto` lets the provider leave out what does not fit: that makes no request dearer.
