@@ -22,6 +22,7 @@ import { DISCOVERY_OPERATION } from './http/api/agent-operations.ts';
 import { KEY_OPERATIONS } from './http/api/key-operations.ts';
 import { MODEL_OPERATIONS } from './http/api/model-operations.ts';
 import { REPORT_OPERATIONS } from './http/api/report-operations.ts';
+import { metricsHandler, METRICS_OPERATION, type MetricsText } from './http/api/metrics.ts';
 import { PLAY_MONEY_OPERATION, STATUS_OPERATIONS } from './http/api/status-operations.ts';
 import { WALLET_OPERATIONS } from './http/api/wallet-operations.ts';
 import { addDocs } from './http/docs/add-docs.ts';
@@ -56,6 +57,7 @@ import type { Lnurl } from './lnurl/open-lnurl.ts';
 import { SimulatedWallet } from './lightning/simulated/simulated.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
+import type { Observe } from './observation.ts';
 import { cheapestThousandTokens } from './pricing/cheapest.ts';
 import type { ExchangeRate } from './pricing/exchange-rate.ts';
 import type { FleetHealth } from './routing/fleet-health.ts';
@@ -67,6 +69,9 @@ import type { Withdrawing } from './withdrawing.ts';
 export interface AppDeps {
   config: Config;
   log: Logger;
+  observe: Observe;
+  /** Absent where nobody may read them. */
+  metrics?: MetricsText | undefined;
   pool: Pool;
   /** Connections for what takes a while, so that nothing else waits behind it, and the accounts' turns at them. */
   reportPool: Pool;
@@ -95,7 +100,7 @@ export interface AppDeps {
 
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
 export function createApp(deps: AppDeps): Express {
-  const { config, log, authenticate, gateway } = deps;
+  const { config, observe, authenticate, gateway } = deps;
   const key = requireKey(authenticate);
   const making = new KeyMaking(deps);
   const keys = keyHandlers({ ...deps, making });
@@ -163,8 +168,8 @@ export function createApp(deps: AppDeps): Express {
   app.use(() => {
     throw new GatewayError('not_found');
   });
-  app.use(['/console', '/admin', '/docs'], errorPage(pages, log));
-  app.use(errorResponse(log, config.CONTACT));
+  app.use(['/console', '/admin', '/docs'], errorPage(pages, observe));
+  app.use(errorResponse(observe, config.CONTACT));
   return app;
 }
 
@@ -192,7 +197,7 @@ function addStatus(app: Express, status: StatusHandlers): void {
   addRoute(app, STATUS_OPERATIONS.status, status.status);
 }
 
-/** The pages for people, and the files that they load. */
+/** The pages for people and the files that they load, and what Prometheus reads. */
 function addPages(app: Express, deps: AppDeps, status: Pick<StatusHandlers, 'report'>, assets: Assets): void {
   const simulated = simulatedOf(deps);
   const invoice = invoicePageHandlers({ ...deps, assets, simulated });
@@ -204,6 +209,7 @@ function addPages(app: Express, deps: AppDeps, status: Pick<StatusHandlers, 'rep
   if (simulated) addRoute(app, PAGE_OPERATIONS.pay, invoice.pay);
   addRoute(app, PAGE_OPERATIONS.status, statusPageHandler({ report: () => status.report(), assets }));
   addRoute(app, PAGE_OPERATIONS.asset, assets.handler);
+  if (deps.metrics) addRoute(app, METRICS_OPERATION, metricsHandler(deps.metrics, deps.config.ADMIN_TOKEN, deps.observe));
 }
 
 function pagesOf({ wallet, config }: AppDeps, assets: Assets): Pages {

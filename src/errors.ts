@@ -69,6 +69,8 @@ interface ErrorDetail {
   fields?: Record<string, unknown>;
   /** More response headers, e.g. `Allow`. */
   headers?: Record<string, string | string[]>;
+  /** Which limit was reached. For metrics only. */
+  limit?: 'rpm' | 'tpm' | 'streams' | 'address' | 'sign_in';
   /** What really happened. For the log only. */
   cause?: unknown;
 }

@@ -20,6 +20,7 @@ import { isGone } from './lightning/other-nodes.ts';
 import type { InvoiceState, Wallet } from './lightning/wallet.ts';
 import type { Logger } from './log.ts';
 import { rateOrNull, type ExchangeRate } from './pricing/exchange-rate.ts';
+import type { Observe } from './observation.ts';
 
 export interface FundingOptions {
   pool: Pool;
@@ -29,6 +30,7 @@ export interface FundingOptions {
   notifications: Notifications;
   roots: readonly RootSecret[];
   log: Logger;
+  observe: Observe;
   /** How long an invoice is offered. */
   invoiceExpirySeconds: number;
   /** The amount of a refusal's invoice where the client names none. */
@@ -88,7 +90,7 @@ export class Funding {
   constructor(options: FundingOptions) {
     const { pool, wallet, oldWallets = [], roots, invoiceExpirySeconds, notifications } = options;
     this.#options = options;
-    this.#otherNetwork = new OtherNetwork(options.log);
+    this.#otherNetwork = new OtherNetwork(options.observe);
     this.#invoices = new Invoices({ pool, wallet, roots, expirySeconds: invoiceExpirySeconds });
     this.#creation = new InvoiceCreation(this.#invoices, wallet, invoiceExpirySeconds);
     const nodes = [wallet, ...oldWallets].map(
@@ -296,19 +298,23 @@ export class Funding {
       const state = await lookups.forWatcher(paymentHash);
       if (state) await this.credit(state);
     } catch (error) {
-      this.#options.log.warn({ err: error, invoiceId: row.id }, 'a settled invoice could not be credited yet');
+      this.#options.observe({ kind: 'credit_late', err: error, invoiceId: row.id });
       await schedule.makeDue(paymentHash);
     }
   }
 
   /** Keeps what the node received under our name for an invoice that the ledger does not know. Others' invoices on the node are theirs. */
   async #noteOrphan(paymentHash: Buffer): Promise<void> {
-    const { pool, wallet, log } = this.#options;
+    const { pool, wallet, observe } = this.#options;
     const state = await this.#node(wallet.nodeId).lookups.forWatcher(paymentHash);
     const orphan = state && receivedOrphan(state);
     if (!orphan || !(await noteOrphan(pool, wallet.nodeId, orphan))) return;
-    const told = { nodeId: wallet.nodeId, paymentHash: paymentHash.toString('hex'), receivedMsat: String(orphan.amountMsat) };
-    log.error(told, 'the node received a payment under our name that the ledger does not know: see `npm run reconcile`');
+    observe({
+      kind: 'orphan_received',
+      nodeId: wallet.nodeId,
+      paymentHash: paymentHash.toString('hex'),
+      receivedMsat: orphan.amountMsat,
+    });
   }
 
   /** Checks up to `limit` invoices of a node whose time has come; calls `onProgress` after each. Gives how many there were. */
@@ -320,7 +326,7 @@ export class Funding {
         try {
           await this.check(row);
         } catch (error) {
-          this.#options.log.warn({ err: error, invoiceId: row.id }, 'an invoice could not be checked and is asked about again');
+          this.#options.observe({ kind: 'check_failed', err: error, invoiceId: row.id });
           await schedule.postpone(row.id);
         }
         onProgress();
@@ -348,6 +354,7 @@ export class Funding {
     if (!receivedMsat || receivedMsat <= 0n) throw new Error('the node reports a settled invoice that received nothing');
     const known = await this.#invoices.findByHash(paymentHash, nodeId);
     if (!known || known.state === 'paid') return;
+    const startedAt = performance.now();
     // Paid although its creation's answer was lost: the invoice's text is fetched first, for a paid row has one.
     if (known.bolt11 === null) await this.#fetchText(known, state);
 
@@ -369,7 +376,15 @@ export class Funding {
     };
     const credited = await this.#otherNetwork.refuse(() => transaction(this.#options.pool, deposit, { promised: true }));
     if (!credited) return;
-    this.#options.log.info({ invoiceId: known.id, receivedMsat: String(receivedMsat) }, 'credited a payment');
+    this.#options.observe({
+      kind: 'deposit',
+      invoiceId: known.id,
+      receivedMsat,
+      via: viaOf(known),
+      settledAt,
+      startedAt,
+      endedAt: performance.now(),
+    });
     // Pages that miss this look again by themselves.
     await this.#options.notifications.notify(CHANNEL, known.id).catch(() => {});
   }

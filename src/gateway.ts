@@ -20,6 +20,7 @@ import { plan, type PlanDeps } from './completions/plan.ts';
 import { reach, type ReachDeps } from './completions/reach.ts';
 import { isInOnePiece, replyTo, storedAnswer } from './completions/reply.ts';
 import { heldBy, settle } from './completions/settle.ts';
+import { Trail, type Tracing } from './completions/trail.ts';
 import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
@@ -29,11 +30,13 @@ import { Entrance } from './http/payment/entrance.ts';
 import { readIncoming, type Incoming, type IncomingDeps, type InferenceRoute } from './http/payment/incoming.ts';
 import type { Unpaid } from './http/payment/payers.ts';
 import type { Turns } from './http/payment/turns.ts';
+import { publicError } from './http/server/error-response.ts';
 import { identify, setHeaders } from './http/server/request-id.ts';
 import type { Deliveries } from './ledger/deliveries.ts';
 import type { Leases } from './ledger/lease.ts';
 import { NOTHING_BILLED } from './metering/bill.ts';
 import type { Models } from './models/models.ts';
+import type { Observe } from './observation.ts';
 import type { Gate } from './routing/gate.ts';
 import type { WarmCaches } from './routing/warm-caches.ts';
 import { lookUpAnswer, type EarlierAnswer, type Repeatable } from './records/stored-answer.ts';
@@ -56,8 +59,17 @@ export interface GatewayDeps extends CashierDeps, IncomingDeps, PlanDeps, Finish
   autopay: Pick<Autopay, 'help' | 'spent'>;
   deliveries: Deliveries;
   leases: Leases;
+  observe: Observe;
+  /** Absent where nothing is traced. */
+  tracing?: Tracing | undefined;
   /** After how much silence a stream shows that it is alive; as `ClientStream` has it where left out. */
   pingAfterMs?: number | undefined;
+}
+
+/** What an answer says in any case, and what is observed of it. */
+interface Begun {
+  readonly head: string[];
+  readonly trail: Trail;
 }
 
 /** So often a request is looked at whose key is changed, or whose Idempotency-Key is taken, before it is admitted. */
@@ -86,20 +98,36 @@ export class Gateway {
     this.#timeLimitMs = deps.config.STREAM_MAX_SECONDS * 1000;
   }
 
+  /** Streams to clients that are open. */
+  get streamsOpen(): number {
+    return this.#openStreams.size;
+  }
+
   /** Answers one inference request. Rejects with what the client is to be told, as long as nothing was sent. */
   async answer(req: Request, res: Response, route: InferenceRoute): Promise<void> {
     const head = identify(req, res);
+    const trail = this.#trailOf(req, res, route);
     try {
       const leave = this.requests.enter();
       try {
-        await this.#receive(req, res, route, head);
+        await this.#receive(req, res, route, { head, trail });
       } finally {
         leave();
       }
     } catch (error) {
+      trail.refused(publicError(error));
       if (!res.headersSent) setHeaders(res, head);
       throw error;
+    } finally {
+      trail.tell();
     }
+  }
+
+  #trailOf(req: Request, res: Response, { path, surface }: InferenceRoute): Trail {
+    const { observe, tracing } = this.#deps;
+    const requestId = res.locals['requestId'] as string;
+    const { traceparent } = req.headers;
+    return new Trail({ observe, tracing, requestId, surface: surface.wire, path, traceparent: traceparent && String(traceparent) });
   }
 
   /**
@@ -117,12 +145,13 @@ export class Gateway {
   }
 
   /** Who pays, and what is asked. What is refused for what it says counts as one of its key's. */
-  async #receive(req: Request, res: Response, route: InferenceRoute, head: string[]): Promise<void> {
+  async #receive(req: Request, res: Response, route: InferenceRoute, { head, trail }: Begun): Promise<void> {
     const payer = await this.#deps.payers.identify(req, { asKnown: true });
+    trail.stages.identifiedAt = performance.now();
     if (!payer && !route.keyless) throw new GatewayError('invalid_api_key');
     const body = this.#entrance.receive(req, payer);
     try {
-      const incoming = await readIncoming(this.#deps, { req, res, route, head, payer, body });
+      const incoming = await readIncoming(this.#deps, { req, res, route, head, payer, body, trail });
       if (!incoming.payer || 'unpaid' in incoming.payer) throw await this.#askToPay(req, incoming, incoming.payer);
       if (incoming.payer.receipt) head.push('Payment-Receipt', incoming.payer.receipt);
       const { key } = incoming.payer;
@@ -139,6 +168,7 @@ export class Gateway {
     const planned = await plan(this.#deps, request, { ...options, isForetold: true }, apiKey);
     const { head: ownHead, body } = foretoldBytes(await foretell(this.#deps, { ...incoming, apiKey }, planned));
     res.writeHead(200, [...head, ...ownHead]).end(body);
+    incoming.trail.end('foretold', 200);
   }
 
   /** A repeat with the same Idempotency-Key gets the answer of before. */
@@ -168,22 +198,27 @@ export class Gateway {
     const answer = await turns.take(apiKey.accountId, () => earlier.take(reportPool));
     if (!answer) throw new RepeatedError();
     replay(incoming, answer);
+    incoming.trail.end('replayed', answer.answer.status);
   }
 
   /** Plans a request and has it admitted; then it is carried out. */
   async #serve(req: Request, incoming: Incoming, apiKey: ApiKey, repeatable: Repeatable | null): Promise<void> {
-    const { request, res, head, surface, requestId } = incoming;
+    const { request, res, head, surface, requestId, trail } = incoming;
+    trail.stages.planAt = performance.now();
     const planned = await plan(this.#deps, request, incoming.options, apiKey);
+    trail.planned(planned);
     const leave = request.stream ? this.#openStreams.enter(apiKey.accountId) : undefined;
     const client = request.stream ? new ClientStream(res, bareStreamHead(head), this.#deps.pingAfterMs) : null;
     const call: Call = { ...incoming, apiKey, client };
     try {
       const admitted = await this.#cashier.admit(req, incoming, apiKey, planned, repeatable);
+      trail.admitted(admitted.hold);
       const grant = openGrant({ leases: this.#deps.leases, timeLimitMs: this.#timeLimitMs }, call, admitted, repeatable);
       await this.#carryOut({ call, plan: planned, grant });
     } catch (error) {
       if (!client?.opened || !(error instanceof GatewayError)) throw error;
-      this.#deps.log.warn({ requestId, code: error.code, err: error.cause }, 'a stream failed before it began');
+      trail.refused(error);
+      this.#deps.observe({ kind: 'stream_failed', requestId, code: error.code, err: error.cause });
       client.end(surface.errorEvents(error.toJSON(), requestId));
     } finally {
       client?.close();
@@ -205,11 +240,14 @@ export class Gateway {
       const bill = owed ?? NOTHING_BILLED;
       const reply = replyTo(underWay, ending, bill, timing);
       const stored = storedAnswer(underWay, ending, bill, reply);
+      const { stages } = call.trail;
+      stages.settleAt = performance.now();
       const settled = await settle(this.#deps, heldBy(underWay), owed, {
         answer: stored ? grant.keeping?.seal(stored) : undefined,
         unlessLate: isInOnePiece(reply),
         maybeSwept: !grant.lease.held(),
       });
+      stages.settledAt = performance.now();
       if (settled.state === 'settled') this.#deps.autopay.spent(call.apiKey.accountId, settled.verdict.availableMsat);
       finish(this.#deps, underWay, { ending, bill, reply, settled, timing });
     } catch (error) {

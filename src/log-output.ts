@@ -15,6 +15,8 @@ export class LogOutput implements DestinationStream {
   #pendingBytes = 0;
   #dropped = 0;
   #waiting = false;
+  /** Lines that were dropped since the start. */
+  droppedEver = 0;
 
   /** A pipe must not block, or a reader that stops reading stops the gateway: asking for `process.stdout` makes it so. */
   constructor(fd: number = process.stdout.fd) {
@@ -24,6 +26,7 @@ export class LogOutput implements DestinationStream {
   write(line: string): void {
     if (this.#pendingBytes > MAX_PENDING_BYTES) {
       this.#dropped++;
+      this.droppedEver++;
       return;
     }
     this.#append(line);

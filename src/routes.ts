@@ -4,6 +4,7 @@ import { AUTOPAY_OPERATIONS } from './http/api/autopay-operations.ts';
 import { KEY_OPERATIONS } from './http/api/key-operations.ts';
 import { MODEL_OPERATIONS } from './http/api/model-operations.ts';
 import { REPORT_OPERATIONS } from './http/api/report-operations.ts';
+import { METRICS_OPERATION } from './http/api/metrics.ts';
 import { PLAY_MONEY_OPERATION, STATUS_OPERATIONS } from './http/api/status-operations.ts';
 import { WALLET_OPERATIONS } from './http/api/wallet-operations.ts';
 import { ADMIN_OPERATIONS } from './http/admin/admin-operations.ts';
@@ -67,6 +68,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...Object.values(REPORT_OPERATIONS),
   ...Object.values(LNURL_OPERATIONS),
   ...Object.values(STATUS_OPERATIONS),
+  METRICS_OPERATION,
   DISCOVERY_OPERATION,
   MCP_OPERATION,
   ...Object.values(DOCS_OPERATIONS),

@@ -5,6 +5,7 @@ import { migrate } from './db/migrate.ts';
 import { openDatabase } from './db/open-database.ts';
 import { greeting } from './greeting.ts';
 import { createLog } from './log.ts';
+import { LogOutput } from './log-output.ts';
 import { startServer, type RunningServer } from './start-server.ts';
 
 /** Ctrl-C reaches the gateway from the terminal and once more through npm: within this, a repeat is the same wish. */
@@ -22,14 +23,20 @@ const LINGER_MS = 1000;
  */
 async function main(): Promise<void> {
   const bare = loadConfig();
-  const log = createLog(bare.LOG_LEVEL);
+  const output = new LogOutput();
+  const log = createLog(bare.LOG_LEVEL, output);
   const database = await openDatabase(bare, log);
   let server: RunningServer;
   let config: Config;
   try {
     config = withSecretKey(bare, database.dataDir);
     await migrate(database.connectionString);
-    server = await startServer({ config, log, connectionString: database.connectionString });
+    server = await startServer({
+      config,
+      log,
+      connectionString: database.connectionString,
+      logLinesDropped: () => output.droppedEver,
+    });
   } catch (error) {
     await database.stop();
     throw error;

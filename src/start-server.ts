@@ -7,12 +7,12 @@ import { walletsOfOtherHosts } from './accounts/linked-wallets.ts';
 import { WalletSignIns } from './accounts/wallet-sign-ins.ts';
 import { KeyAuthenticator } from './accounts/key-authenticator.ts';
 import { createKeySecrets } from './accounts/key-secret.ts';
+import { limitsOfHolds } from './admission/hold-limits.ts';
 import { RateLimit } from './admission/rate-limit.ts';
 import { createApp } from './app.ts';
 import { Autopay, type AutopayOptions } from './autopay/autopay.ts';
 import { CapacityWeights } from './capacity/capacity-weights.ts';
 import { Recorder } from './records/usage-record.ts';
-import { ANSWER_BYTES_A_DAY, FREE_ANSWER_BYTES_A_DAY } from './records/stored-answer.ts';
 import { loadTokenizer } from './wires/tokens.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
@@ -27,13 +27,13 @@ import { Payers } from './http/payment/payers.ts';
 import { PaymentOffers } from './http/payment/payment-offers.ts';
 import { Turns } from './http/payment/turns.ts';
 import { OpenElsewhereWatch } from './jobs/open-elsewhere-watch.ts';
-import { picoUsd, type PicoUsd } from './amount.ts';
 import { Deliveries } from './ledger/deliveries.ts';
 import { Holds } from './ledger/holds.ts';
 import { Instance } from './ledger/instance.ts';
 import { Leases } from './ledger/lease.ts';
 import { depositNetwork } from './ledger/write-off.ts';
 import { openOldWallets, openWallet } from './lightning/open-wallet.ts';
+import { observeCalls } from './lightning/observed-wallet.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import { openLnurl } from './lnurl/open-lnurl.ts';
 import type { Logger } from './log.ts';
@@ -44,6 +44,9 @@ import type { Provider } from './providers/provider.ts';
 import { FleetHealth } from './routing/fleet-health.ts';
 import { WarmCaches } from './routing/warm-caches.ts';
 import { createModels, type Models } from './models/models.ts';
+import { httpObserver } from './http/server/http-observer.ts';
+import type { Observe } from './observation.ts';
+import { openMetrics, startObserving } from './observing.ts';
 import { Reload } from './reload.ts';
 import { startJobs } from './jobs/start-jobs.ts';
 import { Withdrawing } from './withdrawing.ts';
@@ -64,6 +67,8 @@ export interface ServerOptions {
   bars?: boolean | undefined;
   /** How wallets of owners are asked to pay, where a test's relays are on loopback, and how long refused requests wait for that. */
   autopay?: Partial<Pick<AutopayOptions, 'payers' | 'helpMs'>> | undefined;
+  /** Log lines that could not be written since the start. */
+  logLinesDropped?: (() => number) | undefined;
   /** The time, in Unix milliseconds, whose prices are in force. */
   priceClock?: (() => number) | undefined;
 }
@@ -87,10 +92,6 @@ export interface RunningServer {
 
 /** Relays that owners name are on public addresses: no setting says otherwise. */
 const STRANGERS_RELAYS = { allowLoopback: false };
-const FREE_STREAMS_AT_ONCE = 4;
-const FREE_REQUESTS_AT_ONCE = 32;
-/** Of the day's free ceiling, for one account: a twentieth, but always enough for one request. */
-const FREE_SHARE_PERCENT = 5n;
 const LEDGER_CONNECTIONS = 6;
 const REPORT_CONNECTIONS = 4;
 /** Connections that wait for the loop to accept them, up to the system's own limit: a burst of agents is not made to try again. */
@@ -111,7 +112,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
 async function serve(options: ServerOptions, base: Base): Promise<RunningServer> {
   const { config, log, pingAfterMs, random } = options;
-  const money = await openMoney(options, base);
+  const observing = startObserving(log);
+  const { observe } = observing;
+  const money = await openMoney(options, base, observe);
   await refuseOtherNetwork(base.pool, money.wallet);
   await refuseOtherHost(base.pool, config);
   const { pool, reportPool, probePool, notifications } = base;
@@ -127,18 +130,20 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const turns = new Turns();
   const settings = new OperatorSettings({ pool, notifications, health: money.health, log });
   await settings.load();
-  const common = { config, log, pool, reportPool, turns, authenticate, settings, ...money };
+  const common = { config, log, observe, pool, reportPool, turns, authenticate, settings, ...money };
   const gateway = new Gateway({ ...common, payers, offers, forgetKey, pingAfterMs, random });
   const lnurl = openLnurl(common);
   const signIns = new WalletSignIns(pool, notifications);
-  const app = createApp({ ...common, probePool, keys: authenticator, apiKeys, gateway, lnurl, signIns });
-  const server = createHttpServer(app);
+  const metrics = await openMetrics(observing, config, { ...money, gateway, logLinesDropped: options.logLinesDropped ?? (() => 0) });
+  if (metrics) observeCalls(wallet, observe);
+  const app = createApp({ ...common, metrics, probePool, keys: authenticator, apiKeys, gateway, lnurl, signIns });
+  const server = createHttpServer(app, { onRequest: metrics && httpObserver(observe) });
   await instance.beat();
   await listen(server, config);
   leases.start();
   instance.start();
   capacity.start();
-  const jobs = startJobs({ ...options, ...base, ...money, gateway });
+  const jobs = startJobs({ ...options, ...base, ...money, observe, gateway });
 
   const reload = new Reload({ ...money, requests: gateway.requests, log });
 
@@ -228,6 +233,7 @@ async function closeBase({ notifications, ...pools }: Base): Promise<void> {
 async function openMoney(
   { config, log, providers = [], priceClock, bars, autopay = {} }: ServerOptions,
   { pool, ledgerPool, leasePool, notifications }: Base,
+  observe: Observe,
 ) {
   // The oldest one: a secret that is added must not make another node of the simulated one.
   const root = config.secretKeys.at(-1);
@@ -236,24 +242,21 @@ async function openMoney(
   const prices = await PriceSchedule.open({ config, pool, now: priceClock });
   const models = createModels(config, { prices, providers });
   await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
-  const wallet = await openWallet(config, { pool, notifications, root, log });
-  const oldWallets = await openOldWallets(config, { pool, notifications, root, log }, wallet);
-  const nodeIds = [wallet, ...oldWallets].map(({ nodeId }) => nodeId);
+  const needed = { pool, notifications, root, log };
+  const wallet = await openWallet(config, needed);
+  const oldWallets = await openOldWallets(config, needed, wallet);
   const instanceId = uuid();
-  const deliveries = new Deliveries(pool, log);
-  const health = new FleetHealth(log, { bars });
+  const deliveries = new Deliveries(pool, observe);
+  const health = new FleetHealth(observe, { bars });
   const exchangeRate = await openExchangeRate(config, { pool, log });
+  const nodes = { pool, wallet, oldWallets, log, observe, exchangeRate };
   const funding = new Funding({
-    pool,
-    wallet,
-    oldWallets,
+    ...nodes,
     notifications,
     roots: config.secretKeys,
-    log,
     invoiceExpirySeconds: config.INVOICE_EXPIRY_SECONDS,
     topupDefaultSats: config.TOPUP_DEFAULT_SATS,
     dailyBudgetPicoUsd: config.DAILY_BUDGET_USD,
-    exchangeRate,
   });
   return {
     models,
@@ -261,45 +264,31 @@ async function openMoney(
     capacity: new CapacityWeights(config.capacity, { log, providerIds: () => models.providers.map(({ id }) => id) }),
     wallet,
     oldWallets,
-    openElsewhere: new OpenElsewhereWatch({ pool, nodeIds, log }),
+    openElsewhere: new OpenElsewhereWatch({ pool, nodeIds: [wallet, ...oldWallets].map(({ nodeId }) => nodeId), observe }),
     exchangeRate,
     health,
     gate: health,
     warm: new WarmCaches(),
     rateLimit: new RateLimit({ requestsPerMinute: config.RATE_LIMIT_RPM, tokensPerMinute: config.RATE_LIMIT_TPM }),
-    leases: new Leases(leasePool, log, config.HOLD_LEASE_SECONDS),
-    recorder: new Recorder(pool, log),
-    holds: new Holds(ledgerPool, {
-      freeRequests: config.FREE_TIER_REQUESTS,
-      freeDayPicoUsd: config.FREE_TIER_GLOBAL_DAILY_USD,
-      freeSharePicoUsd: freeShareOf(config),
-      freeStreams: FREE_STREAMS_AT_ONCE,
-      freeAtOnce: FREE_REQUESTS_AT_ONCE,
-      answerBytes: ANSWER_BYTES_A_DAY,
-      freeAnswerBytes: FREE_ANSWER_BYTES_A_DAY,
-      leaseSeconds: config.HOLD_LEASE_SECONDS,
-      instanceId,
-    }),
+    leases: new Leases(leasePool, observe, config.HOLD_LEASE_SECONDS),
+    recorder: new Recorder(pool, observe),
+    holds: new Holds(ledgerPool, limitsOfHolds(config, instanceId), observe),
     deliveries,
-    instance: new Instance(leasePool, log, instanceId, deliveries),
     funding,
-    autopay: new Autopay({ pool, wallet, funding, notifications, roots: config.secretKeys, log, payers: STRANGERS_RELAYS, ...autopay }),
-    withdrawing: new Withdrawing({
+    autopay: new Autopay({
       pool,
       wallet,
-      oldWallets,
+      funding,
+      notifications,
+      roots: config.secretKeys,
       log,
-      allowed: config.WITHDRAWALS,
-      maxFeePercent: config.WITHDRAW_MAX_FEE_PERCENT,
-      exchangeRate,
+      observe,
+      payers: STRANGERS_RELAYS,
+      ...autopay,
     }),
+    instance: new Instance(leasePool, observe, instanceId, deliveries),
+    withdrawing: new Withdrawing({ ...nodes, allowed: config.WITHDRAWALS, maxFeePercent: config.WITHDRAW_MAX_FEE_PERCENT }),
   };
-}
-
-function freeShareOf({ FREE_TIER_GLOBAL_DAILY_USD: dayPicoUsd, FREE_TIER_MAX_COST_USD: requestPicoUsd }: Config): PicoUsd {
-  const share = (dayPicoUsd * FREE_SHARE_PERCENT) / 100n;
-  const enough = share > requestPicoUsd ? share : requestPicoUsd;
-  return picoUsd(enough < dayPicoUsd ? enough : dayPicoUsd);
 }
 
 /** Waits for the requests under way; past the grace, ends them. */

@@ -17,6 +17,7 @@ import type { Withdrawal } from './withdrawals/withdrawal.ts';
 import { recordAsSent, Withdrawals } from './withdrawals/withdrawals.ts';
 import type { Logger } from './log.ts';
 import { rateOrNull, type ExchangeRate } from './pricing/exchange-rate.ts';
+import type { Observe } from './observation.ts';
 
 export interface WithdrawingOptions {
   pool: Pool;
@@ -24,6 +25,7 @@ export interface WithdrawingOptions {
   /** Those of before: what they were asked to pay is followed to its end. */
   oldWallets?: readonly Pick<Wallet, 'backend' | 'nodeId' | 'network' | 'payments'>[];
   log: Logger;
+  observe: Observe;
   /** Whether the operator allows withdrawals. Those made before go on to their end all the same. */
   allowed: boolean;
   /** The most that routing may cost, in per cent of the amount. */
@@ -74,7 +76,7 @@ export class Withdrawing {
 
   constructor(options: WithdrawingOptions) {
     this.#options = options;
-    this.#otherNetwork = new OtherNetwork(options.log);
+    this.#otherNetwork = new OtherNetwork(options.observe);
     const { pool, wallet, oldWallets = [] } = options;
     const withdrawalsOf = (each: Pick<Wallet, 'backend' | 'nodeId' | 'network'>) =>
       new Withdrawals(pool, each, () => rateOrNull(options.exchangeRate));
@@ -99,7 +101,7 @@ export class Withdrawing {
     const feeLimitMsat = feeLimit(request.amountMsat, maxFeePercent, wanted.maxFeeSats);
     const { withdrawal, replayed } = await this.#otherNetwork.refuse(() => this.#withdrawals.reserve({ ...wanted, request, feeLimitMsat }));
     if (replayed) return { withdrawal, replayed };
-    this.#options.log.info({ withdrawalId: withdrawal.id, amountMsat: String(withdrawal.amountMsat) }, 'a withdrawal begins');
+    this.#options.observe({ kind: 'withdrawal_began', withdrawalId: withdrawal.id, amountMsat: withdrawal.amountMsat });
     const enough = new AbortController();
     await Promise.race([this.#sending(withdrawal.id), delay(answerMs, undefined, { signal: enough.signal }).catch(() => {})]);
     enough.abort();
@@ -134,7 +136,7 @@ export class Withdrawing {
   #sending(id: string): Promise<void> {
     const sending = this.#queue
       .run(() => this.#send(id))
-      .catch((error: unknown) => this.#options.log.warn({ err: error, withdrawalId: id }, 'a withdrawal could not be sent yet'));
+      .catch((error: unknown) => this.#options.observe({ kind: 'withdrawal_not_sent', err: error, withdrawalId: id }));
     this.#underWay.add(sending);
     return sending.finally(() => this.#underWay.delete(sending));
   }
@@ -166,10 +168,7 @@ export class Withdrawing {
         await this.#withdrawals.unclaim(id);
         throw error;
       }
-      this.#options.log.warn(
-        { err: error, withdrawalId: id },
-        'the answer to a payment was lost or an error: the node is asked what it did',
-      );
+      this.#options.observe({ kind: 'withdrawal_unanswered', err: error, withdrawalId: id });
     }
     await this.#check(claimed, this.#options.wallet.nodeId);
   }
@@ -207,44 +206,39 @@ export class Withdrawing {
 
   async #checkOne(withdrawal: Withdrawal, nodeId: string): Promise<void> {
     const { id, state } = withdrawal;
-    const { allowed, wallet, log } = this.#options;
+    const { allowed, wallet, observe } = this.#options;
     const sends = allowed && wallet.payments && nodeId === wallet.nodeId;
     try {
       if (state === 'sent') await this.#queue.run(() => this.#check(withdrawal, nodeId));
       else if (sends) await this.#queue.run(() => this.#send(id));
       else await this.#giveUp(withdrawal, nodeId);
     } catch (error) {
-      log.warn({ err: error, withdrawalId: id }, 'a withdrawal stays held: its node could not be asked');
+      observe({ kind: 'withdrawal_not_checked', err: error, withdrawalId: id });
       await this.#withdrawals.postpone(id);
     }
   }
 
   /** Warns of the withdrawals that have been pending for long. */
   async tellOfLong(): Promise<void> {
-    const { pool, wallet, log } = this.#options;
-    await tellOfLongWithdrawals(pool, wallet, log);
+    const { pool, wallet, observe } = this.#options;
+    await tellOfLongWithdrawals(pool, wallet, observe);
   }
 
   /** Asks the node what became of a sent withdrawal, and acts on its word. Rejects where it cannot be had. */
   async #check(withdrawal: Withdrawal, nodeId: string): Promise<void> {
-    const { id, paymentHash, feeLimitMsat } = withdrawal;
-    const { log } = this.#options;
+    const { id, paymentHash, amountMsat, feeLimitMsat } = withdrawal;
+    const { observe } = this.#options;
     const { payments, withdrawals } = this.#node(nodeId);
     if (!payments) throw new GatewayError('lightning_unavailable', { message: 'The wallet cannot tell of payments.' });
     const found = await payments.lookupPayment(paymentHash);
     if (found?.status === 'paid') {
       if (!(await withdrawals.paid(id, found.feeMsat))) return;
-      log.info({ withdrawalId: id, feeMsat: String(found.feeMsat) }, 'a withdrawal was paid');
-      if (found.feeMsat > feeLimitMsat)
-        log.warn({ withdrawalId: id, feeMsat: String(found.feeMsat) }, 'a withdrawal cost more than its limit');
+      observe({ kind: 'withdrawal_paid', withdrawalId: id, amountMsat, feeMsat: found.feeMsat });
+      if (found.feeMsat > feeLimitMsat) observe({ kind: 'withdrawal_above_limit', withdrawalId: id, feeMsat: found.feeMsat });
     } else if (found?.status === 'failed') await this.#failed(id, 'sent', found.failure);
     else if (found) await withdrawals.postpone(id, { found: true, known: found.known });
     else if (await withdrawals.notFound(withdrawal)) this.#tellOfFailure(id, 'unknown_to_node');
-    else if (withdrawal.known)
-      log.warn(
-        { withdrawalId: id },
-        'a withdrawal stays held: the node had its payment, and has no record of that: see `npm run reconcile`',
-      );
+    else if (withdrawal.known) observe({ kind: 'withdrawal_denied', withdrawalId: id });
   }
 
   #node(nodeId: string): Node {
@@ -258,7 +252,7 @@ export class Withdrawing {
   }
 
   #tellOfFailure(id: string, failure: string): void {
-    this.#options.log.info({ withdrawalId: id, failure }, 'a withdrawal failed, and what was held is free again');
+    this.#options.observe({ kind: 'withdrawal_failed', withdrawalId: id, failure });
   }
 
   /** Resolves once the withdrawals that this process is sending have been sent. */

@@ -59,7 +59,7 @@ const movedAway = (lacksOne = false): Deciding => new Deciding({ pool: database.
 async function pending({ known = true, secondsLater = PAST_EXPIRY_SECONDS } = {}): Promise<string> {
   payments.outcome = { status: 'pending', known: true };
   payments.losesAnswers = true;
-  const withdrawing = new Withdrawing({ pool: database.pool, wallet: asked(), log, allowed: true, maxFeePercent: 10 });
+  const withdrawing = new Withdrawing({ pool: database.pool, wallet: asked(), log, observe: () => {}, allowed: true, maxFeePercent: 10 });
   const { paymentRequest } = foreignInvoice({ amountMsat: 10_000n });
   const bodySha256 = Buffer.alloc(32);
   const { withdrawal } = await withdrawing.withdraw({ owner, paymentRequest, idempotencyKey: randomUUID(), bodySha256 });
@@ -162,7 +162,7 @@ describe('a withdrawal whose node had the payment and has no record of it', () =
     const id = await pending();
     const [hash = ''] = payments.asked;
     payments.recorded.set(hash, { status: 'paid', feeMsat: msat(5n) });
-    const withdrawing = new Withdrawing({ pool: database.pool, wallet: asked(), log, allowed: true, maxFeePercent: 10 });
+    const withdrawing = new Withdrawing({ pool: database.pool, wallet: asked(), log, observe: () => {}, allowed: true, maxFeePercent: 10 });
     await database.pool.query(`update withdrawals set next_check_at = now() where id = $1`, [id]);
     await withdrawing.checkDue(10);
     await expect(askingIt().decide(id, { paid: msat(0n) })).rejects.toMatchObject(refused(/on record/));

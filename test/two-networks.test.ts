@@ -7,6 +7,7 @@ import { writeOff } from '../src/ledger/write-off.ts';
 import { watchNetwork } from '../src/jobs/watch-network.ts';
 import { SimulatedWallet } from '../src/lightning/simulated/simulated.ts';
 import { createLog } from '../src/log.ts';
+import { logReader } from '../src/telemetry/log-reader.ts';
 import { Withdrawing } from '../src/withdrawing.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { FakePayments } from './support/fake-payments.ts';
@@ -33,9 +34,9 @@ beforeEach(async () => {
   database = await createTestDatabase({ max: 30 });
   notifications = createNotifications(database.connectionString);
   const wallet = new SimulatedWallet({ pool: database.pool, notifications, root: TEST_ROOT });
-  play = { wallet, ...openFunding(database, wallet, { log }) };
+  play = { wallet, ...openFunding(database, wallet, { observe: logReader(log) }) };
   const fake = new FakeWallet();
-  real = { wallet: fake, ...openFunding(database, fake, { log }) };
+  real = { wallet: fake, ...openFunding(database, fake, { observe: logReader(log) }) };
   node = new FakePayments();
   owner = await addOwner(database.pool);
 });
@@ -65,7 +66,7 @@ function withdrawing(): Withdrawing {
     payments: node,
     status: async () => ({ ready: true }),
   } as const;
-  return new Withdrawing({ pool: database.pool, wallet, log, allowed: true, maxFeePercent: 1 });
+  return new Withdrawing({ pool: database.pool, wallet, log, observe: logReader(log), allowed: true, maxFeePercent: 1 });
 }
 const withdraw = (by: Withdrawing) =>
   by.withdraw({ owner, paymentRequest: foreignInvoice().paymentRequest, idempotencyKey: randomUUID(), bodySha256: sha256 });

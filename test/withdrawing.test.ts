@@ -5,6 +5,7 @@ import type { ActingKey } from '../src/accounts/acting-key.ts';
 import { auditLedger } from '../src/ledger/audit.ts';
 import { msat } from '../src/amount.ts';
 import { createLog } from '../src/log.ts';
+import type { Observe } from '../src/observation.ts';
 import { Withdrawing, type WithdrawalRequest, type WithdrawingOptions } from '../src/withdrawing.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { FakePayments } from './support/fake-payments.ts';
@@ -54,7 +55,15 @@ function open(options: Partial<WithdrawingOptions> & { nodeId?: string } = {}): 
     payments: node,
     status: () => Promise.resolve({ ready }),
   };
-  return new Withdrawing({ pool: database.pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1, ...others });
+  return new Withdrawing({
+    pool: database.pool,
+    wallet,
+    log: createLog('silent'),
+    observe: () => {},
+    allowed: true,
+    maxFeePercent: 1,
+    ...others,
+  });
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest();
@@ -408,7 +417,14 @@ describe('a wallet that can only receive', () => {
       nodeId: '02nwc',
       status: () => Promise.resolve({ ready: true }),
     };
-    const receiving = new Withdrawing({ pool: database.pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1 });
+    const receiving = new Withdrawing({
+      pool: database.pool,
+      wallet,
+      log: createLog('silent'),
+      observe: () => {},
+      allowed: true,
+      maxFeePercent: 1,
+    });
     await expect(receiving.withdraw(wanted(foreignInvoice().paymentRequest))).rejects.toMatchObject({ code: 'not_permitted' });
     expect(await books()).toMatchObject({ held: 0n });
   });
@@ -477,8 +493,10 @@ describe('a withdrawal that is pending for long', () => {
     const { withdrawal } = await withdrawing.withdraw(wanted(foreignInvoice().paymentRequest));
     await database.pool.query(`update withdrawals set created_at = now() - $2::interval ${changes} where id = $1`, [withdrawal.id, age]);
     const warnings: { withdrawalId?: string }[] = [];
-    const log = Object.assign(createLog('silent'), { warn: (words: object) => void warnings.push(words) });
-    await open({ log, ...(nodeId !== undefined && { nodeId }) }).tellOfLong();
+    const observe: Observe = (one) => {
+      if (one.kind === 'withdrawal_long') warnings.push(one);
+    };
+    await open({ observe, ...(nodeId !== undefined && { nodeId }) }).tellOfLong();
     return warnings.filter(({ withdrawalId }) => withdrawalId === withdrawal.id);
   }
 
@@ -490,7 +508,13 @@ describe('a withdrawal that is pending for long', () => {
     ['of another node', 'on the node that it was made with', () => ((node.unreached = true), told('11 minutes', '', '03other'))],
   ])('is told of, one %s with what it waits for', async (_which, waitsFor, tell) => {
     expect(await tell()).toEqual([
-      { withdrawalId: expect.any(String), ageSeconds: 660, heldMsat: '11000', waitsFor: expect.stringContaining(waitsFor) },
+      {
+        kind: 'withdrawal_long',
+        withdrawalId: expect.any(String),
+        ageSeconds: 660,
+        heldMsat: 11_000n,
+        waitsFor: expect.stringContaining(waitsFor),
+      },
     ]);
   });
 

@@ -159,7 +159,11 @@ export class KeyAuthenticator {
   #refuseGuessing(address: string): void {
     const retryAfter = this.#unknown.secondsUntilFree(alone(address));
     if (retryAfter === 0) return;
-    throw new GatewayError('rate_limit_exceeded', { message: 'Too many unknown API keys from this address.', retryAfter });
+    throw new GatewayError('rate_limit_exceeded', {
+      message: 'Too many unknown API keys from this address.',
+      retryAfter,
+      limit: 'address',
+    });
   }
 }
 

@@ -207,6 +207,7 @@ function refusalOf(hold: HoldVerdict, ticket: RateLimitTicket): Error {
         message: `Rate limit exceeded: too many free ${hold.verdict === 'free_streams' ? 'streams' : 'requests'} at once`,
         retryAfter: 1,
         headers,
+        limit: hold.verdict === 'free_streams' ? 'streams' : 'rpm',
       });
     case 'used_up':
     case 'too_costly':

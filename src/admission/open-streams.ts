@@ -5,6 +5,13 @@ export class OpenStreams {
   readonly #limit: number;
   readonly #open = new Map<string, number>();
 
+  /** Of all accounts. */
+  get size(): number {
+    let size = 0;
+    for (const open of this.#open.values()) size += open;
+    return size;
+  }
+
   constructor(limit: number) {
     this.#limit = limit;
   }
@@ -13,7 +20,11 @@ export class OpenStreams {
   enter(accountId: string): () => void {
     const open = this.#open.get(accountId) ?? 0;
     if (open >= this.#limit) {
-      throw new GatewayError('rate_limit_exceeded', { message: `Rate limit exceeded: ${this.#limit} open streams`, retryAfter: 1 });
+      throw new GatewayError('rate_limit_exceeded', {
+        message: `Rate limit exceeded: ${this.#limit} open streams`,
+        retryAfter: 1,
+        limit: 'streams',
+      });
     }
     this.#open.set(accountId, open + 1);
     let left = false;

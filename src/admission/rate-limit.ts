@@ -153,6 +153,7 @@ function refuseOver(
     message: `Rate limit exceeded: ${limit} ${unit}`,
     retryAfter: window.secondsUntilFreed(excess),
     headers: headers(),
+    limit: unit === 'RPM' ? 'rpm' : 'tpm',
   });
 }
 

@@ -9,6 +9,7 @@ import type { Funding } from '../funding.ts';
 import type { NwcPayerOptions } from '../lightning/nwc/nwc-payer.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import { WindowLimit } from '../window-limit.ts';
 import { Attempts, type Begun, type OpenAttempt } from './attempts.ts';
 import { AutopaySettings, type AutopayAmounts, type AutopayState } from './autopay-settings.ts';
@@ -23,6 +24,7 @@ export interface AutopayOptions {
   notifications: Notifications;
   roots: readonly RootSecret[];
   log: Logger;
+  observe: Observe;
   /** Which relays owners may name, and how long their wallets are waited for. */
   payers: NwcPayerOptions;
   /** How long a refused request waits for money that is on its way. */
@@ -242,13 +244,14 @@ export class Autopay {
   /** Ends an attempt where our node's word on its invoice is final. Never rejects. */
   async #conclude(attempt: OpenAttempt): Promise<void> {
     const { invoiceId, accountId } = attempt;
-    const { funding, log } = this.#options;
+    const { funding, log, observe } = this.#options;
+    const startedAt = performance.now();
     try {
       const outcome = await funding.outcome(invoiceId);
       if (outcome === 'open') return;
       const ended = await this.#attempts.end(attempt, outcome === 'paid');
       if (!ended) return;
-      log.info({ invoiceId, outcome: ended }, 'an attempt of autopay has ended');
+      observe({ kind: 'autopay', invoiceId, result: ended, startedAt, endedAt: performance.now() });
       await this.#watched.changed(accountId);
     } catch (error) {
       log.warn({ err: error, invoiceId }, 'whether an attempt of autopay was paid cannot be told yet');

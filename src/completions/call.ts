@@ -24,6 +24,7 @@ import type { JsonAnswer } from './json-answer.ts';
 import type { ProviderFailure } from '../providers/provider-failure.ts';
 import type { RelayedStream, StreamEnd } from './relay.ts';
 import type { StreamCopy } from './stream-copy.ts';
+import type { Trail } from './trail.ts';
 
 /** A request as it was read from its client. */
 export interface Call {
@@ -42,6 +43,8 @@ export interface Call {
   readonly clientRequestId: string | undefined;
   /** The client's end of a streamed answer; null where it wants JSON. */
   readonly client: StreamClient | null;
+  /** What is observed of it. */
+  readonly trail: Trail;
 }
 
 /** Who may serve a request, and what it can cost at most. */

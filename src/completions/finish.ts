@@ -1,10 +1,11 @@
 import type { RateLimit } from '../admission/rate-limit.ts';
 import type { Config } from '../config/config.ts';
 import { GatewayError } from '../errors.ts';
-import type { Logger } from '../log.ts';
+import type { Observe, RequestAnswer } from '../observation.ts';
 import { NOTHING_BILLED, type Bill } from '../metering/bill.ts';
 import { costOfUsage } from '../pricing/cost.ts';
 import { retryAfterOf } from '../providers/provider-failure.ts';
+import type { Deployment } from '../models/deployment.ts';
 import type { Replay } from '../records/stored-answer.ts';
 import type { WarmCaches } from '../routing/warm-caches.ts';
 import { promptTokensOf } from '../wires/usage.ts';
@@ -20,7 +21,7 @@ import type { Settled } from './settle.ts';
 
 export interface FinishDeps {
   config: Pick<Config, 'markupBasisPoints'>;
-  log: Logger;
+  observe: Observe;
   rateLimit: RateLimit;
   recorder: Recorder;
   warm: WarmCaches;
@@ -169,20 +170,24 @@ function closingComment({ call, grant, climb }: UnderWay, ending: Ending, settle
 }
 
 function record(
-  { recorder, log, config }: FinishDeps,
+  { recorder, observe, config }: FinishDeps,
   underWay: UnderWay,
   { ending, bill: billed, timing }: Finished,
   outcome: Outcome,
   status: number,
 ): void {
   const { call, plan, grant, climb } = underWay;
+  const { trail } = call;
   const { requestId, apiKey, path, request, clientRequestId } = call;
   const bill = outcome === 'unsettled' ? NOTHING_BILLED : billed;
-  if (bill.overrunPicoUsd > 0n) log.warn({ requestId, overrunPicoUsd: String(bill.overrunPicoUsd) }, 'an answer cost more than its hold');
+  if (bill.overrunPicoUsd > 0n) observe({ kind: 'answer_cost_more', requestId, overrunPicoUsd: bill.overrunPicoUsd });
   // Every ending comes by here: what the request took of its network's free share becomes what it cost.
   grant.free?.correct(bill.costPicoUsd);
   const deployment = ending.kind === 'failed' ? null : ending.candidate.deployment;
   const upstreamId = 'answer' in ending ? ending.answer.headers['x-request-id'] : undefined;
+  const errorCode = outcome === 'upstream_error' ? 'upstream_error' : null;
+  trail.end(outcome, status, errorCode);
+  trail.answer = answerOf(underWay, { bill, deployment, ttftMs: timing.ttftMs }, config);
   recorder.add({
     id: requestId,
     accountId: apiKey.accountId,
@@ -195,7 +200,7 @@ function record(
     stream: request.stream,
     outcome,
     status,
-    errorCode: outcome === 'upstream_error' ? 'upstream_error' : null,
+    errorCode,
     funding: grant.hold.funding,
     usage: bill.usage,
     costPicoUsd: bill.costPicoUsd,
@@ -219,6 +224,35 @@ function record(
     steps: stepsOf(underWay, ending, bill, config),
   });
 }
+
+interface Answered {
+  readonly bill: Bill;
+  readonly deployment: Deployment | null;
+  readonly ttftMs: number | null;
+}
+
+/** What is observed of an answer. Under the caller's own key it costs the operator nothing. */
+function answerOf(
+  { call, grant }: UnderWay,
+  { bill, deployment, ttftMs }: Answered,
+  { markupBasisPoints }: FinishDeps['config'],
+): RequestAnswer {
+  const { usage, cost, costPicoUsd, costMsat, chargeMsat: chargedMsat, overrunPicoUsd } = bill;
+  const isOwnKey = grant.hold.funding === 'byok';
+  return {
+    deployment,
+    usage,
+    ttftMs,
+    costPicoUsd,
+    costMsat,
+    providerCostPicoUsd: isOwnKey ? 0n : (cost.totalPicoUsd * WHOLE) / (WHOLE + markupBasisPoints),
+    chargedMsat,
+    overrunMsat: isOwnKey ? 0n : overrunPicoUsd / call.picoUsdPerMsat,
+  };
+}
+
+/** In hundredths of a per cent. */
+const WHOLE = 10_000n;
 
 function routingOf({ decision, exploreOdds }: UnderWay['plan']): UsageRecord['routing'] {
   if (!decision) return null;

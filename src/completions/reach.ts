@@ -1,6 +1,5 @@
 import type { Config } from '../config/config.ts';
 import type { Holds } from '../ledger/holds.ts';
-import type { Logger } from '../log.ts';
 import { promptTokensOf } from '../metering/billed-usage.ts';
 import { ownCount } from '../metering/own-count.ts';
 import { Abort } from '../providers/abort.ts';
@@ -22,18 +21,18 @@ import { readJsonAnswer } from './json-answer.ts';
 import { relayStream } from './relay.ts';
 import { censored, credentialOf } from './credential.ts';
 import { streamHead } from './head.ts';
+import type { TrailAttempt } from './trail.ts';
 
 export interface ReachDeps {
   config: Pick<Config, 'UPSTREAM_TIMEOUT_SECONDS' | 'markupBasisPoints'>;
   gate: Gate;
   holds: Holds;
-  log: Logger;
   accountHashOf: (call: Call) => string;
 }
 
 type Answered = Exclude<Leg, { kind: 'failed' }>;
 /** A candidate that the gate lets us ask. */
-type Admitted = Asked & { readonly pass: Pass };
+type Admitted = Asked & { readonly pass: Pass; readonly seen: TrailAttempt };
 interface Failed {
   readonly kind: 'failed';
   readonly failure: ProviderFailure;
@@ -66,7 +65,9 @@ export async function reach(deps: ReachDeps, call: Call, plan: Plan, grant: Gran
       attempts.push(passedOver(candidate, pass));
       continue;
     }
-    const asked: Admitted = { candidate, dispatchedAt: performance.now(), pass };
+    const dispatchedAt = performance.now();
+    const seen = call.trail.attempt(candidate.deployment, { startedAt: dispatchedAt, stream: call.request.stream });
+    const asked: Admitted = { candidate, dispatchedAt, seen, pass: observed(pass, seen) };
     const result = await ask(deps, { call, plan, grant }, asked, allowance);
     if (result.kind !== 'failed') return result;
     if (cancellation.reason === 'client_gone') return { ...asked, kind: 'client_gone' };
@@ -78,6 +79,16 @@ export async function reach(deps: ReachDeps, call: Call, plan: Plan, grant: Gran
 /** Leave to ask a candidate. A caller's own key has limits of its own, at an account of its own: the operator's gate is none for it. */
 function enter(gate: Gate, { apiKey }: Call, { own }: Plan, { deployment }: Candidate): Pass | Shut {
   return (own ? OPEN_GATE : gate).enter(deployment, apiKey.accountId);
+}
+
+/** The same pass; how the attempt went is observed too. */
+function observed(pass: Pass, seen: TrailAttempt): Pass {
+  return {
+    end(outcome) {
+      pass.end(outcome);
+      seen.end(outcome);
+    },
+  };
 }
 
 /** A candidate that cannot be asked now, and for how long: nothing was sent to it. */
@@ -101,6 +112,7 @@ async function ask(deps: ReachDeps, underWay: UnderWay, asked: Admitted, allowan
     grant.asked.push(tried);
     const result = await attempt(deps, underWay, asked, allowance);
     Object.assign(tried, triedWith(result, grant));
+    asked.seen.reason = reasonOf(result, grant);
     outcome = result.kind === 'stream' ? null : outcomeOf(result, asked, grant);
     return result;
   } finally {
@@ -116,6 +128,11 @@ function triedWith(result: Answered | Failed, { cancellation }: Grant): Pick<Tri
   if (result.kind === 'refused') return { result: 'refused', status: result.answer.status };
   const status = /^HTTP (\d{3})$/.exec(result.failure.reason)?.[1];
   return status ? { result: 'http_error', status: Number(status) } : { result: result.failure.reason.replaceAll(' ', '_'), status: null };
+}
+
+function reasonOf(result: Answered | Failed, { cancellation }: Grant): string | null {
+  if (cancellation.reason) return null;
+  return result.kind === 'failed' ? result.failure.reason : result.kind === 'refused' ? 'refused' : null;
 }
 
 /** What an attempt that is over says of its deployment. */
@@ -154,10 +171,12 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Admitted, { m
         body: rendering.body(grant.hold.tokens, deps.accountHashOf(call)),
         stream: call.request.stream,
         clientRequestId: call.clientRequestId,
+        traceparent: asked.seen.traceparent,
         credential: credentialOf(underWay, asked.candidate),
       },
       abort,
     );
+    asked.seen.responded(received.status);
     if (received.status < 200 || received.status > 299) return await refusalOf(underWay, asked, received, abort);
     const answer = decodedAnswer(received, abort);
     if (!call.client) {

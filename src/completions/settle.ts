@@ -3,8 +3,8 @@ import type { Deliveries, Delivery } from '../ledger/deliveries.ts';
 import type { HoldVerdict, Settlement } from '../ledger/hold.ts';
 import type { Holds } from '../ledger/holds.ts';
 import type { Lease } from '../ledger/lease.ts';
-import type { Logger } from '../log.ts';
 import type { Bill } from '../metering/bill.ts';
+import type { Observe } from '../observation.ts';
 import type { UnderWay } from './call.ts';
 
 /** A request's hold, and whose it is. */
@@ -35,7 +35,7 @@ const WAIT_MS = 5_000;
  * @param maybeSwept the lease was lost, so that finding the hold resolved is no surprise.
  */
 export async function settle(
-  deps: { holds: Holds; deliveries: Deliveries; log: Logger },
+  deps: { holds: Holds; deliveries: Deliveries; observe: Observe },
   { requestId, accountId, hold, lease }: HeldRequest,
   bill: Bill | null,
   { answer, unlessLate = false, maybeSwept = false }: { answer?: Buffer | undefined; unlessLate?: boolean; maybeSwept?: boolean } = {},
@@ -67,13 +67,13 @@ export async function settle(
       // `already_…` is our own earlier try, whose answer was lost with its connection.
       if (verdict.verdict === wanted || verdict.verdict === `already_${wanted}`) return { state: 'settled', verdict, delivery };
       delivery?.done();
-      if (!late && !maybeSwept) deps.log.error({ requestId, verdict: verdict.verdict }, 'a hold was resolved by somebody else');
+      if (!late && !maybeSwept) deps.observe({ kind: 'settlement_foreign', requestId, verdict: verdict.verdict });
       return { state: 'lost' };
     },
     (error: unknown): Settled => {
       lease.end();
       delivery?.done();
-      deps.log.error({ requestId, err: error }, 'the ledger refused a settlement: its hold is left to the sweeper');
+      deps.observe({ kind: 'settlement_refused', requestId, err: error });
       return { state: 'lost' };
     },
   );
@@ -84,7 +84,7 @@ export async function settle(
     row.void = true;
     row.answer = undefined;
   }
-  deps.log.warn({ requestId }, 'a settlement waits for the database');
+  deps.observe({ kind: 'settlement_late', requestId });
   return { state: 'pending' };
 }
 

@@ -118,6 +118,11 @@ export class Batch<Row extends BatchRow, Verdict> {
     return new Promise((resolve, reject) => this.#enqueue({ row, resolve, reject }));
   }
 
+  /** Rows that no verdict was given for yet. */
+  get queued(): number {
+    return this.#queued;
+  }
+
   /** Resolves once nothing is queued or under way. */
   async drained(): Promise<void> {
     if (this.#queued > 0 || this.#underWay > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));

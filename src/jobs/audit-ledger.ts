@@ -4,10 +4,12 @@ import type { Pool } from '../db/postgres.ts';
 import type { AuditOptions, Violation } from '../ledger/audit.ts';
 import { auditOnward } from '../ledger/sound-audit.ts';
 import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 
 export interface AuditJobOptions extends AuditOptions {
   pool: Pool;
   log: Logger;
+  observe: Observe;
   connectionString: string;
   intervalMs: number;
 }
@@ -21,11 +23,11 @@ const EXAMPLES = 5;
  * error in the log, one a run: it should never happen.
  */
 export function auditJob(options: AuditJobOptions): { stop(): Promise<void> } {
-  const { pool, log, connectionString, intervalMs } = options;
+  const { pool, log, observe, connectionString, intervalMs } = options;
   const stopped = new AbortController();
   const running = underAdvisoryLock({ connectionString, name: 'audit', log, signal: stopped.signal }, async (signal) => {
     while (!signal.aborted) {
-      tell(log, await auditOnward(pool, { ...options, wholeEverySeconds: WHOLE_EVERY_SECONDS }));
+      tell(observe, await auditOnward(pool, { ...options, wholeEverySeconds: WHOLE_EVERY_SECONDS }));
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
   });
@@ -37,9 +39,13 @@ export function auditJob(options: AuditJobOptions): { stop(): Promise<void> } {
   };
 }
 
-function tell(log: Logger, violations: readonly Violation[]): void {
+function tell(observe: Observe, violations: readonly Violation[]): void {
+  const counts = new Map(
+    [...Map.groupBy(violations, ({ invariant }) => invariant)].map(([invariant, broken]) => [invariant, broken.length]),
+  );
+  observe({ kind: 'audit', violations: counts });
   for (const [rule, broken] of Map.groupBy(violations, (violation) => violation.rule)) {
     const [{ invariant } = { invariant: 0 }] = broken;
-    log.error({ invariant, rule, violations: broken.length, examples: broken.slice(0, EXAMPLES) }, 'the ledger breaks an invariant');
+    observe({ kind: 'invariant_broken', invariant, rule, violations: broken.length, examples: broken.slice(0, EXAMPLES) });
   }
 }

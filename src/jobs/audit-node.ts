@@ -4,11 +4,13 @@ import type { Pool } from '../db/postgres.ts';
 import { compareBooks, type AuditedWallet } from '../node-audit/audit-node.ts';
 import { RECEIVED_RULE } from '../node-audit/compare-received.ts';
 import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 
 export interface NodeAuditJobOptions {
   pool: Pool;
   wallet: AuditedWallet;
   log: Logger;
+  observe: Observe;
   connectionString: string;
   intervalMs: number;
 }
@@ -20,7 +22,7 @@ const RETRY_MS = 60_000;
  * Compares the node's books with the ledger again and again, at once after the start and each time what has come since all was final, in
  * one of the gateways that share a database. A violation is an error in the log, told anew each time until it is dealt with.
  */
-export function nodeAuditJob({ pool, wallet, log, connectionString, intervalMs }: NodeAuditJobOptions): { stop(): Promise<void> } {
+export function nodeAuditJob({ pool, wallet, log, observe, connectionString, intervalMs }: NodeAuditJobOptions): { stop(): Promise<void> } {
   const stopped = new AbortController();
   // What was paid while no gateway ran is credited soon after the start: it is told if it still is not at the next look.
   let before = new Set<string>();
@@ -31,11 +33,11 @@ export function nodeAuditJob({ pool, wallet, log, connectionString, intervalMs }
       const fresh = uncredited.filter((subject) => !before.has(subject));
       before = new Set(uncredited);
       for (const violation of violations) {
-        if (!fresh.includes(violation.subject)) log.error({ violation }, "the ledger and the node's books differ: see `npm run reconcile`");
+        if (!fresh.includes(violation.subject)) observe({ kind: 'books_differ', violation });
       }
       return fresh.length > 0 ? Math.min(RETRY_MS, intervalMs) : intervalMs;
     } catch (error) {
-      log.warn({ err: error }, "the node's books could not be compared with the ledger");
+      observe({ kind: 'books_not_compared', err: error });
       return Math.min(RETRY_MS, intervalMs);
     }
   };

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 
 export interface Job {
   /** Runs the work now instead of at the end of the current pause. */
@@ -9,10 +9,10 @@ export interface Job {
 }
 
 /**
- * Runs `work` at once and then `intervalMs` after each run has ended, so that runs never overlap. A run that fails is logged and
+ * Runs `work` at once and then `intervalMs` after each run has ended, so that runs never overlap. A run that fails is told of and
  * the next one comes as usual. `work` gets a signal that aborts on `stop`.
  */
-export function every(intervalMs: number, name: string, work: (signal: AbortSignal) => Promise<void>, log?: Logger): Job {
+export function every(intervalMs: number, name: string, work: (signal: AbortSignal) => Promise<void>, observe?: Observe): Job {
   const stopped = new AbortController();
   let pause = new AbortController();
 
@@ -22,7 +22,7 @@ export function every(intervalMs: number, name: string, work: (signal: AbortSign
       try {
         await work(stopped.signal);
       } catch (error) {
-        if (!stopped.signal.aborted) log?.warn({ err: error, job: name }, 'a job failed and runs again later');
+        if (!stopped.signal.aborted) observe?.({ kind: 'job_failed', err: error, job: name });
       }
       const either = AbortSignal.any([stopped.signal, pause.signal]);
       await delay(intervalMs, undefined, { signal: either }).catch(() => {});

@@ -1,13 +1,13 @@
 import type { Pool } from '../db/postgres.ts';
 import { openElsewhere, type OpenElsewhere } from '../lightning/other-nodes.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import { every, type Job } from './every.ts';
 
 export interface OpenElsewhereOptions {
   pool: Pool;
   /** Those that this gateway asks. */
   nodeIds: readonly string[];
-  log: Logger;
+  observe: Observe;
 }
 
 /**
@@ -30,14 +30,14 @@ export class OpenElsewhereWatch {
   }
 
   start(intervalMs: number): Job {
-    return every(intervalMs, 'open elsewhere', () => this.look(), this.#options.log);
+    return every(intervalMs, 'open elsewhere', () => this.look(), this.#options.observe);
   }
 
   async look(): Promise<void> {
-    const { pool, nodeIds, log } = this.#options;
+    const { pool, nodeIds, observe } = this.#options;
     this.#open = await openElsewhere(pool, nodeIds);
     for (const open of this.#open) {
-      log.warn(open, "another node's invoices or withdrawals are open and nobody follows them: set LND_OLD_SOCKET or NWC_OLD_URL");
+      observe({ kind: 'open_elsewhere', ...open });
     }
   }
 }

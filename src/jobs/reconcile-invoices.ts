@@ -3,6 +3,7 @@ import { underAdvisoryLock } from '../db/advisory-lock.ts';
 import type { Funding } from '../funding.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import { every } from './every.ts';
 
 export interface InvoiceWatcherOptions {
@@ -10,6 +11,7 @@ export interface InvoiceWatcherOptions {
   wallet: Pick<Wallet, 'watchSettlements'>;
   connectionString: string;
   log: Logger;
+  observe: Observe;
   /** A watcher that gets nothing done for so long gives the lock to a gateway that can. */
   stallMs?: number;
   /** Waits before the next attempt to subscribe; resolves early when `signal` aborts. */
@@ -43,12 +45,13 @@ type Watch = Required<Omit<InvoiceWatcherOptions, 'connectionString'>> & { signa
 
 /** Resolves when `signal` aborts; rejects when nothing was done for too long, so that the lock goes to another gateway. */
 async function watch({ signal, ...options }: Watch): Promise<void> {
-  const { funding, log, stallMs } = options;
+  const { funding, observe, stallMs } = options;
   const stalled = new AbortController();
   const ended = AbortSignal.any([signal, stalled.signal]);
   let lastProgress = performance.now();
   const progress = (): void => {
     lastProgress = performance.now();
+    observe({ kind: 'watcher_progress' });
   };
   const stallCheck = setInterval(
     () => {
@@ -71,7 +74,7 @@ async function watch({ signal, ...options }: Watch): Promise<void> {
     while (checked === BATCH && !ended.aborted) checked = await funding.checkDue(BATCH, progress);
     progress();
   };
-  const schedule = every(TICK_MS, 'invoice schedule', checkAllDue, log);
+  const schedule = every(TICK_MS, 'invoice schedule', checkAllDue, observe);
   const lookAtAll = (): void => {
     missed = true;
     schedule.wake();
@@ -85,7 +88,7 @@ async function watch({ signal, ...options }: Watch): Promise<void> {
 }
 
 /** Subscribes afresh, with growing pauses, for as long as `signal` lives. */
-async function keepSubscribed({ funding, wallet, log, pause, signal }: Watch, onSubscribed: () => void): Promise<void> {
+async function keepSubscribed({ funding, wallet, observe, pause, signal }: Watch, onSubscribed: () => void): Promise<void> {
   let retryMs = FIRST_RETRY_MS;
   while (!signal.aborted) {
     try {
@@ -95,7 +98,7 @@ async function keepSubscribed({ funding, wallet, log, pause, signal }: Watch, on
             await funding.settled(state.paymentHash);
             return true;
           } catch (error) {
-            log.warn({ err: error }, 'a settlement waits for the schedule');
+            observe({ kind: 'settlement_waits', err: error });
             return false;
           }
         },
@@ -106,7 +109,7 @@ async function keepSubscribed({ funding, wallet, log, pause, signal }: Watch, on
         },
       );
     } catch (error) {
-      log.warn({ err: error }, 'the subscription to settlements was lost');
+      observe({ kind: 'subscription_lost', err: error });
     }
     await pause(retryMs, signal);
     retryMs = Math.min(retryMs * 2, LAST_RETRY_MS);

@@ -1,6 +1,6 @@
 import type { Pool } from '../db/postgres.ts';
-import { refundCharge } from '../ledger/refund.ts';
-import type { Logger } from '../log.ts';
+import { refundedCharge } from '../ledger/refund.ts';
+import type { Observe } from '../observation.ts';
 
 /**
  * After this time without a beat a gateway is taken for dead. A charge is left alone for as long. No gateway
@@ -47,33 +47,38 @@ const UNCLAIMED = `
 
 interface RefundDeps {
   pool: Pool;
-  log: Logger;
+  observe: Observe;
   silentSeconds?: number;
 }
 
 /** Gives back what gateways charged that died before the answer left. Safe on several gateways at once. */
-export async function refundUndelivered({ pool, log, silentSeconds = SILENT_SECONDS }: RefundDeps): Promise<void> {
+export async function refundUndelivered({ pool, observe, silentSeconds = SILENT_SECONDS }: RefundDeps): Promise<void> {
   const { rows: silent } = await pool.query<{ id: string; confirmed_micros: bigint }>(SILENT, [silentSeconds]);
   for (const { id, confirmed_micros: confirmed } of silent) {
     await pool.query(LEAVE_TO_REPEATS, [id, confirmed, silentSeconds]);
-    const refunded = await refundAll(pool, UNDELIVERED, [id, confirmed, silentSeconds]);
-    if (refunded > 0) log.warn({ instanceId: id, refunded }, 'gave back the charges of answers that died with their gateway');
+    const given = await refundAll(pool, UNDELIVERED, [id, confirmed, silentSeconds]);
+    if (given.refunded > 0) observe({ kind: 'dead_gateway_refunded', instanceId: id, ...given });
     await pool.query(FORGET, [id, FORGOTTEN_SECONDS]);
   }
-  const refunded = await refundAll(pool, UNCLAIMED, []);
-  if (refunded > 0)
-    log.warn({ refunded }, 'gave back the charges of stored answers that died with their gateway and nobody asked for again');
+  const given = await refundAll(pool, UNCLAIMED, []);
+  if (given.refunded > 0) observe({ kind: 'stored_answers_refunded', ...given });
 }
 
-/** Gives back what `sql` finds, as long as it finds some. Resolves to how many. */
-async function refundAll(pool: Pool, sql: string, values: unknown[]): Promise<number> {
+/** Gives back what `sql` finds, as long as it finds some. Resolves to how many, and how much. */
+async function refundAll(pool: Pool, sql: string, values: unknown[]): Promise<{ refunded: number; refundedMsat: bigint }> {
   let refunded = 0;
+  let refundedMsat = 0n;
   for (let found = BATCH; found === BATCH;) {
     const { rows } = await pool.query<{ request_id: string; account_id: string }>(sql, values);
     found = rows.length;
-    for (const row of rows) if (await refundCharge(pool, row.account_id, row.request_id)) refunded++;
+    for (const row of rows) {
+      const given = await refundedCharge(pool, row.account_id, row.request_id);
+      if (given === null) continue;
+      refunded++;
+      refundedMsat += given;
+    }
   }
-  return refunded;
+  return { refunded, refundedMsat };
 }
 
 const FORGET = `delete from instances where id = $1 and beat_at < clock_timestamp() - make_interval(secs => $2)`;

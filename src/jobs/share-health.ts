@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import type { FleetHealth, SharedMinute } from '../routing/fleet-health.ts';
 import { KEPT_MINUTES, MINUTE_MS } from '../routing/traffic.ts';
 import { every, type Job } from './every.ts';
@@ -8,7 +8,7 @@ import { every, type Job } from './every.ts';
 export interface ShareHealthDeps {
   pool: Pool;
   health: Pick<FleetHealth, 'take' | 'written' | 'merge' | 'prune'>;
-  log: Logger;
+  observe: Observe;
   intervalMs?: number;
 }
 
@@ -62,7 +62,7 @@ interface Row {
  */
 export function shareHealth(deps: ShareHealthDeps): Job {
   const beat = sharingBeat(deps);
-  const job = every(deps.intervalMs ?? INTERVAL_MS, 'share health', beat, deps.log);
+  const job = every(deps.intervalMs ?? INTERVAL_MS, 'share health', beat, deps.observe);
   return {
     wake: () => job.wake(),
     async stop() {
@@ -76,7 +76,7 @@ export function shareHealth(deps: ShareHealthDeps): Job {
  * One exchange with the table; one is over before the next begins. Never rejects for a database that is away, and says so once. Where the
  * answer to a commit is lost, the database is asked first what became of it, so that nothing is added twice.
  */
-export function sharingBeat({ pool, health, log }: ShareHealthDeps): () => Promise<void> {
+export function sharingBeat({ pool, health, observe }: ShareHealthDeps): () => Promise<void> {
   let readAt: number | null = null;
   let tidiedAt = -Infinity;
   let isAway = false;
@@ -114,7 +114,7 @@ export function sharingBeat({ pool, health, log }: ShareHealthDeps): () => Promi
     try {
       if (!(await share(oldest, sinceSeconds))) return;
     } catch (error) {
-      if (!isAway) log.warn({ err: error }, 'the health of deployments cannot be shared now; this gateway goes by what it sees itself');
+      if (!isAway) observe({ kind: 'health_not_shared', err: error });
       isAway = true;
       return;
     }

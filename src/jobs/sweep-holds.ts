@@ -1,7 +1,7 @@
 import type { Pool } from '../db/postgres.ts';
 import { msat, picoUsd } from '../amount.ts';
 import type { Holds } from '../ledger/holds.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 
 /** Few enough to fit into the ledger's queue beside the requests of living gateways. */
 const BATCH = 1000;
@@ -27,7 +27,7 @@ const ORPHANS = `
 interface SweepDeps {
   pool: Pool;
   holds: Holds;
-  log: Logger;
+  observe: Observe;
   leaseSeconds: number;
 }
 
@@ -39,7 +39,7 @@ export async function sweepHolds(deps: SweepDeps): Promise<number> {
   let swept = 0;
   // A gateway that died with ten thousand streams is swept at once, not a thousand a round.
   for (let resolved = BATCH; resolved === BATCH; swept += resolved) resolved = await sweepBatch(deps);
-  if (swept > 0) deps.log.warn({ swept }, 'settled holds whose gateway is gone');
+  if (swept > 0) deps.observe({ kind: 'holds_swept', swept });
   return swept;
 }
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from '../db/postgres.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import { SwapList, type Listed } from '../swap-list.ts';
-import { refundCharge } from './refund.ts';
+import { refundedCharge } from './refund.ts';
 
 /** An answer that is charged before it leaves. */
 export interface Delivery {
@@ -21,14 +21,14 @@ const REFUND_RETRIES_MS = [500, 1_000, 2_000, 4_000, 8_000];
  */
 export class Deliveries {
   readonly #pool: Pool;
-  readonly #log: Logger;
+  readonly #observe: Observe;
   readonly #open = new SwapList<OpenDelivery>();
   #emptied: (() => void)[] = [];
   #lastBeatMicros = 0n;
 
-  constructor(pool: Pool, log: Logger) {
+  constructor(pool: Pool, observe: Observe) {
     this.#pool = pool;
-    this.#log = log;
+    this.#observe = observe;
   }
 
   /** To be called before the settlement begins. */
@@ -67,11 +67,11 @@ export class Deliveries {
   async #giveBack(accountId: string, requestId: string, delivery: OpenDelivery): Promise<void> {
     for (let attempt = 0; this.#open.has(delivery) && !this.#pool.ended; attempt++) {
       try {
-        const refunded = await refundCharge(this.#pool, accountId, requestId);
-        this.#log.info({ requestId, refunded }, 'the charge of an answer that was not delivered was given back');
+        const refundedMsat = await refundedCharge(this.#pool, accountId, requestId);
+        this.#observe({ kind: 'charge_given_back', requestId, refundedMsat });
         this.#done(delivery);
       } catch (error) {
-        this.#log.warn({ requestId, err: error }, 'a refund waits for the database');
+        this.#observe({ kind: 'refund_late', requestId, err: error });
         await delay(REFUND_RETRIES_MS[Math.min(attempt, REFUND_RETRIES_MS.length - 1)], undefined, { ref: false });
       }
     }

@@ -1,6 +1,7 @@
 import { Batch } from '../db/batch.ts';
 import { Pipeline } from '../db/pipeline.ts';
 import { queryConnected, type Pool } from '../db/postgres.ts';
+import type { Observe } from '../observation.ts';
 import { commit } from './commit.ts';
 import type { Admission, Checkpoint, HoldLimits, HoldRow, HoldVerdict, Settlement } from './hold.ts';
 
@@ -19,13 +20,21 @@ export class Holds {
   readonly #batch: Batch<HoldRow, HoldVerdict>;
 
   /** @param pool of connections that take statements ahead (`pipeline` of `createPool`). */
-  constructor(pool: Pool, limits: HoldLimits) {
+  constructor(pool: Pool, limits: HoldLimits, observe: Observe = () => {}) {
     const pipeline = new Pipeline(pool);
+    const queryAlone: Parameters<typeof commit>[0] = (query) => queryConnected(pool, query);
+    const queryAhead: Parameters<typeof commit>[0] = (query) => pipeline.query(query);
     this.#batch = new Batch({
       depth: BATCHES_AT_ONCE,
       aheadRows: AHEAD_ROWS,
       // A batch that may wait for a lock has a connection of its own, so that no other batch waits behind it.
-      run: (rows, wait) => commit(wait ? (query) => queryConnected(pool, query) : (query) => pipeline.query(query), limits, rows, wait),
+      run: async (rows, wait) => {
+        const startedAt = performance.now();
+        const query = wait ? queryAlone : queryAhead;
+        const verdicts = await commit(query, limits, rows, wait);
+        observe({ kind: 'ledger_batch', rows, lane: wait, verdicts, startedAt, endedAt: performance.now() });
+        return verdicts;
+      },
     });
   }
 
@@ -51,6 +60,11 @@ export class Holds {
    */
   checkpoint(checkpoint: Omit<Checkpoint, 'kind'>): Promise<HoldVerdict> {
     return this.#batch.submit({ ...checkpoint, kind: 'checkpoint', mustLand: false });
+  }
+
+  /** Rows that wait for their verdict. */
+  get queued(): number {
+    return this.#batch.queued;
   }
 
   /** Resolves once no row is queued or under way. */

@@ -1,5 +1,5 @@
 import type { Pool } from '../db/postgres.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import type { Deliveries } from './deliveries.ts';
 
 const BEAT_MS = 2_000;
@@ -16,15 +16,15 @@ const BEAT = `
  */
 export class Instance {
   readonly #pool: Pool;
-  readonly #log: Logger;
+  readonly #observe: Observe;
   readonly #id: string;
   readonly #deliveries: Deliveries;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
 
-  constructor(pool: Pool, log: Logger, id: string, deliveries: Deliveries) {
+  constructor(pool: Pool, observe: Observe, id: string, deliveries: Deliveries) {
     this.#pool = pool;
-    this.#log = log;
+    this.#observe = observe;
     this.#id = id;
     this.#deliveries = deliveries;
   }
@@ -33,7 +33,7 @@ export class Instance {
   start(): void {
     this.#timer = setInterval(() => {
       this.#beating ??= this.beat()
-        .catch((error: unknown) => this.#log.warn({ err: error }, 'the database did not hear that this gateway lives'))
+        .catch((error: unknown) => this.#observe({ kind: 'beat_failed', err: error }))
         .finally(() => (this.#beating = undefined));
     }, BEAT_MS);
   }

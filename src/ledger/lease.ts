@@ -1,5 +1,5 @@
 import type { Pool } from '../db/postgres.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import { SwapList, type Listed } from '../swap-list.ts';
 
 /**
@@ -25,15 +25,15 @@ const RENEW = `
 
 export class Leases {
   readonly #pool: Pool;
-  readonly #log: Logger;
+  readonly #observe: Observe;
   readonly #leaseMs: number;
   readonly #owned = new SwapList<OwnedLease>();
   #timer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> | undefined;
 
-  constructor(pool: Pool, log: Logger, leaseSeconds: number) {
+  constructor(pool: Pool, observe: Observe, leaseSeconds: number) {
     this.#pool = pool;
-    this.#log = log;
+    this.#observe = observe;
     this.#leaseMs = leaseSeconds * 1000;
   }
 
@@ -77,7 +77,7 @@ export class Leases {
       });
       for (const { request_id } of rows) due.get(request_id)?.renewed(since);
     } catch (error) {
-      this.#log.warn({ err: error, holds: due.size }, 'leases could not be renewed');
+      this.#observe({ kind: 'leases_not_renewed', err: error, holds: due.size });
     }
   }
 
@@ -85,7 +85,7 @@ export class Leases {
     for (const lease of this.#owned) {
       if (lease.held()) continue;
       this.#owned.delete(lease);
-      this.#log.warn({ requestId: lease.requestId }, 'lost the lease of a hold');
+      this.#observe({ kind: 'lease_lost', requestId: lease.requestId });
       lease.onLost();
     }
   }

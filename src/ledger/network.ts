@@ -1,5 +1,5 @@
 import { GatewayError } from '../errors.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 
 /** The error class of the triggers in migrations/0020. */
 const OTHER_NETWORK = 'PN001';
@@ -7,15 +7,15 @@ const TELL_AGAIN_MS = 60_000;
 
 /**
  * The database refuses to offer, credit or pay out money if its balances are of another network than this
- * gateway's wallet. The operator then gets an error in the log, and the client a GatewayError
+ * gateway's wallet. The operator is told, and the client a GatewayError
  * `lightning_unavailable`.
  */
 export class OtherNetwork {
-  readonly #log: Logger;
+  readonly #observe: Observe;
   #toldAt = -Infinity;
 
-  constructor(log: Logger) {
-    this.#log = log;
+  constructor(observe: Observe) {
+    this.#observe = observe;
   }
 
   /**
@@ -37,9 +37,6 @@ export class OtherNetwork {
   #tell(error: Error): void {
     if (performance.now() - this.#toldAt < TELL_AGAIN_MS) return;
     this.#toldAt = performance.now();
-    this.#log.error(
-      { err: error },
-      'two gateways of different networks share this database: stop one, or book the balances away with `npm run write-off`',
-    );
+    this.#observe({ kind: 'other_network', err: error });
   }
 }

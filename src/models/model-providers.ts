@@ -77,5 +77,6 @@ function customOptions(entry: DeploymentConfig): Omit<HttpProviderOptions, 'head
     headers: Object.entries(own).flat(),
     secrets: Object.values(entry.headers ?? {}),
     passesHeaders: false,
+    takesTraces: true,
   };
 }

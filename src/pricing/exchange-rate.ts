@@ -11,6 +11,8 @@ export interface ExchangeRate {
   readonly source: 'fixed' | 'simulated' | 'live';
   /** The rate to use now. Throws GatewayError `exchange_rate_unavailable` where none is young enough. */
   current(): PicoUsdPerMsat;
+  /** How old the last rate is, in seconds, though it may be too old to be used; null where there was none yet. */
+  ageSeconds(): number | null;
   /**
    * Notes which rate is in force today. A live one first asks its sources again if their last answer is a minute old, and rejects if they
    * gave none.
@@ -62,7 +64,7 @@ export async function openExchangeRate(
 async function constantRate(source: 'fixed' | 'simulated', picoUsdPerMsat: PicoUsdPerMsat, pool: Pool): Promise<ExchangeRate> {
   const refresh = () => noteRate(pool, picoUsdPerMsat);
   await refresh();
-  return { source, current: () => picoUsdPerMsat, refresh };
+  return { source, current: () => picoUsdPerMsat, ageSeconds: () => 0, refresh };
 }
 
 /** Keeps each day's lowest and highest rate, by which the audit judges those of holds. */
@@ -109,6 +111,10 @@ class LiveExchangeRate implements ExchangeRate {
     if (!this.#latest || performance.now() - this.#latest.since > maxAgeMs)
       throw new GatewayError('exchange_rate_unavailable', { retryAfter: 60 });
     return this.#latest.picoUsdPerMsat;
+  }
+
+  ageSeconds(): number | null {
+    return this.#latest ? (performance.now() - this.#latest.since) / 1000 : null;
   }
 
   async refresh(signal?: AbortSignal): Promise<void> {

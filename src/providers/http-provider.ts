@@ -20,6 +20,8 @@ export interface HttpProviderOptions {
   secrets?: readonly string[] | undefined;
   /** Whether the answer's own headers (request id, rate limits) are handed on to clients. */
   passesHeaders: boolean;
+  /** Whether the operator's traces go on there: no other server learns anything of them. */
+  takesTraces?: boolean;
   /** To the first byte of the answer. */
   headersTimeoutMs: number;
   connectTimeoutMs?: number;
@@ -66,7 +68,7 @@ export function createHttpProvider(options: HttpProviderOptions): Provider {
       return new Promise((resolve, reject) => {
         if (abort.aborted) return reject(aborted());
         if (key === undefined && options.needsKey) return reject(new ProviderError('connect', `there is no key for ${id}`));
-        const headers = [...headersOf(upstream, options.headers ?? []), ...credentialHeader(options.auth, key)];
+        const headers = [...headersOf(upstream, options), ...credentialHeader(options.auth, key)];
         const request = { method: 'POST', path: below(base, upstream.path), headers, body: upstream.body } as const;
         const exchange = new Exchange(resolve, reject, abort, options.maxBodyBytes ?? MAX_BODY_BYTES, () =>
           pool.dispatchFresh(request, exchange),
@@ -88,7 +90,10 @@ function below({ pathname, search }: URL, path: string): string {
 }
 
 /** What a wire asks for goes before what the provider has of the same name. */
-function headersOf({ stream, headers, clientRequestId }: UpstreamRequest, own: readonly string[]): string[] {
+function headersOf(
+  { stream, headers, clientRequestId, traceparent }: UpstreamRequest,
+  { headers: own = [], takesTraces = false }: HttpProviderOptions,
+): string[] {
   const asked = new Set(headers.filter((_text, index) => index % 2 === 0).map((name) => name.toLowerCase()));
   return [
     'content-type',
@@ -100,6 +105,7 @@ function headersOf({ stream, headers, clientRequestId }: UpstreamRequest, own: r
     ...own.filter((_text, index) => !asked.has((own[index - (index % 2)] as string).toLowerCase())),
     ...headers,
     ...(clientRequestId === undefined ? [] : ['x-client-request-id', clientRequestId]),
+    ...(takesTraces && typeof traceparent === 'string' ? ['traceparent', traceparent] : []),
   ];
 }
 

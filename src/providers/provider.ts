@@ -18,6 +18,8 @@ export interface UpstreamRequest {
   stream: boolean;
   /** The caller's own trace id, passed on where the provider takes one. */
   clientRequestId?: string | undefined;
+  /** The span that this is one of (W3C Trace Context), for servers that take part in the operator's traces; null where nothing is traced. */
+  traceparent?: string | null | undefined;
   /** The caller's own key, in place of the operator's, for this exchange alone. */
   credential?: string | undefined;
 }

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { arrayLiteral, textLiteral } from '../db/array-literal.ts';
 import type { Pool } from '../db/postgres.ts';
 import type { PaidBy } from '../ledger/hold.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import { promptTokensOf, type Usage } from '../wires/usage.ts';
 
 /**
@@ -138,7 +138,7 @@ const ATTEMPTS = 5;
  */
 export class Recorder {
   readonly #pool: Pool;
-  readonly #log: Logger;
+  readonly #observe: Observe;
   #waiting: UsageRecord[] = [];
   #writing = false;
   /** How many records were added, and how many of them are done with; `#flushes` wait for a number of them. */
@@ -146,14 +146,19 @@ export class Recorder {
   #done = 0;
   #flushes: { upTo: number; resolve: () => void }[] = [];
 
-  constructor(pool: Pool, log: Logger) {
+  constructor(pool: Pool, observe: Observe) {
     this.#pool = pool;
-    this.#log = log;
+    this.#observe = observe;
+  }
+
+  /** Records that wait to be written. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   add(record: UsageRecord): void {
     if (this.#waiting.length >= MAX_WAITING) {
-      this.#log.warn({ requestId: record.id }, 'too many usage records wait: one is dropped');
+      this.#observe({ kind: 'record_dropped', requestId: record.id });
       return;
     }
     this.#waiting.push(record);
@@ -184,11 +189,13 @@ export class Recorder {
     const values = COLUMNS.map(([, , value]) => arrayLiteral(records, value));
     for (let attempt = 1; ; attempt++) {
       try {
+        const startedAt = performance.now();
         await this.#pool.query({ name: 'insert_requests', text: INSERT, values });
+        this.#observe({ kind: 'record_batch', rows: records, startedAt, endedAt: performance.now() });
         return true;
       } catch (error) {
         if (attempt === ATTEMPTS || (error as { severity?: string }).severity === 'ERROR') {
-          this.#log.error({ err: error, records: records.length }, 'usage records could not be written');
+          this.#observe({ kind: 'records_not_written', err: error, records: records.length });
           return false;
         }
         await delay(200 * 2 ** attempt);

@@ -1,5 +1,5 @@
-import type { Logger } from '../log.ts';
 import type { Deployment } from '../models/deployment.ts';
+import type { Observe } from '../observation.ts';
 import type { CircuitPhase } from './circuit.ts';
 import { Door, type DoorState } from './door.ts';
 import type { AttemptOutcome, Gate, Pass, Shut } from './gate.ts';
@@ -44,15 +44,15 @@ const FRESH: DoorState = { circuit: 'closed', pausedUntil: null };
  */
 export class FleetHealth implements Gate {
   readonly #known = new Map<string, Known>();
-  readonly #log: Logger;
+  readonly #observe: Observe;
 
   readonly #bars: boolean;
   /** Of providers that an operator has switched off. */
   #off: ReadonlySet<string> = new Set();
 
   /** `bars: false` learns alone, and lets every attempt in. */
-  constructor(log: Logger, { bars = true }: { bars?: boolean } = {}) {
-    this.#log = log;
+  constructor(observe: Observe, { bars = true }: { bars?: boolean } = {}) {
+    this.#observe = observe;
     this.#bars = bars;
   }
 
@@ -141,8 +141,8 @@ export class FleetHealth implements Gate {
     const door = new Door({
       bars: this.#bars,
       onFault: (fault) => (reason = fault),
-      onOpen: () => this.#log.warn({ deployment, reason }, 'the circuit of a deployment opened: it is not asked until an attempt succeeds'),
-      onClose: () => this.#log.info({ deployment }, 'the circuit of a deployment closed: it is asked again'),
+      onOpen: () => this.#observe({ kind: 'circuit_opened', deployment, reason }),
+      onClose: () => this.#observe({ kind: 'circuit_closed', deployment }),
     });
     return { providerId, door, traffic: new Traffic() };
   }

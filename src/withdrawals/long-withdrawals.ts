@@ -1,5 +1,5 @@
 import type { Pool } from '../db/postgres.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 
 /** A withdrawal is mostly final within seconds; a payee may keep one waiting for longer. */
@@ -21,7 +21,7 @@ interface LongWithdrawalRow {
  * Warns of each withdrawal that has been pending for long, with its age and what it waits for: of all nodes,
  * the oldest first.
  */
-export async function tellOfLongWithdrawals(pool: Pool, { nodeId }: Pick<Wallet, 'nodeId'>, log: Logger): Promise<void> {
+export async function tellOfLongWithdrawals(pool: Pool, { nodeId }: Pick<Wallet, 'nodeId'>, observe: Observe): Promise<void> {
   const { rows } = await pool.query<LongWithdrawalRow>(
     `select id, state, floor(extract(epoch from clock_timestamp() - created_at))::float8 as age_seconds,
        amount_msat + fee_limit_msat as held_msat, node_id = $1 as ours, known_at is not null as known,
@@ -31,8 +31,13 @@ export async function tellOfLongWithdrawals(pool: Pool, { nodeId }: Pick<Wallet,
     [nodeId, LONG_SECONDS, MOST_TOLD],
   );
   for (const row of rows) {
-    const told = { withdrawalId: row.id, ageSeconds: row.age_seconds, heldMsat: String(row.held_msat), waitsFor: waitsFor(row) };
-    log.warn(told, 'a withdrawal is still pending, and its money held');
+    observe({
+      kind: 'withdrawal_long',
+      withdrawalId: row.id,
+      ageSeconds: row.age_seconds,
+      heldMsat: row.held_msat,
+      waitsFor: waitsFor(row),
+    });
   }
 }
 

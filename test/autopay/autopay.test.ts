@@ -57,7 +57,7 @@ function gateway(options: Partial<AutopayOptions> = {}): { autopay: Autopay; fun
   const { funding, close } = openFunding(database, node);
   const log = createLog('silent');
   const given = { pool: database.pool, wallet: node, funding, notifications, roots: [TEST_ROOT], log, payers: PAYERS };
-  const autopay = new Autopay({ ...given, repeatMs: 1, helpMs: 20_000, ...options });
+  const autopay = new Autopay({ observe: () => {}, ...given, repeatMs: 1, helpMs: 20_000, ...options });
   closing.push(close, () => autopay.close());
   return { autopay, funding };
 }

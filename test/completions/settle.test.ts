@@ -5,7 +5,6 @@ import { msat, picoUsd, type PicoUsdPerMsat } from '../../src/amount.ts';
 import type { Deliveries } from '../../src/ledger/deliveries.ts';
 import type { HoldVerdict, Settlement } from '../../src/ledger/hold.ts';
 import type { Holds } from '../../src/ledger/holds.ts';
-import { createLog } from '../../src/log.ts';
 import type { RateCard } from '../../src/pricing/rate-card.ts';
 import { ZERO_USAGE } from '../../src/wires/usage.ts';
 
@@ -91,7 +90,7 @@ function bench() {
     },
   };
   const ended = jest.fn();
-  const deps = { holds, deliveries: deliveries as unknown as Deliveries, log: createLog('silent') };
+  const deps = { holds, deliveries: deliveries as unknown as Deliveries, observe: () => {} };
   const request = { requestId: 'r', accountId: 'a', hold: hold(), lease: { held: () => true, renewed: () => {}, end: ended } };
   return {
     deps,

@@ -65,7 +65,7 @@ async function killWhileWaiting(statement: string, locker: PoolClient): Promise<
 describe('a gateway killed while a wallet withdraws by a code', () => {
   it('has taken code and money together, and pays once: the repeat of the wallet finds it', async () => {
     const k1 = await withNode(async (wallet) => {
-      const withdrawing = new Withdrawing({ pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1 });
+      const withdrawing = new Withdrawing({ pool, wallet, log: createLog('silent'), observe: () => {}, allowed: true, maxFeePercent: 1 });
       const { link } = await new WithdrawCodes({ pool, wallet, withdrawing }).makeCode(await ownerOf(pool, key), gateway.url);
       return new URL(link).searchParams.get('k1') ?? '';
     });

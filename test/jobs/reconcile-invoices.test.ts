@@ -38,7 +38,7 @@ async function startGateway() {
   const wallet = new SimulatedWallet({ pool: database.pool, notifications, root: TEST_ROOT });
   const { funding, close } = openFunding(database, wallet);
   closing.push(close);
-  const watcher = reconcileInvoices({ funding, wallet, connectionString: database.connectionString, log });
+  const watcher = reconcileInvoices({ funding, wallet, connectionString: database.connectionString, log, observe: () => {} });
   closing.push(() => watcher.stop());
   return { funding, wallet, watcher };
 }
@@ -105,7 +105,14 @@ async function startFake(change: (funding: Funding) => Funding = (funding) => fu
       signal.addEventListener('abort', () => resolve(), { once: true });
       pauses.push({ ms, end: resolve });
     });
-  const watcher = reconcileInvoices({ funding: change(funding), wallet, connectionString: database.connectionString, log, pause });
+  const watcher = reconcileInvoices({
+    funding: change(funding),
+    wallet,
+    connectionString: database.connectionString,
+    log,
+    observe: () => {},
+    pause,
+  });
   closing.push(() => watcher.stop());
   await until(() => wallet.subscribers === 1);
   return { wallet, funding, pauses };
@@ -171,7 +178,7 @@ describe('a watcher that gets nothing done', () => {
       missedSettlements: () => Promise.resolve(),
       checkDue: () => new Promise<number>(() => {}),
     });
-    const options = { wallet, connectionString: database.connectionString, log };
+    const options = { wallet, connectionString: database.connectionString, log, observe: () => {} };
     const first = reconcileInvoices({ ...options, funding: stuck, stallMs: 200 });
     await until(() => wallet.subscribers === 1);
     const { invoice } = await funding.fund(owner, { amountSat: 500 });

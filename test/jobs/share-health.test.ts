@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
 import { createPool, type Pool } from '../../src/db/postgres.ts';
 import { shareHealth, sharingBeat } from '../../src/jobs/share-health.ts';
-import { createLog } from '../../src/log.ts';
+import { logReader } from '../../src/telemetry/log-reader.ts';
 import { FleetHealth } from '../../src/routing/fleet-health.ts';
 import type { AttemptOutcome } from '../../src/routing/gate.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -12,7 +12,6 @@ import { fakeWallClock, type WallClock } from '../support/wall-clock.ts';
 const MODEL = deployment({ id: 'fake/one' });
 const OK: AttemptOutcome = { kind: 'ok', ttftMs: 40, outputTokens: 20, seconds: 1.04 };
 const FAULT: AttemptOutcome = { kind: 'fault', reason: '500', retryAfterSeconds: null };
-const log = createLog('silent');
 
 let database: TestDatabase;
 let clock: WallClock;
@@ -35,8 +34,8 @@ function attempt(health: FleetHealth, ...outcomes: AttemptOutcome[]): void {
 
 /** A gateway's memory, and how it is shared. */
 function gateway(pool = database.pool) {
-  const health = new FleetHealth(log);
-  return { health, beat: sharingBeat({ pool, health, log }), seen: () => health.report('fake').windows['1h'] };
+  const health = new FleetHealth(() => {});
+  return { health, beat: sharingBeat({ pool, health, observe: () => {} }), seen: () => health.report('fake').windows['1h'] };
 }
 
 describe('gateways on one database', () => {
@@ -106,12 +105,12 @@ describe('a database that is away', () => {
   it('is told of once, and delays the counts alone', async () => {
     const told: string[] = [];
     const listening = pino({ level: 'warn' }, { write: (line: string) => void told.push(line) });
-    const health = new FleetHealth(log);
+    const health = new FleetHealth(() => {});
     const nowhere = createPool({ connectionString: 'postgres://nobody@127.0.0.1:1/none' });
     // As one database that comes back.
     let reached = nowhere;
     const pool = { connect: () => reached.connect(), query: (statement: string, values: unknown[]) => reached.query(statement, values) };
-    const beat = sharingBeat({ pool: pool as Pool, health, log: listening });
+    const beat = sharingBeat({ pool: pool as Pool, health, observe: logReader(listening) });
     for (let round = 0; round < 3; round++) {
       attempt(health, OK, FAULT);
       await beat();
@@ -191,7 +190,7 @@ describe('a commit whose answer is lost', () => {
 
 it('the job writes the last attempts as it stops', async () => {
   const { health } = gateway();
-  const job = shareHealth({ pool: database.pool, health, log, intervalMs: 3_600_000 });
+  const job = shareHealth({ pool: database.pool, health, observe: () => {}, intervalMs: 3_600_000 });
   attempt(health, OK);
   await job.stop();
   expect((await database.pool.query('select ok from deployment_minutes')).rows).toEqual([{ ok: 1 }]);

@@ -2,14 +2,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { sweepHolds } from '../../src/jobs/sweep-holds.ts';
 import { msat, picoUsd } from '../../src/amount.ts';
 import type { Admission } from '../../src/ledger/hold.ts';
-import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addPayer, admission, auditOf, openLedger, type PayerSettings, type TestLedger } from '../support/holds.ts';
 import { accountOf, holdsOf } from '../support/ledger.ts';
 
 /** So short that the test cluster's start is longer ago: only then does the sweeper do anything. */
 const LEASE_SECONDS = 0.05;
-const log = createLog('silent');
 
 let database: TestDatabase;
 let ledger: TestLedger;
@@ -26,7 +24,7 @@ afterAll(async () => {
 
 afterEach(async () => expect(await auditOf(database.pool)).toEqual([]));
 
-const sweep = (leaseSeconds = LEASE_SECONDS, { pool, holds } = ledger) => sweepHolds({ pool, holds, log, leaseSeconds });
+const sweep = (leaseSeconds = LEASE_SECONDS, { pool, holds } = ledger) => sweepHolds({ pool, holds, observe: () => {}, leaseSeconds });
 
 /** A hold whose owner may have left a checkpoint behind. */
 async function place(settings: PayerSettings, checkpointMsat?: bigint): Promise<Admission> {

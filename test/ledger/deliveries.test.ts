@@ -6,7 +6,6 @@ import { refundUndelivered } from '../../src/jobs/refund-undelivered.ts';
 import { Deliveries } from '../../src/ledger/deliveries.ts';
 import type { Admission } from '../../src/ledger/hold.ts';
 import { Instance } from '../../src/ledger/instance.ts';
-import { createLog } from '../../src/log.ts';
 import { whileLocked } from '../support/account-lock.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addPayer, admission, auditOf, openLedger, settlement, type Payer, type TestLedger } from '../support/holds.ts';
@@ -15,7 +14,6 @@ import { until } from '../support/until.ts';
 
 /** So short that the test cluster's start is longer ago: only then is anybody taken for dead. */
 const SILENT_SECONDS = 0.2;
-const log = createLog('silent');
 
 let database: TestDatabase;
 let id: string;
@@ -33,8 +31,8 @@ afterAll(() => database.drop());
 beforeEach(async () => {
   id = randomUUID();
   ledger = openLedger(database, { instanceId: id });
-  deliveries = new Deliveries(database.pool, log);
-  instance = new Instance(database.pool, log, id, deliveries);
+  deliveries = new Deliveries(database.pool, () => {});
+  instance = new Instance(database.pool, () => {}, id, deliveries);
   payer = await addPayer(database.pool, { balanceMsat: 1_000n });
   await instance.beat();
 });
@@ -72,7 +70,7 @@ async function fallSilent(): Promise<void> {
   await database.pool.query(`update holds set resolved_at = resolved_at - interval '4 s' where instance_id = $1`, [id]);
 }
 
-const sweep = () => refundUndelivered({ pool: database.pool, log, silentSeconds: SILENT_SECONDS });
+const sweep = () => refundUndelivered({ pool: database.pool, observe: () => {}, silentSeconds: SILENT_SECONDS });
 
 describe('the charges of a gateway that died', () => {
   it('are given back where nothing says that the answer left, by any number of gateways at once, once', async () => {

@@ -3,7 +3,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import type { Pool } from '../../src/db/postgres.ts';
 import { msat, picoUsd } from '../../src/amount.ts';
 import { Leases } from '../../src/ledger/lease.ts';
-import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addPayer, admission, openLedger, settlement, type TestLedger } from '../support/holds.ts';
 import { until } from '../support/until.ts';
@@ -26,7 +25,7 @@ afterAll(async () => {
 });
 
 beforeEach(() => {
-  leases = new Leases(database.pool, createLog('silent'), LEASE_SECONDS);
+  leases = new Leases(database.pool, () => {}, LEASE_SECONDS);
   beganAt = performance.now();
 });
 
@@ -119,7 +118,7 @@ describe('the lease of a hold', () => {
 
   it('counts from when its renewal was asked for, not from when the answer came', async () => {
     const renewing = slowPool();
-    leases = new Leases(renewing.pool, createLog('silent'), LEASE_SECONDS);
+    leases = new Leases(renewing.pool, () => {}, LEASE_SECONDS);
     const lease = leases.take('r', performance.now(), () => {});
     moveClock(0.2);
     const renewal = leases.renew();
@@ -135,7 +134,7 @@ describe('the lease of a hold', () => {
   it('is given up in time while its renewal hangs', async () => {
     jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate'] });
     const renewing = slowPool();
-    leases = new Leases(renewing.pool, createLog('silent'), LEASE_SECONDS);
+    leases = new Leases(renewing.pool, () => {}, LEASE_SECONDS);
     const lost: string[] = [];
     leases.take('r', performance.now(), () => lost.push('r'));
     leases.start();

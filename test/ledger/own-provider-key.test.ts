@@ -6,7 +6,6 @@ import type { Admission } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
 import { readSpend } from '../../src/ledger/spend.ts';
 import { readStatement } from '../../src/ledger/statement.ts';
-import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import {
   addPayer,
@@ -139,7 +138,7 @@ describe("a settlement under the caller's own provider key", () => {
     await database.pool.query(`update holds set lease_until = clock_timestamp() - interval '1 millisecond' where request_id = $1`, [
       requestId,
     ]);
-    await sweepHolds({ pool: database.pool, holds: ledger.holds, log: createLog('silent'), leaseSeconds: 0.05 });
+    await sweepHolds({ pool: database.pool, holds: ledger.holds, observe: () => {}, leaseSeconds: 0.05 });
     expect(await holdsOf(database.pool, accountId)).toMatchObject([{ state, funding: 'byok', posted_msat: 100n - left }]);
     expect(await accountOf(database.pool, accountId)).toMatchObject({ posted_msat: left, held_msat: 0n });
   });

@@ -5,7 +5,6 @@ import { sweepHolds } from '../../src/jobs/sweep-holds.ts';
 import { msat, picoUsd } from '../../src/amount.ts';
 import type { Admission, HoldVerdict } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
-import { createLog } from '../../src/log.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { LedgerModel } from '../support/ledger-model.ts';
 import { addKey, addPayer, admission, auditOf, deposit, openLedger, settlement, type Payer, type TestLedger } from '../support/holds.ts';
@@ -146,8 +145,7 @@ async function abandonAndSweep(which: readonly number[], model: LedgerModel): Pr
   await database.pool.query(`update holds set lease_until = clock_timestamp() - interval '1 millisecond' where request_id = any ($1)`, [
     orphans.map(({ admission: { requestId } }) => requestId),
   ]);
-  const log = createLog('silent');
-  await Promise.all(gateways.map(({ pool, holds }) => sweepHolds({ pool, holds, log, leaseSeconds: 0.05 })));
+  await Promise.all(gateways.map(({ pool, holds }) => sweepHolds({ pool, holds, observe: () => {}, leaseSeconds: 0.05 })));
   for (const orphan of orphans) model.sweep(orphan);
 }
 

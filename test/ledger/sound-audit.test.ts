@@ -3,6 +3,7 @@ import { auditJob } from '../../src/jobs/audit-ledger.ts';
 import { auditOnward, soundUntil, type OnwardOptions } from '../../src/ledger/sound-audit.ts';
 import { transaction } from '../../src/db/postgres.ts';
 import { createLog } from '../../src/log.ts';
+import { logReader } from '../../src/telemetry/log-reader.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { everythingHappened } from '../support/history.ts';
 import { addPayer, deposit, depositIn, openLedger, type Payer, type TestLedger } from '../support/holds.ts';
@@ -145,6 +146,7 @@ describe('the job', () => {
     const job = auditJob({
       pool: database.pool,
       log,
+      observe: logReader(log),
       connectionString: database.connectionString,
       intervalMs: 3_600_000,
       oldestHoldSeconds: 3_600,

@@ -29,7 +29,7 @@ beforeAll(async () => {
   codes = new WithdrawCodes({
     pool,
     wallet,
-    withdrawing: new Withdrawing({ pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1 }),
+    withdrawing: new Withdrawing({ pool, wallet, log: createLog('silent'), observe: () => {}, allowed: true, maxFeePercent: 1 }),
   });
 });
 afterAll(async () => {

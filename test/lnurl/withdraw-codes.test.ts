@@ -43,7 +43,15 @@ function open(options: Partial<WithdrawingOptions> = {}): WithdrawCodes {
     ...{ backend: 'lnd', network: 'regtest', nodeId: '02fake', payments: node },
     status: () => Promise.resolve({ ready: true }),
   };
-  const withdrawing = new Withdrawing({ pool, wallet, log: createLog('silent'), allowed: true, maxFeePercent: 1, ...options });
+  const withdrawing = new Withdrawing({
+    pool,
+    wallet,
+    log: createLog('silent'),
+    observe: () => {},
+    allowed: true,
+    maxFeePercent: 1,
+    ...options,
+  });
   return new WithdrawCodes({ pool, withdrawing, wallet });
 }
 

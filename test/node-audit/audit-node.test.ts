@@ -9,7 +9,8 @@ import { describeInvoice } from '../../src/invoices/invoice-seal.ts';
 import { createLndWallet } from '../../src/lightning/lnd/lnd.ts';
 import { openOrphans } from '../../src/invoices/orphans.ts';
 import type { Wallet } from '../../src/lightning/wallet.ts';
-import { createLog, type Logger } from '../../src/log.ts';
+import { createLog } from '../../src/log.ts';
+import type { Observe } from '../../src/observation.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { FakeLnd } from '../support/fake-lnd.ts';
 import { foreignInvoice } from '../support/foreign-invoice.ts';
@@ -41,8 +42,8 @@ afterEach(async () => {
   await database.drop();
 });
 
-function openGateway(told: Logger = log) {
-  const { funding, close } = openFunding(database, wallet, { log: told });
+function openGateway(observe: Observe = () => {}) {
+  const { funding, close } = openFunding(database, wallet, { observe });
   closing.push(close);
   return funding;
 }
@@ -229,8 +230,15 @@ describe('the node and the ledger', () => {
     const lost = await deposit(500);
     await forget(lost);
     const errors: unknown[] = [];
-    const told = { ...log, error: (error: unknown) => errors.push(error) } as unknown as Logger;
-    const job = nodeAuditJob({ pool: database.pool, wallet, log: told, connectionString: database.connectionString, intervalMs: 20 });
+    const told: Observe = (one) => void errors.push(one);
+    const job = nodeAuditJob({
+      pool: database.pool,
+      wallet,
+      log,
+      observe: told,
+      connectionString: database.connectionString,
+      intervalMs: 20,
+    });
     closing.push(() => job.stop());
     await until(() => errors.length >= 2);
     const subject = lost.paymentHash.toString('hex');
@@ -243,9 +251,9 @@ describe('the job that compares', () => {
     const { invoice } = await openGateway().fund(owner, { amountSat: 500 });
     settleLongAgo(invoice.paymentHash);
     const errors: unknown[] = [];
-    const told = { ...log, error: (error: unknown) => errors.push(error) } as unknown as Logger;
+    const told: Observe = (one) => void errors.push(one);
     const compare = (intervalMs: number) =>
-      nodeAuditJob({ pool: database.pool, wallet, log: told, connectionString: database.connectionString, intervalMs });
+      nodeAuditJob({ pool: database.pool, wallet, log, observe: told, connectionString: database.connectionString, intervalMs });
     lnd.calls = {};
     const once = compare(60_000);
     await until(() => (lnd.calls['listPayments'] ?? 0) > 0);
@@ -263,9 +271,15 @@ describe('a settlement under our name that the ledger does not know', () => {
 
   it('is kept and told once before the place in the settlements moves over it, however many gateways hear of it', async () => {
     const errors: unknown[] = [];
-    const told = { ...log, error: (error: unknown) => errors.push(error) } as unknown as Logger;
+    const told: Observe = (one) => void errors.push(one);
     const hash = lnd.addInvoice(sealed(), 5_000n);
-    const watcher = reconcileInvoices({ funding: openGateway(told), wallet, connectionString: database.connectionString, log });
+    const watcher = reconcileInvoices({
+      funding: openGateway(told),
+      wallet,
+      connectionString: database.connectionString,
+      log,
+      observe: () => {},
+    });
     closing.push(() => watcher.stop());
     await until(() => lnd.subscribers > 0);
     lnd.settle(hash);
@@ -278,7 +292,7 @@ describe('a settlement under our name that the ledger does not know', () => {
       { direction: 'received', paymentHash: hash, amountMsat: 5_000n },
     ]);
     await Promise.all(Array.from({ length: 10 }, () => openGateway(told).settled(hash)));
-    expect(errors).toMatchObject([{ paymentHash: hash.toString('hex'), receivedMsat: '5000' }]);
+    expect(errors).toMatchObject([{ paymentHash: hash.toString('hex'), receivedMsat: 5_000n }]);
   });
 
   it('is not passed over while it cannot be kept', async () => {

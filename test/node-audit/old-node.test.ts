@@ -6,7 +6,8 @@ import { OpenElsewhereWatch } from '../../src/jobs/open-elsewhere-watch.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
 import { msat } from '../../src/amount.ts';
 import { openElsewhere } from '../../src/lightning/other-nodes.ts';
-import { createLog, type Logger } from '../../src/log.ts';
+import { createLog } from '../../src/log.ts';
+import type { Observe } from '../../src/observation.ts';
 import { Withdrawing, type WithdrawingOptions } from '../../src/withdrawing.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { FakePayments } from '../support/fake-payments.ts';
@@ -55,7 +56,7 @@ const paying = (wallet: FakeWallet, payments: FakePayments): WithdrawingOptions[
 function moved({ follows }: { follows: boolean }) {
   const { funding, close } = openFunding(database, now, follows ? { oldWallets: [before] } : {});
   const withdrawing = new Withdrawing({
-    ...{ pool: database.pool, wallet: paying(now, newPayments), log, allowed: true, maxFeePercent: 1 },
+    ...{ pool: database.pool, wallet: paying(now, newPayments), log, observe: () => {}, allowed: true, maxFeePercent: 1 },
     ...(follows && { oldWallets: [paying(before, oldPayments)] }),
   });
   return { funding, withdrawing, close };
@@ -139,7 +140,14 @@ describe('a withdrawal of the node before', () => {
     await close();
     oldPayments.losesAnswers = true;
     oldPayments.outcome = { status: 'pending', known: true };
-    const withdrawing = new Withdrawing({ pool: database.pool, wallet: paying(before, oldPayments), log, allowed: true, maxFeePercent: 1 });
+    const withdrawing = new Withdrawing({
+      pool: database.pool,
+      wallet: paying(before, oldPayments),
+      log,
+      observe: () => {},
+      allowed: true,
+      maxFeePercent: 1,
+    });
     const { paymentRequest } = foreignInvoice({ amountMsat: 10_000n });
     const { withdrawal } = await withdrawing.withdraw({
       owner,
@@ -187,14 +195,14 @@ describe('what is open with a node that is not asked any more', () => {
     await invoiceOfBefore();
     const others = (await openElsewhere(database.pool, [before.nodeId])).map(({ nodeId }) => nodeId);
     const told: unknown[] = [];
-    const logging = { ...log, warn: (what: unknown) => told.push(what) } as unknown as Logger;
-    const watch = new OpenElsewhereWatch({ pool: database.pool, nodeIds: [now.nodeId, ...others], log: logging });
+    const observe: Observe = (one) => void told.push(one);
+    const watch = new OpenElsewhereWatch({ pool: database.pool, nodeIds: [now.nodeId, ...others], observe });
     await watch.look();
     await watch.look();
-    expect(told).toEqual([0, 1].map(() => ({ nodeId: before.nodeId, invoices: 1, withdrawals: 0 })));
+    expect(told).toEqual([0, 1].map(() => ({ kind: 'open_elsewhere', nodeId: before.nodeId, invoices: 1, withdrawals: 0 })));
     expect(watch.reason).toBe('1 invoices and 0 withdrawals of another node are open, and it is not asked');
 
-    const followed = new OpenElsewhereWatch({ pool: database.pool, nodeIds: [now.nodeId, before.nodeId, ...others], log: logging });
+    const followed = new OpenElsewhereWatch({ pool: database.pool, nodeIds: [now.nodeId, before.nodeId, ...others], observe });
     await followed.look();
     expect(followed.reason).toBeUndefined();
     await database.pool.query(

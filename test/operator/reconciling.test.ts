@@ -215,7 +215,14 @@ describe('withdrawals', () => {
       books: itsBooks,
       status: () => Promise.resolve({ ready: true }),
     } as const;
-    return new Withdrawing({ pool: database.pool, wallet: paying, log: createLog('silent'), allowed: true, maxFeePercent: 1 });
+    return new Withdrawing({
+      pool: database.pool,
+      wallet: paying,
+      log: createLog('silent'),
+      observe: () => {},
+      allowed: true,
+      maxFeePercent: 1,
+    });
   }
 
   /** The node pays, and nobody has compared its books yet; gives the payment's hash. */

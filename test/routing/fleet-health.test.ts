@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { setImmediate as settled } from 'node:timers/promises';
 import { pino } from 'pino';
 import { FleetHealth } from '../../src/routing/fleet-health.ts';
+import { logReader } from '../../src/telemetry/log-reader.ts';
 import type { AttemptOutcome } from '../../src/routing/gate.ts';
 import { UNKNOWN_HEALTH } from '../../src/routing/view.ts';
 import { deployment } from '../support/deployment.ts';
@@ -19,7 +20,7 @@ let health: FleetHealth;
 beforeEach(() => {
   clock = fakeWallClock();
   told = [];
-  health = new FleetHealth(pino({}, { write: (line: string) => void told.push(JSON.parse(line) as (typeof told)[number]) }));
+  health = new FleetHealth(logReader(pino({}, { write: (line: string) => void told.push(JSON.parse(line) as (typeof told)[number]) })));
 });
 afterEach(() => clock.restore());
 

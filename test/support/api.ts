@@ -85,12 +85,20 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
   const opened = openFunding(database, deps.wallet ?? noWallet);
   const payers = new Payers({ keys: authenticator, funding: opened.funding, roots: config.secretKeys });
   const offers = new PaymentOffers({ pool: database.pool, funding: opened.funding, wallet: deps.wallet ?? noWallet, config });
-  const recorder = new Recorder(database.pool, log);
-  const health = new FleetHealth(log);
-  const withdrawing = new Withdrawing({ pool: database.pool, wallet: deps.wallet ?? noWallet, log, allowed: false, maxFeePercent: 1 });
+  const recorder = new Recorder(database.pool, () => {});
+  const health = new FleetHealth(() => {});
+  const withdrawing = new Withdrawing({
+    pool: database.pool,
+    wallet: deps.wallet ?? noWallet,
+    log,
+    observe: () => {},
+    allowed: false,
+    maxFeePercent: 1,
+  });
   const app = createApp({
     config,
     log,
+    observe: () => {},
     pool: database.pool,
     reportPool: deps.pool ?? database.pool,
     probePool: deps.pool ?? database.pool,
@@ -127,6 +135,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
       notifications,
       roots: config.secretKeys,
       log,
+      observe: () => {},
       payers: { allowLoopback: true },
     }),
     ...deps,

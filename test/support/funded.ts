@@ -70,6 +70,7 @@ export function openFunding(
     notifications,
     roots: [TEST_ROOT],
     log: createLog('silent'),
+    observe: () => {},
     invoiceExpirySeconds: 3600,
     topupDefaultSats: 1000,
     dailyBudgetPicoUsd: picoUsdFromUsd('10'),

@@ -7,7 +7,6 @@ import type { HoldVerdict } from '../../src/ledger/hold.ts';
 import { refundCharge } from '../../src/ledger/refund.ts';
 import { writeOff } from '../../src/ledger/write-off.ts';
 import { Withdrawals } from '../../src/withdrawals/withdrawals.ts';
-import { createLog } from '../../src/log.ts';
 import { foreignInvoice } from './foreign-invoice.ts';
 import { ownerOf } from './funded.ts';
 import { addPayer, admission, deposit, RATE, settlement, type Payer, type TestLedger } from './holds.ts';
@@ -31,7 +30,7 @@ export async function addPrices(pool: Pool, prices: object = PRICES): Promise<nu
 
 /** The usage record of a request that cost `tokens` msat. */
 async function record(pool: Pool, { accountId, keyId }: Payer, requestId: string, hold: HoldVerdict, tokens: number, priceVersion: number) {
-  const recorder = new Recorder(pool, createLog('silent'));
+  const recorder = new Recorder(pool, () => {});
   const cost = BigInt(tokens) * RATE;
   recorder.add({
     ...{

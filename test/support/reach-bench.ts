@@ -7,6 +7,7 @@ import { Cancellation } from '../../src/completions/cancellation.ts';
 import { ClientStream } from '../../src/completions/client-stream.ts';
 import { deliver } from '../../src/completions/deliver.ts';
 import { reach, type ReachDeps } from '../../src/completions/reach.ts';
+import { Trail } from '../../src/completions/trail.ts';
 import type { Deployment } from '../../src/models/deployment.ts';
 import type { Abort } from '../../src/providers/abort.ts';
 import { ProviderError } from '../../src/providers/provider-error.ts';
@@ -178,6 +179,7 @@ export function start({ stream: asStream = true, totalMs = 120_000, shut = {}, o
     clientRequestId: undefined,
     picoUsdPerMsat: 1n as PicoUsdPerMsat,
     client: asStream ? stream : null,
+    trail: new Trail({ observe: () => {}, requestId: 'r', surface: openAiChat.wire, path: '/v1/chat/completions', traceparent: undefined }),
   } as unknown as Call;
   const candidates = [first, second, ...more].map((provider) => chatCandidate(request, deployment({ provider, model: provider.id })));
   const plan = { candidates, explored: false, own, quote: { promptTokens: 1 } } as unknown as Plan;

@@ -3,7 +3,6 @@ import { judge } from '../../src/routing/complexity.ts';
 import { chooseCandidates } from '../../src/routing/choose.ts';
 import { FleetHealth } from '../../src/routing/fleet-health.ts';
 import { chanceWrong } from '../../src/routing/score.ts';
-import { createLog } from '../../src/log.ts';
 import type { InferenceRequest } from '../../src/wires/request.ts';
 import { catalogueOf } from './catalogue-of.ts';
 import { readChat } from './chat-request.ts';
@@ -82,7 +81,6 @@ const REQUESTS = PROMPTS.map((content) => readChat(JSON.stringify({ messages: [{
 const OUTPUT_TOKENS = 400;
 const FAILED_SECONDS = 1;
 const STARTED_MS = Date.UTC(2026, 0, 1);
-const SILENT = createLog('silent');
 
 type Policy = (
   request: InferenceRequest,
@@ -121,7 +119,7 @@ export function replay(requests: number, seed: number): Replayed[] {
 function replayed(policy: string, choose: Policy, requests: number, seed: number): Replayed {
   const random = randomFrom(seed);
   // The fixed choices have nobody else to ask, so they ask whatever the circuit says.
-  const health = new FleetHealth(SILENT, { bars: policy === 'router' });
+  const health = new FleetHealth(() => {}, { bars: policy === 'router' });
   const sum = { costUsd: 0, quality: 0, failures: 0, explored: 0 };
   const seconds: number[] = [];
   const served = new Map<string, number>();

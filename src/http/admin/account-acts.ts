@@ -5,7 +5,7 @@ import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import { OtherNetwork } from '../../ledger/network.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
-import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import { readAccountView, type AccountView } from '../../operator/accounts.ts';
 import { adjust } from '../../operator/adjusting.ts';
 import type { Act } from '../../operator/acts.ts';
@@ -19,7 +19,7 @@ export interface AccountActDeps {
   wallet: Pick<Wallet, 'network'>;
   exchangeRate: Pick<ExchangeRate, 'current'>;
   config: Pick<Config, 'FREE_TIER_REQUESTS'>;
-  log: Logger;
+  observe: Observe;
 }
 
 const SECTION = '/admin/accounts';
@@ -72,8 +72,8 @@ function describing(words: Words, account: AccountView): ActDescription {
 }
 
 /** Shows what comes of it before it is done. */
-function adjusting({ pool, wallet, exchangeRate, log }: AccountActDeps, accountOf: (req: Request) => Promise<AccountView>): ActForm {
-  const otherNetwork = new OtherNetwork(log);
+function adjusting({ pool, wallet, exchangeRate, observe }: AccountActDeps, accountOf: (req: Request) => Promise<AccountView>): ActForm {
+  const otherNetwork = new OtherNetwork(observe);
   const hint = 'As +250 or -1000.5. The reason stands in the statement of the account, too.';
   return {
     section: SECTION,

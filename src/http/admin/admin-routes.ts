@@ -9,6 +9,7 @@ import type { OperatorSettings } from '../../operator/operator-settings.ts';
 import { Reconciling } from '../../operator/reconciling.ts';
 import type { FleetHealth } from '../../routing/fleet-health.ts';
 import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import { NodeMeans } from '../../operator/node-means.ts';
 import { OperatorSessions } from '../../operator/operator-sessions.ts';
 import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
@@ -40,16 +41,17 @@ export interface AdminDeps {
   settings: OperatorSettings;
   exchangeRate: ExchangeRate;
   log: Logger;
+  observe: Observe;
   version: string;
   config: Config;
 }
 
 /** Adds `/admin`, for operators. Without an `ADMIN_TOKEN` there is nothing there. */
 export function addAdmin(app: Express, deps: AdminDeps): void {
-  const { pool, pages, config, log } = deps;
+  const { pool, pages, config, log, observe } = deps;
   if (config.ADMIN_TOKEN.length === 0) return;
   const sessions = new OperatorSessions(pool, config.ADMIN_TOKEN);
-  const session = adminSessionHandlers({ sessions, pages, config, log });
+  const session = adminSessionHandlers({ sessions, pages, config, log, observe });
   const form = readForm(config);
   const add: Add = (operation, ...handlers) => addRoute(app, operation, ...handlers);
   const addAct: AddAct = (show, act, asked) => {

@@ -78,7 +78,7 @@ export class KeyMaking {
   #refuseNewAccount(retryAfter: number): void {
     if (retryAfter === 0) return;
     const message = `Rate limit exceeded: ${this.#newAccounts.points} new accounts an hour from one address`;
-    throw new GatewayError('rate_limit_exceeded', { message, retryAfter });
+    throw new GatewayError('rate_limit_exceeded', { message, retryAfter, limit: 'address' });
   }
 }
 

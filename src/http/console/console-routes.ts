@@ -1,3 +1,4 @@
+import type { Observe } from '../../observation.ts';
 import type { Express } from 'express';
 import type { KeyAuthenticator } from '../../accounts/key-authenticator.ts';
 import { LinkedWallets } from '../../accounts/linked-wallets.ts';
@@ -28,6 +29,7 @@ export interface ConsoleDeps
     Omit<KeyPagesDeps, 'sessions' | 'frame' | 'config'>,
     Omit<OverviewDeps, 'frame' | 'linkedWallets' | 'config'>,
     Omit<TopUpDeps, 'frame' | 'addresses' | 'wallet' | 'config'> {
+  observe: Observe;
   keys: Pick<KeyAuthenticator, 'authenticate'>;
   signIns: WalletSignIns;
   wallet: Pick<Wallet, 'network' | 'status'>;

@@ -1,3 +1,4 @@
+import type { Observe } from '../../observation.ts';
 import type { Request, RequestHandler, Response } from 'express';
 import type { ApiKey } from '../../accounts/api-key.ts';
 import type { KeyAuthenticator } from '../../accounts/key-authenticator.ts';
@@ -14,6 +15,7 @@ import type { WalletCodes } from './wallet-codes.ts';
 import type { Proofs } from './signed-in.ts';
 
 export interface SignInDeps {
+  observe: Observe;
   sessions: Sessions;
   keys: Pick<KeyAuthenticator, 'authenticate'>;
   pages: Pages;
@@ -43,7 +45,8 @@ export function signInHandlers(deps: SignInDeps): {
     const typed = textOf(req, field).trim();
     const shares = sharesOf(clientOf(req)).slice(0, 1);
     const retryAfter = failures.secondsUntilFree(shares);
-    if (retryAfter > 0) throw new GatewayError('rate_limit_exceeded', { message: `Too many tries. Wait ${retryAfter} s.`, retryAfter });
+    if (retryAfter > 0)
+      throw new GatewayError('rate_limit_exceeded', { message: `Too many tries. Wait ${retryAfter} s.`, retryAfter, limit: 'sign_in' });
     try {
       return await deps.keys.authenticate(typed, () => clientAddress(clientOf(req)));
     } catch (error) {
@@ -66,6 +69,7 @@ export function signInHandlers(deps: SignInDeps): {
 
     async signIn(req, res) {
       const key = await keyIn(req, 'key');
+      deps.observe({ kind: 'sign_in', how: 'key', result: key ? 'ok' : 'refused' });
       if (!key) return show(req, res, NO_SUCH_KEY, 401);
       setSessionCookie(req, res, config, await sessions.start(key, networkOf(req)));
       res.set('Cache-Control', 'no-store').redirect(303, nextOf(req));

@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Network } from '../../lightning/wallet.ts';
 import { lnurlObstacle } from '../../lnurl/lnurl-obstacle.ts';
-import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import { WindowLimit } from '../../window-limit.ts';
 import { sharesOf } from '../server/client-address.ts';
 import { publicError } from '../server/error-response.ts';
@@ -14,7 +14,7 @@ import { RefusalLog } from '../server/refusal-log.ts';
 export interface LnurlAnswersDeps {
   config: Pick<Config, 'PUBLIC_URL' | 'RATE_LIMIT_RPM'>;
   wallet: { readonly network: Network };
-  log: Logger;
+  observe: Observe;
 }
 
 /** Answers one path: what it resolves to is the JSON of the answer. `origin` is where its wallet reaches the gateway. */
@@ -34,7 +34,7 @@ export class LnurlAnswers {
 
   constructor(deps: LnurlAnswersDeps) {
     this.#deps = deps;
-    this.#refusals = new RefusalLog(deps.log);
+    this.#refusals = new RefusalLog(deps.observe);
     this.#senders = new WindowLimit({ points: deps.config.RATE_LIMIT_RPM, windowMs: MINUTE_MS });
   }
 
@@ -57,7 +57,8 @@ export class LnurlAnswers {
       const obstacle = lnurlObstacle(origin, this.#deps.wallet.network);
       if (obstacle !== null) throw new GatewayError('not_permitted', { message: obstacle });
       const seconds = this.#senders.take(sharesOf(clientOf(req)));
-      if (seconds > 0) throw new GatewayError('rate_limit_exceeded', { message: `Too many requests. Try again in ${seconds} s.` });
+      if (seconds > 0)
+        throw new GatewayError('rate_limit_exceeded', { message: `Too many requests. Try again in ${seconds} s.`, limit: 'address' });
       res.json(await answer(req, origin));
     };
   }

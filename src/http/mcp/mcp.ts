@@ -4,6 +4,7 @@ import type { Principal } from '../../accounts/api-key.ts';
 import type { Config } from '../../config/config.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import { parseJson } from '../../wires/parse-json.ts';
 import { WindowLimit } from '../../window-limit.ts';
 import { VERSION } from '../api/status.ts';
@@ -26,6 +27,7 @@ export interface McpDeps extends ToolDeps {
   authenticate: Authenticate;
   config: ToolDeps['config'] & OwnPageConfig & Pick<Config, 'RATE_LIMIT_RPM'>;
   log: Logger;
+  observe: Observe;
 }
 
 const BODY_LIMIT_BYTES = 100 * 1024;
@@ -45,7 +47,7 @@ const INVALID_REQUEST = -32_600;
  * they need one: a 401 would have clients look for an OAuth server. One that is wrong is a 401.
  */
 export function addMcp(app: Express, deps: McpDeps): void {
-  const refusals = new RefusalLog(deps.log);
+  const refusals = new RefusalLog(deps.observe);
   const handler = createMcpHandler(
     ({ authInfo }) => {
       const server = new McpServer(
@@ -113,5 +115,5 @@ function takeOne(limit: WindowLimit, req: Request): void {
   const retryAfter = limit.take(sharesOf(clientOf(req)));
   if (retryAfter === 0) return;
   const message = `Rate limit exceeded: ${limit.points} RPM from one address without a key`;
-  throw new GatewayError('rate_limit_exceeded', { message, retryAfter });
+  throw new GatewayError('rate_limit_exceeded', { message, retryAfter, limit: 'address' });
 }

@@ -1,7 +1,7 @@
 import type { ErrorRequestHandler } from 'express';
 import type { ErrorCode } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
-import { errorHeaders, publicError } from '../server/error-response.ts';
+import type { Observe } from '../../observation.ts';
+import { errorHeaders, noteRefusal, publicError } from '../server/error-response.ts';
 import { RefusalLog } from '../server/refusal-log.ts';
 import type { Pages } from './pages.ts';
 
@@ -18,12 +18,13 @@ const TITLES: Partial<Record<ErrorCode, string>> = {
 };
 
 /** The last handler of pages: whatever was thrown becomes a page that says what happened, and is logged as for any other path. */
-export function errorPage(pages: Pages, log: Logger): ErrorRequestHandler {
-  const refusals = new RefusalLog(log);
+export function errorPage(pages: Pages, observe: Observe): ErrorRequestHandler {
+  const refusals = new RefusalLog(observe);
   return (thrown, _req, res, _next) => {
     const error = publicError(thrown, pages.contact);
     const requestId = res.locals['requestId'] as string | undefined;
     refusals.write(error, requestId);
+    noteRefusal(res, error, observe);
     if (res.headersSent || res.destroyed) {
       res.destroy();
       return;

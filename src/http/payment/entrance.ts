@@ -74,7 +74,7 @@ function takeOne(limit: WindowLimit, client: string | undefined): void {
   const retryAfter = limit.take(sharesOf(client));
   if (retryAfter === 0) return;
   const message = `Rate limit exceeded: ${limit.points} RPM from one address that has not paid`;
-  throw new GatewayError('rate_limit_exceeded', { message, retryAfter });
+  throw new GatewayError('rate_limit_exceeded', { message, retryAfter, limit: 'address' });
 }
 
 /** The statuses of what a request says wrongly, which is found out before anything is taken from the rate limits. */

@@ -5,6 +5,7 @@ import type { PicoUsdPerMsat } from '../../amount.ts';
 import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
 import { idempotencyKeyOf, type IdempotencyKey } from '../../records/stored-answer.ts';
 import { parseBody } from '../../wires/parse-json.ts';
+import type { Trail } from '../../completions/trail.ts';
 import type { InferenceRequest } from '../../wires/request.ts';
 import type { Surface } from '../../wires/wire.ts';
 import { refuseOtherTypes } from '../server/json-body.ts';
@@ -41,6 +42,8 @@ export interface Incoming {
   /** On the monotonic clock. */
   readonly startedAt: number;
   readonly clientRequestId: string | undefined;
+  /** What is observed of it. */
+  readonly trail: Trail;
 }
 
 export interface IncomingDeps {
@@ -61,11 +64,12 @@ export interface Arriving {
   /** Who showed a credential when it came. */
   readonly payer: Principal | Unpaid | null;
   readonly body: Promise<Buffer>;
+  readonly trail: Trail;
 }
 
 /** Reads a request once its body is here. Rejects with what its client is to be told. */
 export async function readIncoming({ payers, exchangeRate, models }: IncomingDeps, arriving: Arriving): Promise<Incoming> {
-  const { req, res, route, head } = arriving;
+  const { req, res, route, head, trail } = arriving;
   const { path, surface, streamDefault } = route;
   const startedAt = performance.now();
   const cameWhole = req.complete;
@@ -87,6 +91,6 @@ export async function readIncoming({ payers, exchangeRate, models }: IncomingDep
   const foretells = route.estimates ? 'estimate' : request.decisionOnly ? 'decision' : null;
   return {
     ...{ requestId, res, head, path, surface, request, foretells, payer, options, idempotencyKey },
-    ...{ picoUsdPerMsat, startedAt, clientRequestId },
+    ...{ picoUsdPerMsat, startedAt, clientRequestId, trail },
   };
 }

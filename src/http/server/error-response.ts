@@ -2,7 +2,7 @@ import type { ErrorRequestHandler, Response } from 'express';
 import { AccountFrozenError } from '../../accounts/frozen.ts';
 import { isConnectionLost, isPassing } from '../../db/postgres.ts';
 import { GatewayError, type ErrorCode } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import type { Surface } from '../../wires/wire.ts';
 import { RefusalLog } from './refusal-log.ts';
 
@@ -10,16 +10,23 @@ const LOCK_NOT_AVAILABLE = '55P03';
 const RETRY_AFTER_DATABASE_SECONDS = 1;
 
 /**
- * The last middleware: whatever was thrown becomes its answer, and what really happened is logged.
+ * The last middleware: whatever was thrown becomes its answer, and what really happened is told to the operator.
  * @param contact where the operator can be reached.
  */
-export function errorResponse(log: Logger, contact?: string): ErrorRequestHandler {
-  const refusals = new RefusalLog(log);
+export function errorResponse(observe: Observe, contact?: string): ErrorRequestHandler {
+  const refusals = new RefusalLog(observe);
   return (thrown, _req, res, _next) => {
     const error = publicError(thrown, contact);
     refusals.write(error, res.locals['requestId'] as string | undefined);
+    noteRefusal(res, error, observe);
     sendError(res, error);
   };
+}
+
+/** What is observed of a refusal beside its answer: its code, and the limit that was reached. */
+export function noteRefusal(res: Response, { code, detail }: GatewayError, observe: Observe): void {
+  res.locals['errorCode'] = code;
+  if (detail.limit) observe({ kind: 'refusal', limit: detail.limit });
 }
 
 /** Answers with an error, in the words of the path's wire. Where the answer has already begun, or nobody is left to read it, the connection is ended instead. */

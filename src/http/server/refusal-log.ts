@@ -1,5 +1,5 @@
-import type { GatewayError } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
+import type { ErrorCode, GatewayError } from '../../errors.ts';
+import type { Observe } from '../../observation.ts';
 
 const WINDOW_MS = 1000;
 
@@ -9,31 +9,31 @@ const WINDOW_MS = 1000;
  * and their number follows when the second is over. Bugs (`internal_error`) are written each.
  */
 export class RefusalLog {
-  readonly #log: Logger;
+  readonly #observe: Observe;
   /** How many more came of each kind in its second. A kind is two codes, never a text: so there are few. */
   readonly #more = new Map<string, number>();
 
-  constructor(log: Logger) {
-    this.#log = log;
+  constructor(observe: Observe) {
+    this.#observe = observe;
   }
 
   write(error: GatewayError, requestId: string | undefined): void {
     const { code, status, cause } = error;
     if (status < 500) return;
-    const about = { requestId, code, err: cause ?? error };
-    if (code === 'internal_error') return this.#log.error(about, 'a request failed for no foreseen reason');
+    const told = { kind: 'service_failed', requestId, code, err: cause ?? error } as const;
+    if (code === 'internal_error') return this.#observe(told);
     const reason = (cause as { code?: unknown } | undefined)?.code;
     const kind = `${code} ${String(reason)}`;
     const more = this.#more.get(kind);
     if (more !== undefined) return void this.#more.set(kind, more + 1);
-    this.#log.warn(about, 'a request could not be served');
+    this.#observe(told);
     this.#more.set(kind, 0);
     setTimeout(() => this.#close(kind, code, reason), WINDOW_MS).unref();
   }
 
-  #close(kind: string, code: string, reason: unknown): void {
+  #close(kind: string, code: ErrorCode, reason: unknown): void {
     const more = this.#more.get(kind);
     this.#more.delete(kind);
-    if (more) this.#log.warn({ code, reason, more }, 'more requests could not be served in the same second');
+    if (more) this.#observe({ kind: 'more_failed', code, reason, more });
   }
 }

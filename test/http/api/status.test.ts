@@ -4,7 +4,6 @@ import { createPool, transaction } from '../../../src/db/postgres.ts';
 import { PUBLIC_PROVIDERS } from '../../../src/config/public-providers.ts';
 import type { Deployment } from '../../../src/models/deployment.ts';
 import type { Provider } from '../../../src/providers/provider.ts';
-import { createLog } from '../../../src/log.ts';
 import { FleetHealth } from '../../../src/routing/fleet-health.ts';
 import type { Pass } from '../../../src/routing/gate.ts';
 import { startApi, type TestApi, type TestApiOptions } from '../../support/api.ts';
@@ -160,7 +159,7 @@ describe('/api/status', () => {
 
   it('tells of each provider whether it is configured and how its traffic went, and not how much there was', () => {
     const own = deployment({ id: 'pureai/own-model', provider: provider('own') });
-    const health = new FleetHealth(createLog('silent'));
+    const health = new FleetHealth(() => {});
     for (const ok of [true, true, true, false]) attempt(health, own, ok);
     const offer = { ...models(own.provider, provider('demo', true)), list: (operation?: string) => (operation === 'embed' ? [] : [own]) };
     return withApi({ deps: { health, models: offer } }, async (server) => {
@@ -195,7 +194,7 @@ describe('/api/status', () => {
       deployment({ id: 'own/broken', provider: provider('own') }),
       deployment({ id: 'own/busy', provider: provider('own') }),
     ];
-    const health = new FleetHealth(createLog('silent'));
+    const health = new FleetHealth(() => {});
     for (let i = 0; i < 50; i++) attempt(health, busy, true);
     for (let i = 0; i < 5; i++) attempt(health, broken, false);
     (health.enter(busy) as Pass).end({ kind: 'fault', reason: '429', retryAfterSeconds: 60 });

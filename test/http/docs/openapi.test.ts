@@ -12,7 +12,8 @@ import { testConfig } from '../../support/gateway.ts';
 /** An app that has every route. */
 const wallet: unknown = Object.create(SimulatedWallet.prototype);
 const config = testConfig({ env: { ADMIN_TOKEN: 'the-token-of-an-operator' } });
-const app = createApp({ config, turns: new Turns(), wallet, lnurl: {} } as AppDeps);
+const metrics = { contentType: 'text/plain', text: () => Promise.resolve('') };
+const app = createApp({ config, turns: new Turns(), wallet, lnurl: {}, metrics } as AppDeps);
 const routes = routesOf(app);
 const named = (path: string, method: string) => `${method.toUpperCase()} ${path}`;
 const served = [...routes].flatMap(([path, methods]) =>

@@ -5,7 +5,6 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ERRORS, GatewayError, type ErrorCode } from '../../../src/errors.ts';
 import { errorResponse } from '../../../src/http/server/error-response.ts';
-import { createLog } from '../../../src/log.ts';
 
 let server: Server;
 
@@ -15,7 +14,7 @@ beforeAll(async () => {
     res.set('Payment-Receipt', 'receipt');
     throw new GatewayError(req.params.code as ErrorCode);
   });
-  app.use(errorResponse(createLog('silent')));
+  app.use(errorResponse(() => {}));
   server = app.listen(0, '127.0.0.1');
   await once(server, 'listening');
 });

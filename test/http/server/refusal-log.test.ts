@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { GatewayError } from '../../../src/errors.ts';
 import { RefusalLog } from '../../../src/http/server/refusal-log.ts';
 import { createLog } from '../../../src/log.ts';
+import { logReader } from '../../../src/telemetry/log-reader.ts';
 
 interface Line {
   level: number;
@@ -22,7 +23,7 @@ let refusals: RefusalLog;
 beforeEach(() => {
   jest.useFakeTimers();
   lines = [];
-  refusals = new RefusalLog(createLog('info', { write: (line) => void lines.push(JSON.parse(line) as Line) }));
+  refusals = new RefusalLog(logReader(createLog('info', { write: (line) => void lines.push(JSON.parse(line) as Line) })));
 });
 
 afterEach(() => {

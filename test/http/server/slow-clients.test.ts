@@ -6,7 +6,6 @@ import type { Server } from 'node:http';
 import { errorResponse } from '../../../src/http/server/error-response.ts';
 import { createHttpServer } from '../../../src/http/server/http-server.ts';
 import { readBody } from '../../../src/http/server/json-body.ts';
-import { createLog } from '../../../src/log.ts';
 
 const LIMITS = { headersTimeout: 150, requestTimeout: 300, connectionsCheckingInterval: 25 };
 const CONNECTIONS = 200;
@@ -28,7 +27,7 @@ beforeEach(async () => {
       },
     );
   });
-  app.use(errorResponse(createLog('silent')));
+  app.use(errorResponse(() => {}));
   server = createHttpServer(app, LIMITS);
   await once(server.listen(0, '127.0.0.1'), 'listening');
   port = (server.address() as AddressInfo).port;

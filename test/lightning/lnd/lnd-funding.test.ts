@@ -37,7 +37,7 @@ async function startGateway({ watching = true } = {}) {
   const { funding, close } = openFunding(database, wallet);
   closing.push(close);
   if (watching) {
-    const watcher = reconcileInvoices({ funding, wallet, connectionString: database.connectionString, log });
+    const watcher = reconcileInvoices({ funding, wallet, connectionString: database.connectionString, log, observe: () => {} });
     closing.push(() => watcher.stop());
     await until(() => lnd.subscribers > 0);
   }

@@ -38,7 +38,7 @@ beforeEach(async () => {
   lnd = await new FakeLnd().start();
   way = await openCuttable(lnd.socket);
   wallet = await connect({ deadlineMs: 300 });
-  withdrawing = new Withdrawing({ pool: database.pool, wallet, log, allowed: true, maxFeePercent: 1, answerMs: 10 });
+  withdrawing = new Withdrawing({ pool: database.pool, wallet, log, observe: () => {}, allowed: true, maxFeePercent: 1, answerMs: 10 });
   owner = await addOwner(database.pool);
   await deposit(database, owner, 1_000);
 });

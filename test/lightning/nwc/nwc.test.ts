@@ -97,7 +97,7 @@ async function startGateway(wallet: Wallet): Promise<Funding> {
         });
       },
     };
-    const watcher = reconcileInvoices({ funding, wallet: watched, connectionString: database.connectionString, log });
+    const watcher = reconcileInvoices({ funding, wallet: watched, connectionString: database.connectionString, log, observe: () => {} });
     closing.push(() => watcher.stop());
   });
   await watches;
