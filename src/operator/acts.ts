@@ -31,6 +31,8 @@ export interface NewAct {
   readonly act: ActKind;
   readonly subject: { readonly kind: SubjectKind; readonly id: string };
   readonly reason: string;
+  /** What else was asked for: stands among the details, and the same form sent with anything else has not done it. */
+  readonly asked?: Readonly<Record<string, string>>;
 }
 
 /** An act as it was recorded. */
@@ -73,7 +75,7 @@ export async function performAct(
   requireReason(reason);
   const perform = async (client: PoolClient): Promise<Act> => {
     await client.query("set local lock_timeout = '2s'");
-    const done = await insertAct(client, { ...act, reason }, await work(client));
+    const done = await insertAct(client, { ...act, reason }, { ...act.asked, ...(await work(client)) });
     await after?.(client);
     return done;
   };
@@ -128,7 +130,8 @@ export function requireReason(reason: string): void {
 
 /** The id of one form stands for one act alone. */
 function sameAct(found: Act, wanted: NewAct): Act {
-  if (found.act === wanted.act && found.subject.kind === wanted.subject.kind && found.subject.id === wanted.subject.id) return found;
+  const isSame = found.act === wanted.act && found.subject.kind === wanted.subject.kind && found.subject.id === wanted.subject.id;
+  if (isSame && Object.entries(wanted.asked ?? {}).every(([name, value]) => found.details[name] === value)) return found;
   throw new GatewayError('idempotency_conflict', { message: 'This form has done something else already. Open it again.' });
 }
 

@@ -20,7 +20,7 @@ const MOST_MSAT = 100_000_000_000n;
 /**
  * Adds to an account's balance or takes from it, once an act: the transfer, the balance and the record change in one transaction, under the
  * account's lock. Throws GatewayError `invalid_request` for a change of nothing, for more than a bitcoin, and where less would be left than
- * is reserved; `last_owner_key` where nobody could ever spend what is added; `not_found`.
+ * is reserved; `idempotency_conflict` for an act that changed something else; `last_owner_key` where nobody could ever spend what is added; `not_found`.
  */
 export async function adjust(pool: Pool, { accountId, changeMsat, network, picoUsdPerMsat, ...act }: Adjustment): Promise<Act> {
   if (changeMsat === 0n || changeMsat > MOST_MSAT || changeMsat < -MOST_MSAT)
@@ -34,11 +34,11 @@ export async function adjust(pool: Pool, { accountId, changeMsat, network, picoU
     return {
       beforeMsat: String(postedMsat),
       afterMsat: String(balanceMsat),
-      changeMsat: String(changeMsat),
       transferId: String(transferId),
     };
   };
-  return (await performAct(pool, { ...act, act: 'adjust', subject: { kind: 'account', id: accountId } }, work)).act;
+  const asked = { changeMsat: String(changeMsat) };
+  return (await performAct(pool, { ...act, act: 'adjust', subject: { kind: 'account', id: accountId }, asked }, work)).act;
 }
 
 function belowHeld(postedMsat: bigint, heldMsat: bigint): string {

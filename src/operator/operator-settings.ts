@@ -64,22 +64,22 @@ export class OperatorSettings {
   /** Switches a provider off or on. Requests under way at it come to their end. */
   async switchProvider(act: SettingAct, providerId: string, on: boolean): Promise<Act> {
     const full: NewAct = { ...act, act: on ? 'provider_on' : 'provider_off', subject: { kind: 'provider', id: providerId } };
-    return this.#set(full, PROVIDER + providerId, on ? null : 'off', {});
+    return this.#set(full, PROVIDER + providerId, on ? null : 'off');
   }
 
   /** Sets the log's level; null is the configured one. */
   setLogLevel(act: SettingAct, level: LogLevel | null): Promise<Act> {
-    const full: NewAct = { ...act, act: 'log_level', subject: { kind: 'gateway', id: 'all' } };
-    return this.#set(full, LOG_LEVEL, level, { level: level ?? 'as configured' });
+    const asked = { level: level ?? 'as configured' };
+    return this.#set({ ...act, act: 'log_level', subject: { kind: 'gateway', id: 'all' }, asked }, LOG_LEVEL, level);
   }
 
   /** The setting and its record, in one transaction; null takes the setting back. */
-  async #set(act: NewAct, name: string, value: string | null, details: Record<string, unknown>): Promise<Act> {
+  async #set(act: NewAct, name: string, value: string | null): Promise<Act> {
     const { pool } = this.#options;
     const { act: done, replayed } = await performAct(
       pool,
       act,
-      () => Promise.resolve(details),
+      () => Promise.resolve({}),
       async (client) => {
         await client.query('delete from operator_settings where name = $1', [name]);
         if (value !== null)

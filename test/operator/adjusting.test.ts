@@ -45,6 +45,15 @@ describe('an adjustment', () => {
     expect(await audit()).toEqual([]);
   });
 
+  it('is done once, and its form says so where it is sent again with another amount', async () => {
+    const accountId = await funded();
+    const act = anAct();
+    await adjust(database.pool, change(accountId, 250, act));
+    await adjust(database.pool, change(accountId, 250, act));
+    await expect(adjust(database.pool, change(accountId, 25, act))).rejects.toMatchObject({ code: 'idempotency_conflict' });
+    expect(await postedMsat(accountId)).toBe(1_250_000n);
+  });
+
   it('never takes what is reserved', async () => {
     const accountId = await funded();
     await database.pool.query('update accounts set held_msat = 400000 where id = $1', [accountId]);
