@@ -80,10 +80,10 @@ export class LinkedWallets {
   confirm(session: Session, browser: string, host: string): Promise<boolean> {
     return transaction(this.#pool, async (client) => {
       const signature = await lockSignature(client, { browser, action: 'auth', session });
-      const wallet = signature && (await useWallet(client, signature.linkingKey, host));
-      if (!signature || wallet?.accountId !== session.accountId) return false;
+      if (!signature) return false;
+      // Used up whosever it is: else the page, which goes on by itself once there is a signature, would find the same one for ever.
       await claimSignature(client, signature, session.accountId);
-      return true;
+      return (await useWallet(client, signature.linkingKey, host))?.accountId === session.accountId;
     });
   }
 

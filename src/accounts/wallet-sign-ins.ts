@@ -85,6 +85,15 @@ export class WalletSignIns {
     await this.#notifications.notify(CHANNEL, row.browser.toString('hex')).catch(() => {});
   }
 
+  /** Whether this browser shows a code whose signature it may still get. */
+  async isShown({ browser, action }: Pick<CodeAsked, 'browser' | 'action'>): Promise<boolean> {
+    const { rowCount } = await this.#pool.query(
+      `select from wallet_sign_ins where browser_sha256 = $1 and action = $2 and claimed_at is null and ${FRESH} limit 1`,
+      [sha256(browser), action],
+    );
+    return rowCount !== 0;
+  }
+
   /** Whether a signature waits for this browser to claim it. */
   async isSigned({ browser, action }: Pick<CodeAsked, 'browser' | 'action'>): Promise<boolean> {
     const { rowCount } = await this.#pool.query(

@@ -92,6 +92,8 @@ export class WalletCodes {
     const browser = this.browserOf(req);
     const { action } = req.query;
     if (browser === '' || (action !== 'login' && action !== 'link' && action !== 'auth')) throw new GatewayError('not_found');
+    // Anybody can make cookies up: what may wait is limited by the codes that an address may have shown.
+    if (!(await this.#deps.signIns.isShown({ browser, action }))) throw new GatewayError('not_found');
     const open = this.#streams.get(browser) ?? 0;
     if (this.#total >= MOST_STREAMS || open >= MOST_STREAMS_A_BROWSER) throw new GatewayError('overloaded', { retryAfter: 5 });
     this.#streams.set(browser, open + 1);

@@ -181,6 +181,11 @@ describe('a second proof', () => {
     const ask = (form: Record<string, string> = {}) => browser.ask(`${ACTIONS}/link`, form);
     await strange.scan(codeOn((await ask()).html));
     expect((await ask({ confirm_wallet: 'yes' })).status).toBe(401);
+    const { rows: waiting } = await api.pool.query(
+      'select from wallet_sign_ins where account_id = $1 and signed_at is not null and claimed_at is null',
+      [accountId],
+    );
+    expect(waiting).toEqual([]);
     await wallet.scan(codeOn((await ask()).html));
     const others = await signedInWith(wallet);
     expect((await others.ask(`${ACTIONS}/link`, { confirm_wallet: 'yes' })).status).toBe(401);
@@ -247,6 +252,12 @@ describe('what wallets send', () => {
     const text = events.text();
     await wallet.scan(code);
     expect(await text).toContain('event: signed');
+  });
+
+  it('is waited for by no browser that shows no code', async () => {
+    const cookie = `pura_browser=${'x'.repeat(43)}`;
+    const events = await fetch(`${api.origin}/console/sign-in/wallet/events?action=login`, { headers: { cookie } });
+    expect(events.status).toBe(404);
   });
 });
 
