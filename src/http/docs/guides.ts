@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { renderMarkdown, type Rendered } from './markdown.ts';
+import { escape, renderMarkdown, type Rendered } from './markdown.ts';
 
 /** A text of the repository's `docs/` that is a page of the site too. */
 export interface Guide {
@@ -46,7 +46,11 @@ export function guidePage(name: string, origin: string): (Rendered & { readonly 
   const page = rendered.get(name) ?? renderMarkdown(readFileSync(new URL(`${name}.md`, DIRECTORY), 'utf8'), { href: siteHref });
   rendered.set(name, page);
   // What an operator reads is about a gateway that is yet to run.
-  return { guide, ...page, html: guide.reader === 'user' && name !== 'running' ? page.html.replaceAll(SHOWN_ORIGIN, origin) : page.html };
+  return {
+    guide,
+    ...page,
+    html: guide.reader === 'user' && name !== 'running' ? page.html.replaceAll(SHOWN_ORIGIN, () => escape(origin)) : page.html,
+  };
 }
 
 /** Where a link from one text to another leads on the site. */

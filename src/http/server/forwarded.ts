@@ -31,7 +31,9 @@ export function clientOf(req: Request): string | undefined {
 
 /** The scheme and the host that a request was sent to, by the trusted proxies' word where there are any. */
 export function targetOf(req: Request): { protocol: string; host: string | undefined } {
-  const own = { protocol: 'encrypted' in req.socket ? 'https' : 'http', host: req.headers.host };
+  const { host: asked } = req.headers;
+  // Whatever stands there is written into pages, links and codes.
+  const own = { protocol: 'encrypted' in req.socket ? 'https' : 'http', host: asked !== undefined && HOST.test(asked) ? asked : undefined };
   const peer = req.socket.remoteAddress;
   const trust = trustOf(req);
   if (peer === undefined || !trust(peer, 0)) return own;

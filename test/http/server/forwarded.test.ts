@@ -94,4 +94,12 @@ describe('what a request was sent to', () => {
     const headers = { forwarded: 'proto=https;host=evil', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'evil' };
     expect(origin(headers, '192.0.2.9')).toBe('http://inner:8402');
   });
+
+  it.each(['a"><script>', "a.example/'", 'a b', '$&', ''])(
+    'is no host where the client says %p: it would stand in pages and links',
+    (host) => {
+      expect(origin({ host })).toBe('http://localhost');
+      expect(origin({ host }, '192.0.2.9')).toBe('http://localhost');
+    },
+  );
 });
