@@ -94,10 +94,14 @@ export class WalletSignIns {
     return rowCount !== 0;
   }
 
-  /** Whether a signature waits for this browser to claim it. */
+  /**
+   * Whether a signature waits for this browser to claim it that came after the code that is shown now: one of before has been looked at, and
+   * a page that goes on by itself would leave no time for another wallet.
+   */
   async isSigned({ browser, action }: Pick<CodeAsked, 'browser' | 'action'>): Promise<boolean> {
     const { rowCount } = await this.#pool.query(
-      `select from wallet_sign_ins where browser_sha256 = $1 and action = $2 and signed_at is not null and claimed_at is null and ${FRESH}`,
+      `select from wallet_sign_ins where browser_sha256 = $1 and action = $2 and claimed_at is null and ${FRESH}
+         and signed_at > (select max(created_at) from wallet_sign_ins where browser_sha256 = $1 and action = $2)`,
       [sha256(browser), action],
     );
     return rowCount !== 0;

@@ -59,6 +59,20 @@ async function signedInWith(wallet: ReturnType<typeof newWallet>): Promise<Brows
   return browser;
 }
 
+/** What a browser that shows a code to sign in with is told. */
+function eventsOf({ cookies }: Browser): Promise<Response> {
+  const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+  return fetch(`${api.origin}/console/sign-in/wallet/events?action=login`, { headers: { cookie } });
+}
+
+/** The first piece of a stream, which is left then. */
+async function firstOf({ body }: Response): Promise<string> {
+  const reader = body?.getReader();
+  const piece = await reader?.read();
+  await reader?.cancel();
+  return new TextDecoder().decode(piece?.value);
+}
+
 /** Sets the clock of an account's proofs back. */
 async function letGoStale(accountId: string): Promise<void> {
   await api.pool.query(`update sessions set confirmed_at = now() - interval '16 minutes' where account_id = $1`, [accountId]);
@@ -104,6 +118,9 @@ describe('a linked wallet', () => {
     expect(status).toBe(404);
     expect(html).toContain('linked to no account');
     expect(await browser.isSignedIn()).toBe(false);
+    // Another wallet can be tried: its page does not go on by itself for the signature of before.
+    await browser.ask('/console/sign-in/wallet', {});
+    expect(await firstOf(await eventsOf(browser))).toBe(': ping\n\n');
   });
 
   it('belongs to one account', async () => {
@@ -247,8 +264,7 @@ describe('what wallets send', () => {
     const { wallet } = await linked();
     const browser = new Browser();
     const code = codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
-    const cookie = [...browser.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const events = await fetch(`${api.origin}/console/sign-in/wallet/events?action=login`, { headers: { cookie } });
+    const events = await eventsOf(browser);
     const text = events.text();
     await wallet.scan(code);
     expect(await text).toContain('event: signed');
