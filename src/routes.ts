@@ -8,6 +8,7 @@ import { METRICS_OPERATION } from './http/api/metrics.ts';
 import { PLAY_MONEY_OPERATION, STATUS_OPERATIONS } from './http/api/status-operations.ts';
 import { WALLET_OPERATIONS } from './http/api/wallet-operations.ts';
 import { ADMIN_OPERATIONS } from './http/admin/admin-operations.ts';
+import { ACCOUNT_OPERATIONS } from './http/console/account-operations.ts';
 import { CONSOLE_OPERATIONS } from './http/console/console-operations.ts';
 import { LANDING_OPERATIONS } from './http/console/landing-operations.ts';
 import { KEY_PAGE_OPERATIONS } from './http/console/key-page-operations.ts';
@@ -74,6 +75,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...Object.values(DOCS_OPERATIONS),
   ...Object.values(PAGE_OPERATIONS),
   ...Object.values(LANDING_OPERATIONS),
+  ...Object.values(ACCOUNT_OPERATIONS),
   ...Object.values(CONSOLE_OPERATIONS),
   ...Object.values(KEY_PAGE_OPERATIONS),
   ...Object.values(TOP_UP_OPERATIONS),

@@ -1,11 +1,14 @@
 import { z } from 'zod';
 import { PERIODS } from '../api/report-queries.ts';
 import { form, page, text, type Operation } from '../server/operation.ts';
+import { handleFields } from './address-card.ts';
+import { autopayFields } from './autopay-card.ts';
 import { renameFields, walletIdParams } from './wallets.ts';
 
 const nextQuery = z.object({ next: z.string().optional().meta({ description: 'The path to go on to.' }) });
 
 const CODE_PAGE = { 200: text('A page with a code, or one that asks for a proof.'), 401: text('The proof was none.') };
+const WRONG = { 400: text('The page, with what is wrong.') };
 const GONE = { description: 'The wallet is not linked any more.' };
 
 /** The pages of an account and the targets of their forms. */
@@ -104,4 +107,36 @@ export const CONSOLE_OPERATIONS = {
     answers: CODE_PAGE,
     errors: ['not_found'],
   }),
+  poster: page({
+    id: 'showPoster',
+    path: '/console/wallets/poster',
+    summary: 'The Lightning Address as a poster',
+    errors: ['not_permitted'],
+  }),
+  askHandle: page({ id: 'askHandle', path: '/console/wallets/address', summary: 'Choose another Lightning Address' }),
+  changeHandle: form({
+    id: 'changeHandle',
+    path: '/console/wallets/address',
+    summary: 'Change the Lightning Address',
+    fields: handleFields,
+    answers: WRONG,
+  }),
+  autopay: page({ id: 'showAutopay', path: '/console/wallets/autopay', summary: 'Set up autopay' }),
+  storeAutopay: form({
+    id: 'storeAutopayForm',
+    path: '/console/wallets/autopay',
+    summary: 'Store a connection and the amounts of autopay',
+    fields: autopayFields,
+    answers: WRONG,
+  }),
+  checkAutopay: form({
+    id: 'checkAutopay',
+    path: '/console/wallets/autopay/check',
+    summary: 'Ask the connected wallet what it may do',
+    answers: { 200: text('What the wallet said.') },
+    errors: ['rate_limit_exceeded'],
+  }),
+  pauseAutopay: form({ id: 'pauseAutopay', path: '/console/wallets/autopay/pause', summary: 'Pause autopay' }),
+  resumeAutopay: form({ id: 'resumeAutopay', path: '/console/wallets/autopay/resume', summary: 'Let autopay go on' }),
+  removeAutopay: form({ id: 'removeAutopayForm', path: '/console/wallets/autopay/remove', summary: 'Remove autopay' }),
 } as const satisfies Record<string, Operation>;

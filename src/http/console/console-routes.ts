@@ -4,11 +4,15 @@ import type { KeyAuthenticator } from '../../accounts/key-authenticator.ts';
 import { LinkedWallets } from '../../accounts/linked-wallets.ts';
 import { Sessions } from '../../accounts/sessions.ts';
 import type { WalletSignIns } from '../../accounts/wallet-sign-ins.ts';
+import type { Autopay } from '../../autopay/autopay.ts';
 import type { Config } from '../../config/config.ts';
 import { readForm } from '../pages/form.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
 import { addRoute } from '../server/operation.ts';
 import type { OwnPageConfig } from '../server/own-site.ts';
+import { addressCard } from './address-card.ts';
+import { autopayCard } from './autopay-card.ts';
+import { addAccountPages, type AccountPagesDeps } from './account-routes.ts';
 import { CONSOLE_OPERATIONS } from './console-operations.ts';
 import { LANDING_OPERATIONS } from './landing-operations.ts';
 import { landingHandlers } from './landing.ts';
@@ -26,15 +30,18 @@ import { signInHandlers } from './sign-in.ts';
 
 export interface ConsoleDeps
   extends
+    Omit<AccountPagesDeps, 'apiKeys' | 'wallet' | 'config'>,
     Omit<KeyPagesDeps, 'sessions' | 'frame' | 'config'>,
     Omit<OverviewDeps, 'frame' | 'linkedWallets' | 'config'>,
     Omit<TopUpDeps, 'frame' | 'addresses' | 'wallet' | 'config'> {
   observe: Observe;
   keys: Pick<KeyAuthenticator, 'authenticate'>;
   signIns: WalletSignIns;
+  autopay: Autopay;
   wallet: Pick<Wallet, 'network' | 'status'>;
-  lnurl: Pick<Lnurl, 'addresses'>;
-  config: Pick<Config, 'FREE_TIER_REQUESTS' | 'WITHDRAWALS' | 'markupBasisPoints' | 'DAILY_BUDGET_USD'> & OwnPageConfig;
+  lnurl: Lnurl;
+  config: Pick<Config, 'FREE_TIER_REQUESTS' | 'WITHDRAW_MAX_FEE_PERCENT' | 'WITHDRAWALS' | 'markupBasisPoints' | 'DAILY_BUDGET_USD'> &
+    OwnPageConfig;
 }
 
 /** Adds `/`, and `/console`: a person's view of an account. */
@@ -46,7 +53,9 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
   const signIn = signInHandlers({ ...deps, sessions, codes });
   const walletSignIn = walletSignInHandlers({ ...deps, sessions, linkedWallets, codes });
   const frame = new ConsoleFrame(deps);
-  const wallets = walletsPageHandlers({ ...deps, linkedWallets, codes, frame });
+  const address = addressCard({ ...deps, addresses: deps.lnurl.addresses, frame });
+  const autopay = autopayCard({ ...deps, frame });
+  const wallets = walletsPageHandlers({ ...deps, linkedWallets, codes, frame, address: address.read });
   const form = readForm(config);
   const session = requireSession({ sessions, pages, config });
   const owner = [session, requireOwnerSession];
@@ -65,6 +74,7 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
   addRoute(app, LANDING_OPERATIONS.landing, landing.landing);
   addRoute(app, LANDING_OPERATIONS.models, landing.models);
   addRoute(app, LANDING_OPERATIONS.start, form, landing.start);
+  addAccountPages(app, deps, frame, { session, owner, form, fresh });
   addRoute(app, CONSOLE_OPERATIONS.signIn, signIn.page);
   addRoute(app, CONSOLE_OPERATIONS.sendSignIn, form, signIn.signIn);
   addRoute(app, CONSOLE_OPERATIONS.signOut, form, signIn.signOut);
@@ -80,4 +90,13 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
   addRoute(app, CONSOLE_OPERATIONS.renameWallet, form, ...owner, wallets.rename);
   addRoute(app, CONSOLE_OPERATIONS.askUnlinkWallet, ...owner, wallets.askUnlink);
   addRoute(app, CONSOLE_OPERATIONS.unlinkWallet, form, ...owner, fresh('unlink a wallet'), wallets.unlink);
+  addRoute(app, CONSOLE_OPERATIONS.poster, ...owner, address.poster);
+  addRoute(app, CONSOLE_OPERATIONS.askHandle, ...owner, address.ask);
+  addRoute(app, CONSOLE_OPERATIONS.changeHandle, form, ...owner, address.change);
+  addRoute(app, CONSOLE_OPERATIONS.autopay, ...owner, autopay.edit);
+  addRoute(app, CONSOLE_OPERATIONS.storeAutopay, form, ...owner, autopay.store);
+  addRoute(app, CONSOLE_OPERATIONS.checkAutopay, form, ...owner, autopay.check);
+  addRoute(app, CONSOLE_OPERATIONS.pauseAutopay, form, ...owner, autopay.pause);
+  addRoute(app, CONSOLE_OPERATIONS.resumeAutopay, form, ...owner, autopay.resume);
+  addRoute(app, CONSOLE_OPERATIONS.removeAutopay, form, ...owner, autopay.remove);
 }

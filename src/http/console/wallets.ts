@@ -1,6 +1,8 @@
-import type { RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { LinkedWallets } from '../../accounts/linked-wallets.ts';
+import type { Autopay } from '../../autopay/autopay.ts';
+import type { LightningAddress } from '../../lnurl/lightning-addresses.ts';
 import type { WalletSignIns } from '../../accounts/wallet-sign-ins.ts';
 import type { Pages } from '../pages/pages.ts';
 import type { ConsoleFrame } from './console-frame.ts';
@@ -12,6 +14,9 @@ export interface WalletsPageDeps {
   linkedWallets: LinkedWallets;
   signIns: WalletSignIns;
   codes: WalletCodes;
+  /** What the other cards show. */
+  address: (req: Request, res: Response) => Promise<LightningAddress>;
+  autopay: Pick<Autopay, 'autopayState'>;
   frame: ConsoleFrame;
   pages: Pages;
 }
@@ -33,6 +38,11 @@ export const renameFields = z.object({
 const DONE = new Map([
   ['linked', 'The wallet is linked: it signs in to this account from now on.'],
   ['renamed', 'The name is changed.'],
+  ['address', 'The Lightning Address is changed.'],
+  ['autopay', 'Autopay is on.'],
+  ['paused', 'Autopay is paused.'],
+  ['resumed', 'Autopay goes on.'],
+  ['removed', 'Autopay is removed, and the connection forgotten.'],
   ['unlinked', 'The wallet is unlinked, and its sessions have ended.'],
 ]);
 
@@ -47,10 +57,15 @@ export function walletsPageHandlers(
   return {
     async page(req, res) {
       const { accountId } = sessionOf(res);
-      const [wallets, recent] = await Promise.all([linkedWallets.list(accountId), signIns.recent(accountId)]);
+      const [wallets, recent, address, autopay] = await Promise.all([
+        linkedWallets.list(accountId),
+        signIns.recent(accountId),
+        deps.address(req, res),
+        deps.autopay.autopayState(accountId),
+      ]);
       const { done: act } = req.query;
       const said = typeof act === 'string' ? DONE.get(act) : undefined;
-      const data = { wallets, recent, said, noCodes: codes.obstacle(req) };
+      const data = { wallets, recent, address, autopay, said, noCodes: codes.obstacle(req) };
       await frame.send(res, 'console/wallets', { title: said ?? 'Wallets', section: PAGE }, data);
     },
 
