@@ -4,6 +4,7 @@ import { msat } from '../../amount.ts';
 import type { Autopay } from '../../autopay/autopay.ts';
 import { GatewayError } from '../../errors.ts';
 import { autopayBody } from '../api/autopay.ts';
+import { formFields } from '../pages/form.ts';
 import { invalidField } from '../server/json-body.ts';
 import type { ConsoleFrame } from './console-frame.ts';
 import { sessionOf } from './signed-in.ts';
@@ -52,7 +53,7 @@ export function autopayCard({
 
     /** What was typed is kept where something is wrong, but for the connection, which stands on no page. */
     async store(req, res) {
-      const { nwcUrl = '', ...typed } = (req.body ?? {}) as Record<string, string>;
+      const { nwcUrl = '', ...typed } = formFields(req, autopayFields);
       const numbers = Object.entries(typed).map(([name, value]) => [name, /^\d{1,12}$/.test(value) ? Number(value) : value]);
       try {
         const parsed = autopayBody.safeParse({ ...Object.fromEntries(numbers), ...(nwcUrl.trim() !== '' && { nwcUrl: nwcUrl.trim() }) });

@@ -15,6 +15,7 @@ import { satsExact, utc } from '../pages/format.ts';
 import { scopeOf } from './account-session.ts';
 import type { ConsoleFrame } from './console-frame.ts';
 import { sendCsv } from './csv-answer.ts';
+import { isOwner, sessionOf } from './signed-in.ts';
 
 export interface UsagePageDeps {
   /** For what may take a while. */
@@ -63,7 +64,8 @@ export function usageHandlers(deps: UsagePageDeps): Record<'page' | 'csv', Reque
       const shown = rows.slice(0, ROWS);
       const last = rows.length > ROWS ? shown.at(-1) : undefined;
       const names = await keyNames(apiKeys, scope.accountId)([...spend.byKey.keys(), ...shown.map(({ keyId }) => keyId)].filter(isId));
-      const keys = scope.keyId !== null && key === undefined ? [] : await apiKeys.list(scope.accountId, { limit: MOST_KEYS_OFFERED });
+      // Whatever the address says: the names of other keys are for owners.
+      const keys = isOwner(sessionOf(res)) ? await apiKeys.list(scope.accountId, { limit: MOST_KEYS_OFFERED }) : [];
       const data = {
         period,
         periods: PERIODS,

@@ -63,8 +63,11 @@ describe('usage', () => {
   });
 
   it('shows an inference key its own figures alone', async () => {
-    const small = (await (await gateway.post('/api/keys', { role: 'inference' }, key)).json()) as { key: string };
+    const small = (await (await gateway.post('/api/keys', { role: 'inference' }, key)).json()) as { key: string; id: string };
     const other = await signedIn(gateway.url, small.key);
+    for (const query of ['', `?key=${small.id}`, `?key=${ids[0]}`]) {
+      expect((await other.ask(`/console/usage${query}`)).html).not.toContain('name="key"');
+    }
     expect((await other.ask('/console/usage')).html).toContain('Nothing was asked in this period');
     expect((await other.ask(`/console/requests/${ids[0]}`)).status).toBe(404);
     for (const path of ['/console/statement', '/console/withdraw', '/console/wallets', '/console/statement.csv']) {
