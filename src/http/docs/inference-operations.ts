@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ErrorCode } from '../../errors.ts';
 import type { InferenceRoute } from '../payment/incoming.ts';
-import { json, jsonBody, type BodyDescription, type Operation } from '../server/operation.ts';
+import { events as anyEvents, json, jsonBody, type BodyDescription, type Operation } from '../server/operation.ts';
 import { count } from '../server/described-values.ts';
 import { PARAMETERS as MESSAGES } from '../../wires/anthropic-messages/parameters.ts';
 import { PARAMETERS as CHAT } from '../../wires/openai-chat/parameters.ts';
@@ -129,7 +129,7 @@ export function inferenceOperation(route: InferenceRoute): Operation {
     : route.path === '/api/chat'
       ? `${summary}, streamed unless told otherwise`
       : summary;
-  const stream: BodyDescription['content'] = events ? { 'text/event-stream': { schema: z.string(), example: events } } : {};
+  const stream: BodyDescription['content'] = events ? { 'text/event-stream': { schema: anyEvents, example: events } } : {};
   return {
     id: route.keyless ? `${own}Keyless` : route.path === '/api/chat' ? 'chat' : own,
     method: 'post',

@@ -4,7 +4,7 @@ import { ERRORS, type ErrorCode } from '../../errors.ts';
 import { errorsOf, failsInHtml, TAGS, type Asker, type Content, type Operation } from '../server/operation.ts';
 import { anthropicError, gatewayError, providerError } from './error-schemas.ts';
 import { CHALLENGE_HEADERS, HEADERS_OF_ALL } from './inference-headers.ts';
-import { jsonShapeOf } from './json-shape.ts';
+import { tidy } from './json-shape.ts';
 
 export type OpenApiDocument = ReturnType<typeof createDocument>;
 
@@ -68,12 +68,9 @@ export function openApiPath(path: string): string {
 
 const OPTIONS: CreateDocumentOptions = {
   override({ jsonSchema, zodSchema, io }) {
-    const shape = jsonShapeOf(zodSchema, io);
-    if (shape) Object.assign(jsonSchema, shape);
-    // What an answer may grow by later is no fault of it; and the largest whole number says nothing.
+    tidy(jsonSchema, zodSchema, io);
+    // What an answer may grow by later is no fault of it.
     if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
-    if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
-    if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
   },
 };
 

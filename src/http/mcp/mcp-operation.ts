@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Operation } from '../server/operation.ts';
+import { events, type Operation } from '../server/operation.ts';
 
 const message = z
   .looseObject({ jsonrpc: z.literal('2.0'), id: z.union([z.string(), z.number(), z.null()]).optional() })
@@ -26,7 +26,7 @@ export const MCP_OPERATION = {
       description: "The message's answer, as JSON or as one server-sent event.",
       content: {
         ...rpc,
-        'text/event-stream': { schema: z.string(), example: 'event: message\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\n\n' },
+        'text/event-stream': { schema: events, example: 'event: message\ndata: {"jsonrpc":"2.0","id":1,"result":{}}\n\n' },
       },
     },
     202: { description: 'A notification was taken.' },

@@ -91,9 +91,13 @@ export function jsonBody(schema: z.ZodType, example?: unknown): BodyDescription 
   return { optional: schema.safeParse({}).success, content: { 'application/json': { schema, ...(example !== undefined && { example }) } } };
 }
 
+/** Server-sent events: all of them as text, as examples show them, or one by one, as validators read them. */
+export const events = z.union([z.string(), z.looseObject({ event: z.string().optional(), data: z.string() })]);
+
 /** An answer of one other media type, told as text. */
 export function text(description: string, mediaType = 'text/html', example?: string): AnswerDescription {
-  return { description, content: { [mediaType]: { schema: z.string(), ...(example !== undefined && { example }) } } };
+  const schema = mediaType === 'text/event-stream' ? events : z.string();
+  return { description, content: { [mediaType]: { schema, ...(example !== undefined && { example }) } } };
 }
 
 type PageOptions = Pick<Operation, 'id' | 'path' | 'summary'> & Partial<Omit<Operation, 'method' | 'content'>>;
@@ -143,10 +147,11 @@ const OF_KEYS: readonly ErrorCode[] = [
   'exchange_rate_unavailable',
   'lightning_unavailable',
 ];
+const OF_OPERATORS: readonly ErrorCode[] = ['invalid_api_key', 'not_permitted', 'rate_limit_exceeded'];
 const OF_BODIES: readonly ErrorCode[] = ['request_too_large', 'too_many_values', 'unsupported_media_type'];
 
 /** Every code that an operation may be refused or fail with. */
 export function errorsOf({ asker, body, errors }: Pick<Operation, 'asker' | 'body' | 'errors'>): ErrorCode[] {
-  const asked = asker === 'key' || asker === 'owner' ? OF_KEYS : [];
+  const asked = asker === 'key' || asker === 'owner' ? OF_KEYS : asker === 'operator' ? OF_OPERATORS : [];
   return [...new Set<ErrorCode>([...OF_ALL, ...asked, ...(body ? OF_BODIES : []), ...errors])];
 }
