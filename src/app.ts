@@ -152,7 +152,7 @@ export function createApp(deps: AppDeps): Express {
 
   const assets = new Assets();
   const pages = pagesOf(deps, assets);
-  addPages(app, deps, status, assets);
+  addPages(app, deps, status, { assets, pages });
   addConsole(app, { ...deps, pages, making, thousandTokensMsat: () => thousandTokens(deps) });
   addAdmin(app, { ...deps, pages, version: VERSION });
   addLnurl(app, deps);
@@ -198,7 +198,12 @@ function addStatus(app: Express, status: StatusHandlers): void {
 }
 
 /** The pages for people and the files that they load, and what Prometheus reads. */
-function addPages(app: Express, deps: AppDeps, status: Pick<StatusHandlers, 'report'>, assets: Assets): void {
+function addPages(
+  app: Express,
+  deps: AppDeps,
+  status: Pick<StatusHandlers, 'report'>,
+  { assets, pages }: { assets: Assets; pages: Pages },
+): void {
   const simulated = simulatedOf(deps);
   const invoice = invoicePageHandlers({ ...deps, assets, simulated });
   addRoute(app, PAGE_OPERATIONS.invoice, invoice.page);
@@ -207,7 +212,7 @@ function addPages(app: Express, deps: AppDeps, status: Pick<StatusHandlers, 'rep
   addRoute(app, PAGE_OPERATIONS.text, invoice.text);
   addRoute(app, PAGE_OPERATIONS.events, invoice.events);
   if (simulated) addRoute(app, PAGE_OPERATIONS.pay, invoice.pay);
-  addRoute(app, PAGE_OPERATIONS.status, statusPageHandler({ report: () => status.report(), assets }));
+  addRoute(app, PAGE_OPERATIONS.status, statusPageHandler({ report: () => status.report(), pages }));
   addRoute(app, PAGE_OPERATIONS.asset, assets.handler);
   if (deps.metrics) addRoute(app, METRICS_OPERATION, metricsHandler(deps.metrics, deps.config.ADMIN_TOKEN, deps.observe));
 }

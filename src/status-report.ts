@@ -3,7 +3,7 @@ import type { CapacityStatus } from './capacity/capacity-weights.ts';
 import type { Wallet } from './lightning/wallet.ts';
 import type { Deployment } from './models/deployment.ts';
 import type { Models } from './models/models.ts';
-import type { ExchangeRate } from './pricing/exchange-rate.ts';
+import { rateOrNull, type ExchangeRate } from './pricing/exchange-rate.ts';
 import type { CircuitPhase } from './routing/circuit.ts';
 import type { FleetHealth, HealthReport } from './routing/fleet-health.ts';
 import { rounded } from './routing/score.ts';
@@ -15,8 +15,26 @@ export interface StatusReport {
   readonly version: string;
   readonly providers: readonly ProviderRow[];
   readonly lightning: Pick<Wallet, 'backend' | 'network'> & { readonly ready: boolean; readonly reason?: string };
-  readonly exchangeRate: { readonly btcUsd: number | null; readonly source: ExchangeRate['source'] };
+  readonly exchangeRate: RateRow;
+  /** How the last audit of the ledger went, as far as this process knows; null where it knows of none. */
+  readonly audit: AuditRow | null;
   readonly capacity: CapacityStatus;
+}
+
+export interface RateRow {
+  /** Null where no rate is young enough to be used. */
+  readonly btcUsd: number | null;
+  readonly source: ExchangeRate['source'];
+  /** The public price sources that gave the last rate. */
+  readonly sources: readonly string[];
+  /** Whole seconds; null where there was no rate yet. */
+  readonly ageSeconds: number | null;
+}
+
+export interface AuditRow {
+  /** ISO 8601. */
+  readonly at: string;
+  readonly sound: boolean;
 }
 
 export interface ProviderRow {
@@ -68,12 +86,15 @@ function deploymentRow(deployment: Deployment, health: Health): DeploymentRow {
   return { id: deployment.id, circuit, pausedUntil: pausedUntil === null ? null : new Date(pausedUntil).toISOString() };
 }
 
-/** Null where no rate is young enough to be used. */
-export function rateRow(exchangeRate: ExchangeRate): StatusReport['exchangeRate'] {
-  const { source } = exchangeRate;
-  try {
-    return { btcUsd: btcUsdFromExchangeRate(exchangeRate.current()), source };
-  } catch {
-    return { btcUsd: null, source };
-  }
+/** The rate and where it comes from. */
+export function rateRow(exchangeRate: ExchangeRate): RateRow {
+  const { source, sources } = exchangeRate;
+  const current = rateOrNull(exchangeRate);
+  const ageSeconds = exchangeRate.ageSeconds();
+  return {
+    btcUsd: current === null ? null : btcUsdFromExchangeRate(current),
+    source,
+    sources,
+    ageSeconds: ageSeconds === null ? null : Math.floor(ageSeconds),
+  };
 }

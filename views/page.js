@@ -5,7 +5,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-d
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
 /** Turns the server's UTC into local time, within `root`; the UTC stays in the title. */
-export function localTimes(root = document) {
+function localTimes(root = document) {
   for (const element of root.querySelectorAll('time[datetime]:not([data-local])')) {
     const at = new Date(element.dateTime);
     if (Number.isNaN(at.getTime()) || /^\d{4}-\d\d-\d\d$/.test(element.textContent)) continue;
@@ -36,6 +36,8 @@ function copyButtons() {
   }
 }
 
+// A page's own script says so where it has put something new in.
+document.addEventListener('renewed', () => localTimes());
 localTimes();
 copyButtons();
 document.querySelector('[data-focus]')?.focus();

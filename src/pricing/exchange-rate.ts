@@ -13,6 +13,8 @@ export interface ExchangeRate {
   current(): PicoUsdPerMsat;
   /** How old the last rate is, in seconds, though it may be too old to be used; null where there was none yet. */
   ageSeconds(): number | null;
+  /** The names of the public price sources that gave the last rate; none where it is the operator's or made up. */
+  readonly sources: readonly string[];
   /**
    * Notes which rate is in force today. A live one first asks its sources again if their last answer is a minute old, and rejects if they
    * gave none.
@@ -64,7 +66,7 @@ export async function openExchangeRate(
 async function constantRate(source: 'fixed' | 'simulated', picoUsdPerMsat: PicoUsdPerMsat, pool: Pool): Promise<ExchangeRate> {
   const refresh = () => noteRate(pool, picoUsdPerMsat);
   await refresh();
-  return { source, current: () => picoUsdPerMsat, ageSeconds: () => 0, refresh };
+  return { source, sources: [], current: () => picoUsdPerMsat, ageSeconds: () => 0, refresh };
 }
 
 /** Keeps each day's lowest and highest rate, by which the audit judges those of holds. */
@@ -90,6 +92,7 @@ interface LiveExchangeRateOptions {
 interface StoredRate {
   pico_usd_per_msat: bigint;
   age_ms: number;
+  sources: string[];
 }
 
 /**
@@ -100,7 +103,7 @@ class LiveExchangeRate implements ExchangeRate {
   readonly source = 'live';
   readonly #options: LiveExchangeRateOptions;
   /** `since` is monotonic: no change of the clock makes a rate young again. */
-  #latest: { picoUsdPerMsat: PicoUsdPerMsat; since: number } | undefined;
+  #latest: { picoUsdPerMsat: PicoUsdPerMsat; since: number; sources: readonly string[] } | undefined;
 
   constructor(options: LiveExchangeRateOptions) {
     this.#options = options;
@@ -115,6 +118,10 @@ class LiveExchangeRate implements ExchangeRate {
 
   ageSeconds(): number | null {
     return this.#latest ? (performance.now() - this.#latest.since) / 1000 : null;
+  }
+
+  get sources(): readonly string[] {
+    return this.#latest?.sources ?? [];
   }
 
   async refresh(signal?: AbortSignal): Promise<void> {
@@ -133,7 +140,7 @@ class LiveExchangeRate implements ExchangeRate {
 
     const picoUsdPerMsat = exchangeRateFromBtcUsd(agreed);
     await noteRate(pool, picoUsdPerMsat);
-    this.#latest = { picoUsdPerMsat, since: asked };
+    this.#latest = { picoUsdPerMsat, since: asked, sources: given };
     await pool.query(
       `insert into exchange_rates (pair, pico_usd_per_msat, sources) values ('BTC/USD', $1, $2)
        on conflict (pair) do update set pico_usd_per_msat = excluded.pico_usd_per_msat, sources = excluded.sources, fetched_at = excluded.fetched_at`,
@@ -144,12 +151,13 @@ class LiveExchangeRate implements ExchangeRate {
   /** Takes the database's rate where it is younger than ours. */
   async #recall(): Promise<void> {
     const { rows } = await this.#options.pool.query<StoredRate>(
-      `select pico_usd_per_msat, greatest(0, extract(epoch from clock_timestamp() - fetched_at) * 1000)::float8 as age_ms
+      `select pico_usd_per_msat, sources, greatest(0, extract(epoch from clock_timestamp() - fetched_at) * 1000)::float8 as age_ms
        from exchange_rates where pair = 'BTC/USD'`,
     );
     const [stored] = rows;
     if (!stored) return;
     const since = performance.now() - stored.age_ms;
-    if (!this.#latest || since > this.#latest.since) this.#latest = { picoUsdPerMsat: stored.pico_usd_per_msat as PicoUsdPerMsat, since };
+    if (this.#latest && since <= this.#latest.since) return;
+    this.#latest = { picoUsdPerMsat: stored.pico_usd_per_msat as PicoUsdPerMsat, since, sources: stored.sources };
   }
 }

@@ -90,6 +90,8 @@ describe('the exchange rate', () => {
     answers = { ...answers, coinbase: says.coinbase(100_300), mempool: says.mempool(99_900), kraken: says.kraken(100_100.5) };
     const rate = await open();
     expect([rate.source, btcUsd(rate)]).toEqual(['live', 100_000]);
+    expect(rate.sources.toSorted()).toEqual(Object.keys(says).toSorted());
+    expect(rate.ageSeconds()).toBeLessThan(60);
     expect(asked.toSorted()).toEqual(Object.keys(says).toSorted());
   });
 

@@ -32,7 +32,16 @@ const status = z
       ready: z.boolean(),
       reason: z.string().optional(),
     }),
-    exchangeRate: z.strictObject({ btcUsd: z.number().nullable(), source: z.enum(['live', 'fixed', 'simulated']) }),
+    exchangeRate: z.strictObject({
+      btcUsd: z.number().nullable(),
+      source: z.enum(['live', 'fixed', 'simulated']),
+      sources: z.array(z.string()).meta({ description: 'The public price sources that gave the last rate.' }),
+      ageSeconds: z.int().nullable(),
+    }),
+    audit: z
+      .strictObject({ at: aMoment, sound: z.boolean() })
+      .nullable()
+      .meta({ description: 'How the last audit of the ledger went; null where none is known.' }),
     capacity: z.strictObject({
       source: z.enum(['equal', 'configured', 'chain']),
       chainId: z.int().nullable(),
@@ -84,7 +93,7 @@ export const STATUS_OPERATIONS = {
     path: '/api/status',
     asker: 'anybody',
     tag: 'Status',
-    summary: 'How the providers, the Lightning node and the exchange rate are',
+    summary: 'How the providers, the Lightning node, the exchange rate and the ledger are',
     answers: { 200: json('All of it.', status) },
     errors: [],
   },

@@ -3,13 +3,14 @@ import type { RequestHandler } from 'express';
 import type { CapacityWeights } from '../../capacity/capacity-weights.ts';
 import { migrationNames } from '../../db/migrate.ts';
 import { isPassing, type Pool } from '../../db/postgres.ts';
+import { lastAudit, type LastAudit } from '../../ledger/audit-history.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
 import type { Logger } from '../../log.ts';
 import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
 import { PUBLIC_PROVIDERS } from '../../config/public-providers.ts';
 import type { Models } from '../../models/models.ts';
 import type { FleetHealth } from '../../routing/fleet-health.ts';
-import { providerRows, rateRow, type StatusReport } from '../../status-report.ts';
+import { providerRows, rateRow, type AuditRow, type StatusReport } from '../../status-report.ts';
 
 export interface StatusRoutesDeps {
   pool: Pool;
@@ -36,6 +37,8 @@ interface Parts {
 
 /** A probe's answer is good for this long: these paths need no key, and must not be a way to load the parts. */
 const FRESH_MS = 1_000;
+/** How long the database may take to tell of the last audit, before what was known of it is told again. */
+const AUDIT_DEADLINE_MS = 300;
 /** Shorter than who asks, as a balancer does, waits. */
 const DEADLINE_MS = 2_000;
 const NAMES: Record<Wallet['backend'], string> = { lnd: 'LND', nwc: 'the NWC wallet', simulated: 'the simulated node' };
@@ -59,14 +62,16 @@ export function statusHandlers(deps: StatusRoutesDeps): StatusHandlers {
     return { ...database, lightning: node.ready ? (deps.openElsewhere?.reason ?? 'ok') : (node.reason ?? 'not ready') };
   });
 
+  const audit = remembered(shared(async () => auditRow(await lastAudit(deps.pool))));
   const providers = shared(() => Promise.resolve(providerRows(models, knownProviders, health)));
   const report = async (): Promise<StatusReport> => {
-    const { ready, reason } = await lightning();
+    const [{ ready, reason }, lastKnownAudit] = await Promise.all([lightning(), audit()]);
     return {
       version: VERSION,
       providers: await providers(),
       lightning: { backend: wallet.backend, network: wallet.network, ready, ...(reason !== undefined && { reason }) },
       exchangeRate: rateRow(exchangeRate),
+      audit: lastKnownAudit,
       capacity: capacity.status(),
     };
   };
@@ -154,6 +159,23 @@ async function within<T, L>(limitMs: number, work: Promise<T>, late: L): Promise
   let timer: NodeJS.Timeout | undefined;
   const deadline = new Promise<L>((resolve) => (timer = setTimeout(resolve, limitMs, late)));
   return Promise.race([work, deadline]).finally(() => clearTimeout(timer));
+}
+
+function auditRow(audit: LastAudit | null): AuditRow | null {
+  return audit && { at: audit.at.toISOString(), sound: audit.sound };
+}
+
+/** What `probe` last told, where it fails or takes too long: null before it ever told anything. */
+function remembered<T>(probe: () => Promise<T>): () => Promise<T | null> {
+  let known: T | null = null;
+  return async () => {
+    const asked = probe().then(
+      (told) => (known = told),
+      () => known,
+    );
+    await within(AUDIT_DEADLINE_MS, asked, null);
+    return known;
+  };
 }
 
 /** One call of `probe` serves all who ask while it is under way, and for a moment after. */

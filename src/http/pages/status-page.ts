@@ -1,20 +1,14 @@
 import type { RequestHandler } from 'express';
-import { Eta } from 'eta';
 import { HEALTH_WINDOWS, type HealthWindow } from '../../routing/traffic.ts';
-import type { DeploymentRow, ProviderRow, StatusReport, VisibleRates } from '../../status-report.ts';
-import { VIEWS_DIR, type Assets } from './assets.ts';
-import { pageHeaders } from './page-headers.ts';
+import type { AuditRow, DeploymentRow, ProviderRow, RateRow, StatusReport, VisibleRates } from '../../status-report.ts';
+import { span } from './format.ts';
+import type { Pages } from './pages.ts';
 
 export interface StatusPageDeps {
   /** What `/api/status` tells. */
   report: () => Promise<StatusReport>;
-  assets: Assets;
+  pages: Pages;
 }
-
-/** The page has no scripts and no forms. */
-const CONTENT_SECURITY_POLICY =
-  "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
-const HEADERS = pageHeaders(CONTENT_SECURITY_POLICY);
 
 type Known = Exclude<ProviderRow['status'], 'unconfigured'>;
 
@@ -42,29 +36,22 @@ const weight = new Intl.NumberFormat('en-US', { maximumFractionDigits: 3 });
 const dollars = new Intl.NumberFormat('en-US', { style: 'currency', currency: 'USD', maximumFractionDigits: 0 });
 
 /** The page that tells everybody, without a key, how the gateway does. */
-export function statusPageHandler({ report, assets }: StatusPageDeps): RequestHandler {
-  const eta = new Eta({ views: VIEWS_DIR, cache: true });
+export function statusPageHandler({ report, pages }: StatusPageDeps): RequestHandler {
   return async (_req, res) => {
     const data = pageData(await report());
-    res
-      .set(HEADERS)
-      .type('html')
-      .send(eta.render('./status', { ...data, assets }));
+    pages.send(res, 'status', { title: data.sentence.text, script: 'status.js' }, data);
   };
 }
 
 function pageData(report: StatusReport) {
-  const { version, lightning, exchangeRate, capacity } = report;
+  const { lightning, capacity } = report;
   const configured = report.providers.filter((provider) => provider.configured);
   const sentence = sentenceOf(report, configured);
-  const at = new Date().toISOString();
+  const at = new Date();
   return {
-    title: sentence.text,
     sentence,
     at,
-    atText: utc(at),
-    version,
-    simulated: lightning.backend === 'simulated',
+    build: report.version,
     providers: configured.map(providerData),
     unconfigured: report.providers.filter((provider) => !provider.configured).map(({ id }) => id),
     lightning: {
@@ -73,10 +60,8 @@ function pageData(report: StatusReport) {
       state: lightningState(lightning),
       ready: lightning.ready,
     },
-    rate: {
-      price: exchangeRate.btcUsd === null ? 'None is known: nothing can be priced now' : `1 BTC = ${dollars.format(exchangeRate.btcUsd)}`,
-      source: RATE_SOURCES[exchangeRate.source],
-    },
+    rate: rateText(report.exchangeRate),
+    audit: auditData(report.audit, at),
     capacity: {
       source: capacitySource(capacity),
       // Where all are alike there is nothing to list.
@@ -87,14 +72,18 @@ function pageData(report: StatusReport) {
 }
 
 /** How all is, in one line: what is wrong by name, and nothing said of providers that nobody asked lately. */
-function sentenceOf({ lightning, exchangeRate }: StatusReport, configured: readonly ProviderRow[]) {
+function sentenceOf({ lightning, exchangeRate, audit }: StatusReport, configured: readonly ProviderRow[]) {
   const degraded = configured.filter(({ status }) => status === 'degraded').map(({ id }) => id);
-  const isWrong = configured.length === 0 || degraded.length > 0 || !lightning.ready || exchangeRate.btcUsd === null;
+  const trouble = [
+    ...(lightning.ready ? [] : ['Lightning is not ready']),
+    ...(exchangeRate.btcUsd === null ? ['No exchange rate is known'] : []),
+    ...(audit?.sound === false ? ['The last audit found the ledger unsound'] : []),
+  ];
+  const isWrong = configured.length === 0 || degraded.length > 0 || trouble.length > 0;
   const isQuiet = configured.every(({ status }) => status === 'idle');
   const said = [
     degraded.length > 0 ? `${names.format(degraded)} ${degraded.length > 1 ? 'are' : 'is'} degraded` : providersSentence(configured),
-    ...(lightning.ready ? [] : ['Lightning is not ready']),
-    ...(exchangeRate.btcUsd === null ? ['No exchange rate is known'] : []),
+    ...trouble,
   ];
   return { text: said.join('. '), state: isWrong ? 'degraded' : isQuiet ? 'idle' : 'active' };
 }
@@ -144,6 +133,21 @@ function troubleOf({ circuit, pausedUntil }: DeploymentRow): string {
 
 function lightningState({ ready, reason }: StatusReport['lightning']): string {
   return ready ? 'Ready' : `Not ready: ${reason ?? 'no reason is known'}`;
+}
+
+function rateText({ btcUsd, source, sources, ageSeconds }: RateRow): string {
+  const from = sources.length === 0 ? RATE_SOURCES[source] : `of ${names.format(sources)}`;
+  // An operator's own rate and a made-up one do not age.
+  const age = source !== 'live' || ageSeconds === null ? '' : `, ${span(ageSeconds * 1000)} old`;
+  const price =
+    btcUsd === null ? 'None is young enough: nothing can be priced now, and nothing is charged' : `1 BTC = ${dollars.format(btcUsd)}`;
+  return `${price} (${from}${age})`;
+}
+
+function auditData(audit: AuditRow | null, now: Date) {
+  if (audit === null) return { state: 'idle', text: 'No audit is known' };
+  const ago = `${span(now.getTime() - Date.parse(audit.at))} ago`;
+  return audit.sound ? { state: 'active', text: `Sound, ${ago}` } : { state: 'degraded', text: `Unsound, ${ago}` };
 }
 
 function capacitySource({ source, chainId, updatedAt, stale, reason }: StatusReport['capacity']): string {

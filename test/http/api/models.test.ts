@@ -52,6 +52,8 @@ describe('the models, as they are listed', () => {
     const routes = modelRoutes({ models, markupBasisPoints: 1_000n });
     const exchangeRate: ExchangeRate = {
       source: 'fixed',
+      sources: [],
+      ageSeconds: () => 0,
       current() {
         if (btcUsd === null) throw new GatewayError('exchange_rate_unavailable');
         return exchangeRateFromBtcUsd(btcUsd);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { readFileSync } from 'node:fs';
-import { createPool, transaction } from '../../../src/db/postgres.ts';
+import { createPool, transaction, type Pool } from '../../../src/db/postgres.ts';
+import { lastAudit, recordAudit } from '../../../src/ledger/audit-history.ts';
 import { PUBLIC_PROVIDERS } from '../../../src/config/public-providers.ts';
 import type { Deployment } from '../../../src/models/deployment.ts';
 import type { Provider } from '../../../src/providers/provider.ts';
@@ -153,7 +154,8 @@ describe('/api/status', () => {
     expect(body).toMatchObject({
       version,
       lightning: { backend: 'simulated', network: 'simulated', ready: true },
-      exchangeRate: { btcUsd: 100_000, source: 'simulated' },
+      exchangeRate: { btcUsd: 100_000, source: 'simulated', sources: [], ageSeconds: 0 },
+      audit: null,
     });
   });
 
@@ -210,6 +212,32 @@ describe('/api/status', () => {
         ],
       });
     });
+  });
+
+  it.each([
+    ['fails', (probePool: Pool) => probePool.end()],
+    ['hangs', (probePool: Pool) => void jest.spyOn(probePool, 'query').mockReturnValue(new Promise(() => {}) as never)],
+  ])('tells of the last audit, and goes on to where the database %s', async (_what, breakDatabase) => {
+    const database = await createTestDatabase();
+    const probePool = createPool({ connectionString: database.connectionString });
+    const clock = jest.spyOn(performance, 'now');
+    try {
+      await withApi({ deps: { probePool } }, async (own) => {
+        await recordAudit(probePool, { tookMs: 1, whole: true, ranBy: 'command', violations: [] });
+        const audit = await lastAudit(probePool);
+        const told = { at: audit?.at.toISOString(), sound: true };
+        expect((await own.call('GET', '/api/status')).body['audit']).toEqual(told);
+        await breakDatabase(probePool);
+        clock.mockImplementation(() => Number.MAX_SAFE_INTEGER);
+        expect((await own.call('GET', '/api/status')).body['audit']).toEqual(told);
+        expect(await (await fetch(`${own.origin}/status`)).text()).toMatch(/Sound, \d+ s ago/);
+      });
+    } finally {
+      clock.mockRestore();
+      jest.restoreAllMocks();
+      if (!probePool.ended) await probePool.end();
+      await database.drop();
+    }
   });
 
   it('says why Lightning is not ready', () =>

@@ -6,13 +6,16 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { createPool } from '../../../src/db/postgres.ts';
 import type { ProviderRow, StatusReport } from '../../../src/status-report.ts';
 import { Assets } from '../../../src/http/pages/assets.ts';
+import { Pages } from '../../../src/http/pages/pages.ts';
 import { statusPageHandler } from '../../../src/http/pages/status-page.ts';
 import { byWindow } from '../../../src/routing/traffic.ts';
 import { startApi } from '../../support/api.ts';
+import { checkPage, takePicture } from '../../support/page-checks.ts';
 import { findChromium, launchBrowser } from '../../support/browser.ts';
 
 const NONE = { successRate: null, latencyMs: null, ttftMs: null, tokensPerSecond: null };
 const SEEN = { successRate: 0.99996, latencyMs: 412.4, ttftMs: 1234.5, tokensPerSecond: 88.25 };
+const A_MINUTE_AGO = new Date(Date.now() - 60_000).toISOString();
 const MARKUP = '<img src=x onerror="alert(1)">&\'';
 
 function row(id: string, more: Partial<ProviderRow> = {}): ProviderRow {
@@ -25,7 +28,8 @@ const WELL: StatusReport = {
   version: '1.2.3',
   providers: [row('openai'), unconfigured('groq')],
   lightning: { backend: 'lnd', network: 'mainnet', ready: true },
-  exchangeRate: { btcUsd: 98_765.4, source: 'live' },
+  exchangeRate: { btcUsd: 98_765.4, source: 'live', sources: ['coinbase', 'kraken'], ageSeconds: 42 },
+  audit: null,
   capacity: {
     source: 'equal',
     chainId: null,
@@ -57,7 +61,8 @@ const TROUBLED: StatusReport = {
     unconfigured('moonshot'),
   ],
   lightning: { backend: 'simulated', network: 'simulated', ready: false, reason: 'the simulated node cannot reach its database' },
-  exchangeRate: { btcUsd: null, source: 'simulated' },
+  exchangeRate: { btcUsd: null, source: 'simulated', sources: [], ageSeconds: null },
+  audit: { at: '2026-01-02T03:04:05.678Z', sound: false },
   capacity: {
     source: 'chain',
     chainId: 84_532,
@@ -75,7 +80,11 @@ let origin: string;
 beforeAll(async () => {
   const assets = new Assets();
   const app = express();
-  app.get('/status', statusPageHandler({ report: () => Promise.resolve(report), assets }));
+  app.get('/status', (req, res, next) => {
+    const { backend, network } = report.lightning;
+    const pages = new Pages({ assets, simulated: backend === 'simulated', version: report.version, network });
+    return statusPageHandler({ report: () => Promise.resolve(report), pages })(req, res, next);
+  });
   app.get('/assets/:name', assets.handler);
   server = createServer(app);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -103,14 +112,14 @@ const partsOf = (page: string, tag: string) =>
   [...page.matchAll(new RegExp(`<${tag}\\b[^>]*>(.*?)</${tag}>`, 'gs'))].map(([, part = '']) => wordsOf(part));
 
 describe('the status page, as served', () => {
-  it('may load nothing from elsewhere, runs nothing, and is kept nowhere', async () => {
+  it('may load nothing from elsewhere, runs nothing of others, and is kept nowhere', async () => {
     const answer = await fetch(`${origin}/status`);
     expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
-    expect(answer.headers.get('content-security-policy')).toMatch(/^default-src 'none';(?!.*(script-src|unsafe|https?:|\*))/);
+    expect(answer.headers.get('content-security-policy')).toMatch(/^default-src 'none';(?!.*(unsafe|https?:|\*))/);
     expect(answer.headers.get('cache-control')).toBe('no-store');
     const page = await answer.text();
-    expect(page).not.toMatch(/<script|\son\w+=|\sstyle=|https?:\/\//);
-    expect(page).toContain('<meta http-equiv="refresh" content="30">');
+    expect(page).not.toMatch(/<script(?! src="\/)|\son\w+=|\sstyle=|https?:\/\//);
+    expect(page).toContain('<a href="/status">Refresh</a>');
     expect(page).toContain('href="/api/status"');
   });
 
@@ -123,13 +132,19 @@ describe('the status page, as served', () => {
     ['All providers that were asked lately answer', 'active', { ...WELL, providers: [row('a'), row('b', { status: 'idle' })] }],
     ['No provider is configured', 'degraded', { ...WELL, providers: [unconfigured('openai')] }],
     ['All providers answer. Lightning is not ready', 'degraded', { ...WELL, lightning: { ...WELL.lightning, ready: false } }],
-    ['All providers answer. No exchange rate is known', 'degraded', { ...WELL, exchangeRate: { btcUsd: null, source: 'live' } }],
-    ['openai is degraded. Lightning is not ready. No exchange rate is known', 'degraded', TROUBLED],
+    ['All providers answer. No exchange rate is known', 'degraded', { ...WELL, exchangeRate: { ...WELL.exchangeRate, btcUsd: null } }],
+    ['All providers answer. The last audit found the ledger unsound', 'degraded', { ...WELL, audit: { at: A_MINUTE_AGO, sound: false } }],
+    ['All providers answer', 'active', { ...WELL, audit: { at: A_MINUTE_AGO, sound: true } }],
+    [
+      'openai is degraded. Lightning is not ready. No exchange rate is known. The last audit found the ledger unsound',
+      'degraded',
+      TROUBLED,
+    ],
   ])('says in one line: %s', async (sentence, state, told) => {
     const page = await html(told);
     expect(partsOf(page, 'h1').map((heading) => heading.replace(/^[●▲○] /, ''))).toEqual([sentence]);
-    expect(page).toContain(`<h1 class="sentence ${state}">`);
-    expect(partsOf(page, 'title')).toEqual([`${sentence} · Pura`]);
+    expect(page).toContain(`<h1 class="sentence ${state}"`);
+    expect(partsOf(page, 'title')).toEqual([`${sentence} · Pura${told.lightning.backend === 'simulated' ? ' (play sats)' : ''}`]);
   });
 
   it('tells the figures of each span, and where there are none', async () => {
@@ -166,7 +181,8 @@ describe('the status page, as served', () => {
       '● Ready',
       'LND',
       'mainnet',
-      '1 BTC = $98,765 (from public price sources)',
+      '1 BTC = $98,765 (of coinbase and kraken, 42 s old)',
+      '○ No audit is known',
       'Equal: no capacities are configured',
       '1.2.3',
     ]);
@@ -174,18 +190,19 @@ describe('the status page, as served', () => {
       '▲ Not ready: the simulated node cannot reach its database',
       'simulated (play money)',
       'simulated',
-      'None is known: nothing can be priced now (simulated: made up, as the sats are)',
+      'None is young enough: nothing can be priced now, and nothing is charged (simulated: made up, as the sats are)',
+      expect.stringMatching(/^▲ Unsound, \d+ days ago$/),
       'Units of a Superfluid pool on chain 84532, read 2026-01-02 03:04:05 UTC. Stale: the node does not answer openai 1 anthropic 0.333',
       '1.2.3',
     ]);
     const configured = { ...WELL.capacity, source: 'configured' as const, reason: null, weights: { openai: 0.5 } };
-    expect(partsOf(await html({ ...WELL, capacity: configured }), 'dd')[4]).toBe('Set by the operator openai 0.5');
+    expect(partsOf(await html({ ...WELL, capacity: configured }), 'dd')[5]).toBe('Set by the operator openai 0.5');
   });
 
   it('marks what is made up', async () => {
     expect(await html(WELL)).not.toMatch(/play money|class="tag"/);
     const page = await html(TROUBLED);
-    expect(page).toContain('This gateway takes play money');
+    expect(page).toContain('This is play money');
     expect(partsOf(page, 'h3')).toEqual(['openai', 'anthropic', 'demo demo']);
   });
 
@@ -207,11 +224,12 @@ describe('the status page, as served', () => {
         unconfigured(MARKUP),
       ],
       lightning: { backend: 'lnd', network: 'mainnet', ready: false, reason: MARKUP },
-      exchangeRate: WELL.exchangeRate,
+      exchangeRate: { ...WELL.exchangeRate, sources: [MARKUP] },
+      audit: null,
       capacity: { ...WELL.capacity, source: 'configured', reason: MARKUP, weights: { [MARKUP]: 1 } },
     });
     expect(page).not.toContain('<img');
-    expect(page.match(/&lt;img src=x onerror=&quot;alert\(1\)&quot;&gt;&amp;&#39;/g)).toHaveLength(10);
+    expect(page.match(/&lt;img src=x onerror=&quot;alert\(1\)&quot;&gt;&amp;&#39;/g)).toHaveLength(12);
   });
 });
 
@@ -253,7 +271,7 @@ inBrowser('the status page, in a browser', () => {
     ['desktop, dark', 1280, 'dark'],
   ] as const)(
     'is read without scrolling sideways, breaks no rule of its own and asks nobody else: %s',
-    async (_name, width, colorScheme) => {
+    async (name, width, colorScheme) => {
       report = TROUBLED;
       context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
       const page = await context.newPage();
@@ -263,6 +281,8 @@ inBrowser('the status page, in a browser', () => {
       await page.goto(`${origin}/status`);
       expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
       expect(await cutOff(page)).toEqual([]);
+      await takePicture(page, `status-${name.replace(', ', '-')}`);
+      await checkPage(page);
       expect(await page.getByRole('table', { name: 'How openai did over the last' }).getByRole('rowheader').allInnerTexts()).toEqual([
         '1 min',
         '5 min',
@@ -272,6 +292,23 @@ inBrowser('the status page, in a browser', () => {
       expect([new Set(requested), complaints]).toEqual([new Set([origin]), []]);
     },
   );
+
+  it('shows new figures by itself after half a minute, and says what has changed', async () => {
+    context = await browser.newContext();
+    const page = await context.newPage();
+    await page.clock.install();
+    await page.goto(`${origin}/status`);
+    const said = page.getByRole('status');
+    expect(await said.textContent()).toBe('');
+    report = TROUBLED;
+    await page.clock.runFor(31_000);
+    await page.getByText('openai/tried').waitFor();
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toMatch(/openai is degraded/);
+    expect(await said.textContent()).toMatch(/^openai is degraded/);
+    await context.setOffline(true);
+    await page.clock.runFor(31_000);
+    await page.getByText('Not refreshed: the gateway does not answer.').waitFor();
+  });
 });
 
 /** The tables and lists that are wider than the card around them. */
