@@ -1,3 +1,4 @@
+import { AccountChanges, tellAccountChanged } from './accounts/account-changes.ts';
 import type { ActingKey } from './accounts/acting-key.ts';
 import { insertPayerAccount } from './accounts/payer-account.ts';
 import type { RootSecret } from './config/secret-keys.ts';
@@ -87,6 +88,9 @@ export class Funding {
   /** By node: each is asked about its own invoices only, and one that is slow keeps no other's waiting. */
   readonly #nodes: ReadonlyMap<string, Node>;
 
+  /** For who looks on at an account: whatever is credited is told here. */
+  readonly accountChanges: AccountChanges;
+
   constructor(options: FundingOptions) {
     const { pool, wallet, oldWallets = [], roots, invoiceExpirySeconds, notifications } = options;
     this.#options = options;
@@ -96,6 +100,7 @@ export class Funding {
     const nodes = [wallet, ...oldWallets].map(
       (each) => [each.nodeId, new InvoiceLookups(each), new InvoiceSchedule(pool, each.nodeId)] as const,
     );
+    this.accountChanges = new AccountChanges(notifications);
     this.#nodes = new Map(nodes.map(([nodeId, lookups, schedule]) => [nodeId, { lookups, schedule }]));
     this.#stopListening = notifications.listen(
       CHANNEL,
@@ -358,11 +363,11 @@ export class Funding {
     // Paid although its creation's answer was lost: the invoice's text is fetched first, for a paid row has one.
     if (known.bolt11 === null) await this.#fetchText(known, state);
 
-    const deposit = async (client: PoolClient): Promise<boolean> => {
+    const deposit = async (client: PoolClient): Promise<string | null> => {
       // The account comes before its invoices in the lock order; a keyless invoice has none that anybody could have locked.
       if (known.account_id !== null) await lockAccount(client, known.account_id);
       const row = await this.#invoices.lock(client, known.id);
-      if (!row || row.state === 'paid') return false;
+      if (!row || row.state === 'paid') return null;
       const accountId = row.account_id ?? (await this.#makePayer(client, row));
       const received = { accountId, invoiceId: row.id, paymentHash, receivedMsat };
       const { transferId } = await postDeposit(client, {
@@ -372,10 +377,10 @@ export class Funding {
         note: row.payer_comment,
       });
       await this.#invoices.markPaid(client, row.id, { receivedMsat, transferId, settledAt });
-      return true;
+      return accountId;
     };
     const credited = await this.#otherNetwork.refuse(() => transaction(this.#options.pool, deposit, { promised: true }));
-    if (!credited) return;
+    if (credited === null) return;
     this.#options.observe({
       kind: 'deposit',
       invoiceId: known.id,
@@ -387,6 +392,7 @@ export class Funding {
     });
     // Pages that miss this look again by themselves.
     await this.#options.notifications.notify(CHANNEL, known.id).catch(() => {});
+    await tellAccountChanged(this.#options.notifications, credited);
   }
 
   async #fetchText(row: InvoiceRow, { bolt11, paymentHash }: InvoiceState): Promise<void> {
@@ -415,6 +421,7 @@ export class Funding {
 
   close(): void {
     this.#stopListening();
+    this.accountChanges.close();
   }
 }
 

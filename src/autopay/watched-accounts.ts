@@ -1,3 +1,4 @@
+import { tellAccountChanged } from '../accounts/account-changes.ts';
 import type { Notifications } from '../db/notify.ts';
 import type { Pool } from '../db/postgres.ts';
 import type { Logger } from '../log.ts';
@@ -57,6 +58,7 @@ export class WatchedAccounts {
     await this.#readOne(accountId);
     // One that misses this reads all of them from time to time.
     await this.#notifications.notify(CHANNEL, accountId).catch(() => {});
+    await tellAccountChanged(this.#notifications, accountId);
   }
 
   close(): void {

@@ -56,6 +56,7 @@ export class ConsoleFrame {
     const availableMsat = msat(account.postedMsat - account.heldMsat);
     const frame: Frame = {
       ...page,
+      script: page.script ?? (page.section === '/console' ? 'live.js' : undefined),
       menu: { label: 'Console', sections: SECTIONS.filter((each) => owner || !each.ownersOnly), current: page.section },
       corner: `${satsHeld(availableMsat)} sats`,
     };

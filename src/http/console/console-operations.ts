@@ -11,6 +11,9 @@ const CODE_PAGE = { 200: text('A page with a code, or one that asks for a proof.
 const WRONG = { 400: text('The page, with what is wrong.') };
 const GONE = { description: 'The wallet is not linked any more.' };
 
+const ACCOUNT_EVENTS =
+  'event: balance\ndata: {"availableSats":2000}\n\nevent: invoice\ndata: {"invoiceId":"0195d2a4","status":"paid","receivedSats":1000}\n\n';
+
 /** The pages of an account and the targets of their forms. */
 export const CONSOLE_OPERATIONS = {
   signIn: page({
@@ -63,6 +66,15 @@ export const CONSOLE_OPERATIONS = {
     query: z.object({ action: z.enum(['login', 'link', 'auth']) }),
     answers: { 200: text('An event `signed`.', 'text/event-stream') },
     errors: ['not_found', 'overloaded'],
+  }),
+  events: page({
+    id: 'followAccount',
+    path: '/console/events',
+    summary: 'What changes at the account while somebody looks on, as server-sent events',
+    answers: {
+      200: text('Events `balance`, `invoice`, `withdrawal` and `autopay`, until the session ends.', 'text/event-stream', ACCOUNT_EVENTS),
+    },
+    errors: ['overloaded'],
   }),
   wallets: page({
     id: 'showWallets',

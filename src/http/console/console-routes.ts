@@ -10,6 +10,7 @@ import { readForm } from '../pages/form.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
 import { addRoute } from '../server/operation.ts';
 import type { OwnPageConfig } from '../server/own-site.ts';
+import type { Funding } from '../../funding.ts';
 import { addressCard } from './address-card.ts';
 import { autopayCard } from './autopay-card.ts';
 import { addAccountPages, type AccountPagesDeps } from './account-routes.ts';
@@ -20,6 +21,7 @@ import type { Guards } from './guards.ts';
 import { addKeyPages, type KeyPagesDeps } from './key-pages.ts';
 import { overviewHandler, type OverviewDeps } from './overview.ts';
 import { addTopUp, type TopUpDeps } from './top-up.ts';
+import { ConsoleEvents } from './console-events.ts';
 import { ConsoleFrame } from './console-frame.ts';
 import type { Lnurl } from '../../lnurl/open-lnurl.ts';
 import { WalletCodes } from './wallet-codes.ts';
@@ -39,6 +41,7 @@ export interface ConsoleDeps
   signIns: WalletSignIns;
   autopay: Autopay;
   wallet: Pick<Wallet, 'network' | 'status'>;
+  funding: TopUpDeps['funding'] & Pick<Funding, 'accountChanges'>;
   lnurl: Lnurl;
   config: Pick<Config, 'FREE_TIER_REQUESTS' | 'WITHDRAW_MAX_FEE_PERCENT' | 'WITHDRAWALS' | 'markupBasisPoints' | 'DAILY_BUDGET_USD'> &
     OwnPageConfig;
@@ -82,6 +85,7 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
   addRoute(app, CONSOLE_OPERATIONS.claimWalletSignIn, form, walletSignIn.claim);
   addRoute(app, CONSOLE_OPERATIONS.walletSignInEvents, codes.events);
   addRoute(app, CONSOLE_OPERATIONS.overview, session, overviewHandler({ ...deps, frame, linkedWallets }));
+  addRoute(app, CONSOLE_OPERATIONS.events, session, new ConsoleEvents({ ...deps, sessions }).stream);
   addKeyPages(app, { ...deps, sessions, frame }, guards);
   addTopUp(app, { ...deps, frame, addresses: deps.lnurl.addresses }, guards);
   addRoute(app, CONSOLE_OPERATIONS.wallets, ...owner, wallets.page);

@@ -58,7 +58,6 @@ describe('the models, as they are listed', () => {
         if (btcUsd === null) throw new GatewayError('exchange_rate_unavailable');
         return exchangeRateFromBtcUsd(btcUsd);
       },
-      ageSeconds: () => 0,
       refresh: async () => {},
     };
     const app = express();
