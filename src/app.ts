@@ -9,10 +9,11 @@ import type { Pool } from './db/postgres.ts';
 import { GatewayError } from './errors.ts';
 import type { Funding } from './funding.ts';
 import type { Gateway } from './gateway.ts';
-import { ESTIMATE_ROUTE, INFERENCE_ROUTES, operationsOf, surfaceOf } from './routes.ts';
+import { ESTIMATE_ROUTE, INFERENCE_ROUTES, operationsOf, PLAYGROUND_ESTIMATE_ROUTE, surfaceOf } from './routes.ts';
 import { refuseUpgrades } from './http/server/refuse-upgrades.ts';
 import { Assets } from './http/pages/assets.ts';
 import { addAdmin } from './http/admin/admin-routes.ts';
+import { playgroundPayer } from './http/console/playground-payer.ts';
 import { addConsole } from './http/console/console-routes.ts';
 import { errorPage } from './http/pages/error-page.ts';
 import { Pages } from './http/pages/pages.ts';
@@ -49,6 +50,7 @@ import { reportHandlers } from './http/api/reports.ts';
 import { routerProfilesHandler } from './http/api/router-profiles.ts';
 import { requestId } from './http/server/request-id.ts';
 import { statusHandlers, VERSION, type StatusHandlers } from './http/api/status.ts';
+import type { Payers } from './http/payment/payers.ts';
 import type { Turns } from './http/payment/turns.ts';
 import { walletHandlers } from './http/api/wallet.ts';
 import { walletReportHandlers } from './http/api/wallet-reports.ts';
@@ -81,6 +83,7 @@ export interface AppDeps {
   /** How long the status paths wait for the node; as they have it where left out. */
   nodeDeadlineMs?: number;
   authenticate: Authenticate;
+  payers: Pick<Payers, 'standFor'>;
   keys: Pick<KeyAuthenticator, 'authenticate'>;
   signIns: WalletSignIns;
   apiKeys: ApiKeys;
@@ -100,7 +103,7 @@ export interface AppDeps {
 
 /** The whole route table. Every path that can reach a provider goes through `gateway`, which authenticates by itself. */
 export function createApp(deps: AppDeps): Express {
-  const { config, observe, authenticate, gateway } = deps;
+  const { config, observe, authenticate } = deps;
   const key = requireKey(authenticate);
   const making = new KeyMaking(deps);
   const keys = keyHandlers({ ...deps, making });
@@ -116,7 +119,7 @@ export function createApp(deps: AppDeps): Express {
 
   const cors = crossOrigin(config.CORS_ORIGINS);
 
-  addInference(app, gateway, cors);
+  addInference(app, { ...deps, making }, cors);
   app.use((req, res, next) => {
     res.locals['surface'] = surfaceOf(req.path);
     next();
@@ -159,7 +162,7 @@ export function createApp(deps: AppDeps): Express {
   addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });
   if (simulated) addRoute(app, PLAY_MONEY_OPERATION, payWithPlayMoney({ wallet: simulated, config }));
 
-  addRoute(app, DISCOVERY_OPERATION, discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES }));
+  addRoute(app, DISCOVERY_OPERATION, discovery({ ...deps, inferenceRoutes: INFERENCE_ROUTES.filter(({ session }) => !session) }));
   addStatus(app, status);
 
   addDocs(app, { ...deps, pages, operations: () => operationsOf(routesOf(app)) });
@@ -181,12 +184,14 @@ function addAutopay(app: Express, deps: AppDeps, key: RequestHandler): void {
 }
 
 /** The paths that reach providers. First, so that nothing else is gone through for them; the gateway gives their requests an id by itself. */
-function addInference(app: Express, gateway: AppDeps['gateway'], cors: RequestHandler): void {
-  for (const route of [...INFERENCE_ROUTES, ESTIMATE_ROUTE]) {
-    app.post(route.path, cors, (req, res) => {
+function addInference(app: Express, deps: AppDeps & { making: KeyMaking }, cors: RequestHandler): void {
+  const ofSession = playgroundPayer(deps);
+  for (const route of [...INFERENCE_ROUTES, ESTIMATE_ROUTE, PLAYGROUND_ESTIMATE_ROUTE]) {
+    const surface: RequestHandler = (_req, res, next) => {
       res.locals['surface'] = route.surface;
-      return gateway.answer(req, res, route);
-    });
+      next();
+    };
+    app.post(route.path, surface, route.session ? ofSession : cors, (req, res) => deps.gateway.answer(req, res, route));
   }
 }
 

@@ -12,6 +12,7 @@ import { ACCOUNT_OPERATIONS } from './http/console/account-operations.ts';
 import { CONSOLE_OPERATIONS } from './http/console/console-operations.ts';
 import { LANDING_OPERATIONS } from './http/console/landing-operations.ts';
 import { KEY_PAGE_OPERATIONS } from './http/console/key-page-operations.ts';
+import { PLAYGROUND_OPERATIONS } from './http/console/playground.ts';
 import { TOP_UP_OPERATIONS } from './http/console/top-up.ts';
 import { DOCS_OPERATIONS } from './http/docs/docs-operations.ts';
 import { COUNT_TOKENS_OPERATION, estimateOperation, inferenceOperation } from './http/docs/inference-operations.ts';
@@ -39,6 +40,7 @@ export const INFERENCE_ROUTES: readonly InferenceRoute[] = [
     { path: `/l402${path}`, surface, streamDefault: false, keyless: true },
   ]),
   { path: '/api/chat', surface: SURFACES['openai-chat'], streamDefault: true },
+  { path: '/console/playground/chat', surface: SURFACES['openai-chat'], streamDefault: true, session: true },
 ];
 
 /** A chat is priced as a chat is answered, up to where anything would be taken for it: this path reaches no provider. */
@@ -48,6 +50,9 @@ export const ESTIMATE_ROUTE: InferenceRoute = {
   streamDefault: false,
   estimates: true,
 };
+
+/** The same for the playground. */
+export const PLAYGROUND_ESTIMATE_ROUTE: InferenceRoute = { ...ESTIMATE_ROUTE, path: '/console/playground/estimate', session: true };
 
 /** The wire in which a path's errors are told, and those of all paths below it; undefined where they are the gateway's own. */
 export function surfaceOf(path: string): Surface | undefined {
@@ -61,6 +66,7 @@ export function surfaceOf(path: string): Surface | undefined {
 export const OPERATIONS: readonly Operation[] = [
   ...INFERENCE_ROUTES.map(inferenceOperation),
   estimateOperation(ESTIMATE_ROUTE),
+  estimateOperation(PLAYGROUND_ESTIMATE_ROUTE),
   COUNT_TOKENS_OPERATION,
   ...Object.values(MODEL_OPERATIONS),
   ...Object.values(KEY_OPERATIONS),
@@ -79,6 +85,7 @@ export const OPERATIONS: readonly Operation[] = [
   ...Object.values(CONSOLE_OPERATIONS),
   ...Object.values(KEY_PAGE_OPERATIONS),
   ...Object.values(TOP_UP_OPERATIONS),
+  ...Object.values(PLAYGROUND_OPERATIONS),
   ...Object.values(ADMIN_OPERATIONS),
   PLAY_MONEY_OPERATION,
 ];

@@ -136,7 +136,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const signIns = new WalletSignIns(pool, notifications);
   const metrics = await openMetrics(observing, config, { ...money, gateway, logLinesDropped: options.logLinesDropped ?? (() => 0) });
   if (metrics) observeCalls(wallet, observe);
-  const app = createApp({ ...common, metrics, probePool, keys: authenticator, apiKeys, gateway, lnurl, signIns });
+  const app = createApp({ ...common, payers, metrics, probePool, keys: authenticator, apiKeys, gateway, lnurl, signIns });
   const server = createHttpServer(app, { onRequest: metrics && httpObserver(observe) });
   await instance.beat();
   await listen(server, config);

@@ -8,9 +8,11 @@ import { INFERENCE_ROUTES } from '../../src/routes.ts';
 import { SURFACES } from '../../src/wires/surfaces.ts';
 import type { Surface, WireName } from '../../src/wires/wire.ts';
 import type { FakeExchange } from '../support/fake-provider.ts';
+import type { InferenceRoute } from '../../src/http/payment/incoming.ts';
 import { startFakeUpstream, type FakeUpstream } from '../support/fake-upstream.ts';
 import { startGateway, testConfig, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { holdsOf } from '../support/ledger.ts';
+import { signedIn } from '../support/signed-in.ts';
 
 const turn = { messages: [{ role: 'user', content: 'hi' }] };
 
@@ -45,6 +47,18 @@ function allRoutes(): { path: string; method: string }[] {
 const routes = allRoutes();
 const others = routes.filter(({ path, method }) => method !== 'POST' || !inference.has(path));
 
+/** Sends a request to an inference route as somebody who has this key: by the key, or signed in with it where only a session is taken. */
+async function ask(
+  { path, session }: InferenceRoute,
+  body: object,
+  key: TestKey | null,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  if (!session || !key) return gateway.post(path, body, key, headers);
+  const { cookies } = await signedIn(gateway.url, key.secret);
+  return gateway.post(path, body, null, { ...headers, cookie: cookies.map(({ name, value }) => `${name}=${value}`).join('; ') });
+}
+
 let upstream: FakeUpstream;
 let gateway: TestGateway;
 let poor: TestKey;
@@ -74,10 +88,10 @@ describe('every path that can reach a provider', () => {
     }
   });
 
-  it.each([...inference.values()])('$path: without money nothing is sent', async ({ path, surface, keyless }) => {
-    for (const key of keyless ? [poor, null] : [poor]) {
+  it.each([...inference.values()])('$path: without money nothing is sent', async (route) => {
+    for (const key of route.keyless ? [poor, null] : [poor]) {
       for (const stream of [false, true]) {
-        const answer = await gateway.post(path, bodyFor(surface, stream), key);
+        const answer = await ask(route, bodyFor(route.surface, stream), key);
         expect({ status: answer.status, heard: upstream.requests.length }).toEqual({ status: 402, heard: 0 });
         await answer.text();
       }
@@ -90,10 +104,10 @@ describe('every path that can reach a provider', () => {
     expect({ status: answer.status, heard: upstream.requests.length }).toEqual({ status: keyless ? 402 : 401, heard });
   });
 
-  it.each([...inference.values()])('$path: with money its hold is there before the provider hears of it', async ({ path, surface }) => {
-    const id = `held${path}`;
+  it.each([...inference.values()])('$path: with money its hold is there before the provider hears of it', async (route) => {
+    const id = `held${route.path}`;
     const held = new Promise<FakeExchange>((resolve) => upstream.answer(id, resolve));
-    const answer = gateway.post(path, bodyFor(surface, false), rich, { 'x-client-request-id': id });
+    const answer = ask(route, bodyFor(route.surface, false), rich, { 'x-client-request-id': id });
     const exchange = await Promise.race([held, answer.then(async (early) => Promise.reject(new Error(await early.text())))]);
     const pending = (await holdsOf(gateway.pool, rich.accountId)).filter(({ state }) => state === 'pending');
     expect(pending).toMatchObject([{ funding: 'wallet' }]);

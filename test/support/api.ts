@@ -104,6 +104,7 @@ export async function startApi({ env = {}, deps = {} }: TestApiOptions = {}): Pr
     probePool: deps.pool ?? database.pool,
     turns: new Turns(),
     authenticate: createAuthenticate(payers, offers),
+    payers,
     keys: authenticator,
     signIns: new WalletSignIns(database.pool, notifications),
     apiKeys: new ApiKeys({ pool: database.pool, secrets, authenticator, log }),

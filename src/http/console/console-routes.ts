@@ -20,6 +20,7 @@ import { landingHandlers } from './landing.ts';
 import type { Guards } from './guards.ts';
 import { addKeyPages, type KeyPagesDeps } from './key-pages.ts';
 import { overviewHandler, type OverviewDeps } from './overview.ts';
+import { addPlayground } from './playground.ts';
 import { addTopUp, type TopUpDeps } from './top-up.ts';
 import { ConsoleEvents } from './console-events.ts';
 import { ConsoleFrame } from './console-frame.ts';
@@ -87,6 +88,7 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
   addRoute(app, CONSOLE_OPERATIONS.overview, session, overviewHandler({ ...deps, frame, linkedWallets }));
   addRoute(app, CONSOLE_OPERATIONS.events, session, new ConsoleEvents({ ...deps, sessions }).stream);
   addKeyPages(app, { ...deps, sessions, frame }, guards);
+  addPlayground(app, { ...deps, frame }, guards);
   addTopUp(app, { ...deps, frame, addresses: deps.lnurl.addresses }, guards);
   addRoute(app, CONSOLE_OPERATIONS.wallets, ...owner, wallets.page);
   addRoute(app, CONSOLE_OPERATIONS.linkWallet, form, ...owner, fresh('link a wallet'), wallets.link);

@@ -124,18 +124,20 @@ export function inferenceOperation(route: InferenceRoute): Operation {
   const name = nameOf(route.surface);
   const { id, summary, parameters, example, answer, events } = DESCRIPTIONS[name];
   const own = name === 'pura-router' ? 'route' : id;
-  const told = route.keyless
-    ? `${summary}: paid per request, without a key`
-    : route.path === '/api/chat'
-      ? `${summary}, streamed unless told otherwise`
-      : summary;
+  const told = route.session
+    ? `${summary}, for the playground`
+    : route.keyless
+      ? `${summary}: paid per request, without a key`
+      : route.path === '/api/chat'
+        ? `${summary}, streamed unless told otherwise`
+        : summary;
   const stream: BodyDescription['content'] = events ? { 'text/event-stream': { schema: anyEvents, example: events } } : {};
   return {
-    id: route.keyless ? `${own}Keyless` : route.path === '/api/chat' ? 'chat' : own,
+    id: route.session ? 'playgroundChat' : route.keyless ? `${own}Keyless` : route.path === '/api/chat' ? 'chat' : own,
     method: 'post',
     path: route.path,
-    asker: route.keyless ? 'anybody' : 'key',
-    tag: 'Inference',
+    asker: route.session ? 'session' : route.keyless ? 'anybody' : 'key',
+    tag: route.session ? 'Console' : 'Inference',
     summary: told,
     description: [METERED, ...(route.keyless ? [KEYLESS] : []), refusedOf(parameters)].join('\n\n'),
     headers: INFERENCE_REQUEST_HEADERS,
@@ -153,15 +155,15 @@ export function inferenceOperation(route: InferenceRoute): Operation {
 }
 
 /** What a request would cost, without carrying it out. */
-export function estimateOperation({ path }: InferenceRoute): Operation {
+export function estimateOperation({ path, session = false }: InferenceRoute): Operation {
   const { example } = DESCRIPTIONS['openai-chat'];
   return {
-    id: 'estimateCost',
+    id: session ? 'playgroundEstimate' : 'estimateCost',
     method: 'post',
     path,
-    asker: 'key',
-    tag: 'Inference',
-    summary: 'What a chat would cost: nothing is sent, held or charged',
+    asker: session ? 'session' : 'key',
+    tag: session ? 'Console' : 'Inference',
+    summary: `What a chat would cost: nothing is sent, held or charged${session ? ' (for the playground)' : ''}`,
     headers: INFERENCE_REQUEST_HEADERS,
     body: jsonBody(bodyOf('openai-chat'), example),
     answers: { 200: json('The price.', answers.estimate) },

@@ -20,7 +20,9 @@ const TITLES: Partial<Record<ErrorCode, string>> = {
 /** The last handler of pages: whatever was thrown becomes a page that says what happened, and is logged as for any other path. */
 export function errorPage(pages: Pages, observe: Observe): ErrorRequestHandler {
   const refusals = new RefusalLog(observe);
-  return (thrown, _req, res, _next) => {
+  return (thrown, _req, res, next) => {
+    // A path that speaks a wire tells its errors in it.
+    if (res.locals['surface']) return next(thrown);
     const error = publicError(thrown, pages.contact);
     const requestId = res.locals['requestId'] as string | undefined;
     refusals.write(error, requestId);

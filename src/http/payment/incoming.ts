@@ -19,6 +19,8 @@ export interface InferenceRoute {
   readonly streamDefault: boolean;
   /** Serves also who has no key: the answer is a 402 then, and what pays it makes one. */
   readonly keyless?: boolean;
+  /** Pays by the key that a session of the console stands for, and takes no other credential. */
+  readonly session?: boolean;
   /** Answers what a request would cost, and carries none out. */
   readonly estimates?: boolean;
 }

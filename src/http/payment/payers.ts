@@ -48,6 +48,7 @@ export class Payers {
   readonly #deps: PayersDeps;
   /** Paid invoices never change. By payment hash, the oldest leave first. */
   readonly #paid = new Map<string, Invoice>();
+  readonly #stoodFor = new WeakMap<Request, Pick<ApiKey, 'id' | 'prefix'>>();
 
   constructor(deps: PayersDeps) {
     this.#deps = deps;
@@ -58,12 +59,19 @@ export class Payers {
     return this.#paid.size;
   }
 
+  /** Lets a request act by a key that it does not show: a session of its sender's has been found to stand for it. */
+  standFor(req: Request, { id, prefix }: Pick<ApiKey, 'id' | 'prefix'>): void {
+    this.#stoodFor.set(req, { id, prefix });
+  }
+
   /**
    * Who pays; null where the request carries no credential. Throws `invalid_api_key` for one that is malformed, tampered with, not
    * ours, revoked or expired, `invalid_request` for several that contradict each other, and `lightning_unavailable` or `overloaded`
    * where nobody can say whether it was paid: it stays good.
    */
   async identify(req: Request, options: IdentifyOptions = {}): Promise<Principal | Unpaid | null> {
+    const stoodFor = this.#stoodFor.get(req);
+    if (stoodFor) return this.#byKey(stoodFor);
     const credential = readCredential(req);
     const payer = credential && (await this.#payerOf(req, credential, options));
     const signature = req.headers['payment-signature'];
@@ -72,6 +80,14 @@ export class Payers {
     // A client that pays for a key's request shows both: the payment counts, the key says under whose limits.
     if (payer && accountOf(payer) !== accountOf(signer)) throw new GatewayError('invalid_api_key');
     return 'unpaid' in signer ? signer : (payer ?? signer);
+  }
+
+  /** The live key, by the secret that it had when it was named. */
+  async #byKey({ id, prefix }: Pick<ApiKey, 'id' | 'prefix'>): Promise<Principal> {
+    const { keys } = this.#deps;
+    const key = await keys.byId(id, prefix);
+    keys.used(key);
+    return { key };
   }
 
   async #payerOf(req: Request, credential: Credential, options: IdentifyOptions): Promise<Principal | Unpaid> {
