@@ -400,3 +400,31 @@ describe('ownership', () => {
     expect((await api.call(method, `/api/keys/${other.keyId}${suffix}`, { key: worker.secret, body })).status).toBe(403);
   });
 });
+
+describe('a search through keys', () => {
+  it('finds a label by its beginning, a prefix as a whole, and tells what each spent today', async () => {
+    const { secret, keyId, accountId } = await api.newAccount();
+    for (const label of ['Agent one', 'agent 100%', 'other agent']) await api.newKey(secret, { label });
+    const { keyId: gone } = await api.newKey(secret, { label: 'agent gone' });
+    await api.call('DELETE', `/api/keys/${gone}`, { key: secret });
+    await api.pool.query(
+      `insert into budget_days (key_id, day, account_id, spent_pico_usd) values ($1, (clock_timestamp() at time zone 'utc')::date, $2, 250000000000)`,
+      [keyId, accountId],
+    );
+    const found = async (query: string) =>
+      (await api.call('GET', `/api/keys${query}`, { key: secret })).body['keys'] as unknown as {
+        label: string | null;
+        todaySpendUsd: number;
+        prefix: string;
+      }[];
+    const labels = async (query: string) => (await found(query)).map(({ label }) => label);
+    expect(await labels('?q=AGENT')).toEqual(['Agent one', 'agent 100%', 'agent gone']);
+    expect(await labels('?q=agent&state=live')).toEqual(['Agent one', 'agent 100%']);
+    expect(await labels('?state=revoked')).toEqual(['agent gone']);
+    expect(await labels('?q=agent%20100%25')).toEqual(['agent 100%']);
+    expect(await labels('?q=%25')).toEqual([]);
+    const [owner] = await found('');
+    expect(owner).toMatchObject({ todaySpendUsd: 0.25 });
+    expect(await labels(`?q=${owner?.prefix}`)).toEqual([owner?.label]);
+  });
+});

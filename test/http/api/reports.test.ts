@@ -379,3 +379,53 @@ describe('whose figures', () => {
     expect((await get('/api/wallet/transactions', stranger.secret)).body['transactions']).toEqual([]);
   });
 });
+
+describe('filters', () => {
+  it('narrow requests and statement, and a bad one is named', async () => {
+    await request({ costPicoUsd: 1_000_000n, model: 'm1' });
+    await request({ costPicoUsd: 2_000_000n, model: 'm2', provider: 'p2' });
+    await request({ costPicoUsd: 3_000_000n, model: 'm1', void: true });
+    await request({ costPicoUsd: 4_000_000n, recorded: false, keyId: worker.keyId });
+    const count = async (path: string, name: string) => ((await get(path)).body[name] as unknown as unknown[]).length;
+    for (const [query, expected] of [
+      ...[
+        ['model=m1', 2],
+        ['outcome=ok', 2],
+        ['outcome=upstream_error', 1],
+        ['outcome=unrecorded', 1],
+        ['model=none', 0],
+        ['funding=byok', 0],
+      ],
+      ...[
+        ['from=2020-01-01T00:00:00Z', 4],
+        ['to=2020-01-01T00:00:00Z', 0],
+        [`keyId=${worker.keyId}`, 1],
+      ],
+    ] as const)
+      expect([query, await count(`/api/requests?${query}`, 'requests')]).toEqual([query, expected]);
+    for (const [query, expected] of [
+      ...[
+        ['kind=deposit', 1],
+        ['kind=charge', 2],
+        ['kind=refund', 0],
+      ],
+      ...[
+        ['from=2020-01-01T00:00:00Z&kind=deposit', 1],
+        ['to=2020-01-01T00:00:00Z', 0],
+      ],
+    ] as const)
+      expect([query, await count(`/api/wallet/transactions?${query}`, 'transactions')]).toEqual([query, expected]);
+    for (const [path, param] of [
+      ['/api/requests?from=yesterday', 'from'],
+      ['/api/requests?outcome=fine', 'outcome'],
+      ['/api/wallet/transactions?kind=gift', 'kind'],
+      ['/api/report?series=minute', 'series'],
+      ['/api/keys?state=dead', 'state'],
+    ] as const)
+      expect([path, (await get(path)).status, (await get(path)).body['error']?.['param']]).toEqual([path, 400, param]);
+    const { body } = await get('/api/report?model=m2&series=day&by=key');
+    expect(body).toMatchObject({ requestCount: 1, perKey: { [owner.keyId]: { requestCount: 1 } } });
+    const rows = (body['series'] as unknown as { rows: { name: string }[] }[]).flatMap((bucket) => bucket.rows);
+    expect(rows).toMatchObject([{ name: owner.keyId, requestCount: 1 }]);
+  });
+});
