@@ -5,7 +5,7 @@ import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import { keyNames } from '../../records/key-names.ts';
 import { readReceipt, type Receipt, type ReceiptItem } from '../../records/receipt.ts';
-import { btcUsdFromExchangeRate, formatUsd, picoUsd, type PicoUsd } from '../../amount.ts';
+import { btcUsdFromExchangeRate, formatUsd, picoUsd } from '../../amount.ts';
 import { written } from '../api/reports.ts';
 import { scopeOf } from './account-session.ts';
 import type { ConsoleFrame } from './console-frame.ts';
@@ -80,5 +80,5 @@ function partOf({ model, provider, tokens, rates, costPicoUsd }: ReceiptItem) {
       },
     ];
   });
-  return { model, provider, reasoning: tokens.reasoning, lines, usd: formatUsd(costPicoUsd as PicoUsd) };
+  return { model, provider, reasoning: tokens.reasoning, lines, usd: formatUsd(costPicoUsd) };
 }

@@ -45,7 +45,7 @@ const FAILURES: Readonly<Record<string, string>> = {
 export function withdrawPageHandlers(
   deps: WithdrawPageDeps,
 ): Record<'page' | 'review' | 'pay' | 'result' | 'code' | 'codeState', RequestHandler> {
-  const { withdrawing, withdrawCodes, wallet, frame, config } = deps;
+  const { withdrawing, wallet, frame, config } = deps;
 
   /** Null where there are no withdrawals, with the reason. */
   async function most(res: Response): Promise<{ mostMsat: Msat } | { off: string }> {
@@ -111,7 +111,17 @@ export function withdrawPageHandlers(
       await frame.send(res, 'console/withdrawal', page, { withdrawal, state: view.status, failure });
     },
 
-    /** A code that pays out whatever a phone's wallet asks for: shown on demand alone, and once. */
+    ...codeHandlers(deps, show),
+  };
+}
+
+/** The handlers of a code that pays out whatever a phone's wallet asks for. */
+function codeHandlers(
+  { withdrawing, withdrawCodes, frame, config }: WithdrawPageDeps,
+  show: (res: Response, problem: string, invoice: string) => Promise<void>,
+): Record<'code' | 'codeState', RequestHandler> {
+  return {
+    /** Shown on demand alone, and once. */
     async code(req, res) {
       const { key } = sessionOf(res);
       const mostMsat = await withdrawing.most(key.accountId);
