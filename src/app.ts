@@ -15,7 +15,7 @@ import { Assets } from './http/pages/assets.ts';
 import { addAdmin } from './http/admin/admin-routes.ts';
 import { playgroundPayer } from './http/console/playground-payer.ts';
 import { addConsole } from './http/console/console-routes.ts';
-import { errorPage } from './http/pages/error-page.ts';
+import { errorPage, errorPageForBrowsers } from './http/pages/error-page.ts';
 import { Pages } from './http/pages/pages.ts';
 import { requireKey, type Authenticate } from './http/payment/authenticate.ts';
 import { crossOrigin } from './http/server/cross-origin.ts';
@@ -171,7 +171,9 @@ export function createApp(deps: AppDeps): Express {
   app.use(() => {
     throw new GatewayError('not_found');
   });
-  app.use(['/console', '/admin', '/docs'], errorPage(pages, observe));
+  const page = errorPage(pages, observe);
+  app.use(['/console', '/admin', '/docs'], page);
+  app.use(errorPageForBrowsers(page));
   app.use(errorResponse(observe, config.CONTACT));
   return app;
 }

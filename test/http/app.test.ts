@@ -100,7 +100,7 @@ describe('every answer', () => {
     expect(one.headers.get('etag')).toBeNull();
   });
 
-  it.each(['/', '/nowhere', '/v1/chat', '/V1/models', '/api/keys/a/b', '/%2e%2e/etc/passwd'])('is a JSON 404 for %s', async (path) => {
+  it.each(['/nowhere', '/v1/chat', '/V1/models', '/api/keys/a/b', '/%2e%2e/etc/passwd'])('is a JSON 404 for %s', async (path) => {
     const { status, headers, body } = await api.call('GET', path);
     expect([status, body['error']]).toEqual([404, expect.objectContaining({ type: 'invalid_request_error', code: 'not_found' })]);
     expect(headers.get('x-pura-request-id')).toBeTruthy();

@@ -11,7 +11,7 @@ import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
 import { readRequests } from '../../records/recorded-requests.ts';
 import { PERIODS, type Period } from '../api/report-queries.ts';
 import { HOURS, written } from '../api/reports.ts';
-import { OTHER, stackedBars } from '../pages/charts.ts';
+import { OTHER, stackedBars, type Chart } from '../pages/charts.ts';
 import { count, satsExact, span, usd, utc } from '../pages/format.ts';
 import type { Banner } from '../pages/pages.ts';
 import type { Turns } from '../payment/turns.ts';
@@ -150,16 +150,18 @@ async function stepsOf(
   ];
 }
 
-/** The spend of each bucket by model, for the chart. */
-export function chartOf({ series }: Pick<PeriodSpend, 'series'>, period: Period) {
+/** The spend of each bucket by model, for the chart: in sats, or where all of it was free what it was worth. */
+export function chartOf({ series, total }: Pick<PeriodSpend, 'series' | 'total'>, period: Period): Chart {
   const names = [...new Set(series.flatMap(({ byName }) => [...byName.keys()]))];
+  const isFree = total.chargedMsat === 0n;
+  const figure = (spend: Spend | undefined) => Number((isFree ? spend?.costPicoUsd : spend?.chargedMsat) ?? 0n);
   return {
     id: 'spent',
-    title: `Sats spent by model, ${period === '24h' ? 'by hour' : 'by day'}, in UTC`,
+    title: `${isFree ? 'What free requests were worth' : 'Sats spent'} by model, ${period === '24h' ? 'by hour' : 'by day'}, in UTC`,
     bucket: period === '24h' ? 'Hour' : 'Day',
     buckets: series.map(({ start }) => (period === '24h' ? utc(start).slice(11, 16) : utc(start).slice(0, 10))),
-    series: names.map((name) => ({ name, values: series.map(({ byName }) => Number(byName.get(name)?.chargedMsat ?? 0n)) })),
-    format: (value: number) => `${satsExact(msat(BigInt(value)))} sats`,
+    series: names.map((name) => ({ name, values: series.map(({ byName }) => figure(byName.get(name))) })),
+    format: (value) => (isFree ? usd(picoUsd(BigInt(value))) : `${satsExact(msat(BigInt(value)))} sats`),
   };
 }
 

@@ -36,3 +36,14 @@ export function errorPage(pages: Pages, observe: Observe): ErrorRequestHandler {
     pages.send(res, 'error', { title: TITLES[error.code] ?? 'This did not work' }, { message, code: error.code, requestId }, error.status);
   };
 }
+
+/** Paths of programs: a browser that is sent there gets their errors. */
+const OF_PROGRAMS = /^\/(api|v1|l402|lnurl|mcp|dev|metrics|health|ready|\.well-known)(\/|$)/;
+
+/** The same for whoever looks at any other path in a browser: what is thrown goes on to the next handler where a program asks. */
+export function errorPageForBrowsers(page: ErrorRequestHandler): ErrorRequestHandler {
+  return (thrown, req, res, next) => {
+    const isBrowsers = (req.method === 'GET' || req.method === 'HEAD') && !OF_PROGRAMS.test(req.path);
+    return isBrowsers && req.accepts(['json', 'html']) === 'html' ? page(thrown, req, res, next) : next(thrown);
+  };
+}

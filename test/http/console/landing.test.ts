@@ -79,6 +79,20 @@ describe('the landing page', () => {
   });
 });
 
+describe('a path that is none', () => {
+  it.each<[string, string, RegExp]>([
+    ['/nowhere', HTML.accept, /text\/html/],
+    ['/invoice', HTML.accept, /text\/html/],
+    ['/nowhere', '*/*', /json/],
+    ['/v1/nowhere', HTML.accept, /json/],
+    ['/api/nowhere', HTML.accept, /json/],
+  ])('%s is told as it is asked for: %s', async (path, accept, type) => {
+    const answer = await fetch(gateway.url + path, { headers: { accept } });
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([404, expect.stringMatching(type)]);
+    expect((await answer.text()).includes('There is no such page')).toBe(type.test('text/html'));
+  });
+});
+
 describe('the first key', () => {
   it('comes in one press, with a session, and is shown this once', async () => {
     const answer = await start({ label: ' laptop ' });
