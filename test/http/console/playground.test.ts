@@ -1,5 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { Browser } from 'playwright-core';
+import { WALLET_PREFIX } from '../../../src/accounts/api-key.ts';
+import { Sessions } from '../../../src/accounts/sessions.ts';
 import { msat } from '../../../src/amount.ts';
 import { satsExact } from '../../../src/http/pages/format.ts';
 import { findChromium, launchBrowser } from '../../support/browser.ts';
@@ -80,6 +83,36 @@ describe('a question of the playground', () => {
     const answer = await gateway.post(`${PATH}/estimate`, body, null, cookieOf(person));
     expect(await answer.json()).toMatchObject({ model: MODEL, estimatedCostMsat: expect.any(Number) });
     expect(await chargedMsat()).toEqual({ sum: 0n, count: 0 });
+  });
+});
+
+describe('a linked wallet', () => {
+  it('asks by a key of its own, of $1 a day, which is made once', async () => {
+    await gateway.fund(key, 1_000);
+    const id = randomUUID();
+    await gateway.pool.query('insert into linked_wallets (id, account_id, linking_key, host) values ($1, $2, $3, $4)', [
+      ...[id, key.accountId, randomBytes(33), 'localhost'],
+    ]);
+    const token = await new Sessions(gateway.pool).start({ id, accountId: key.accountId, prefix: WALLET_PREFIX }, 'a network');
+    const cookie = { cookie: `pura_session=${token}` };
+    const answers = await Promise.all(Array.from({ length: 6 }, () => gateway.post(`${PATH}/chat`, body, null, cookie)));
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 6 }, () => 200));
+    const made = async () => {
+      const { rows } = await gateway.pool.query<{ id: string }>(
+        `select id, label, role, daily_budget_pico_usd as budget from api_keys where account_id = $1 and id <> $2 order by created_at`,
+        [key.accountId, key.id],
+      );
+      return rows;
+    };
+    const [first] = await made();
+    expect(await made()).toEqual([{ id: first?.id, label: 'Playground', role: 'inference', budget: 1_000_000_000_000n }]);
+    expect((await chargedMsat()).count).toBe(6);
+    // Revoked by its owner: another one is made.
+    await gateway.pool.query('update api_keys set revoked_at = now(), version = version + 1 where id = $1', [first?.id]);
+    expect((await gateway.post(`${PATH}/chat`, body, null, cookie)).status).toBe(200);
+    expect(await made()).toHaveLength(2);
+    await gateway.pool.query('update linked_wallets set unlinked_at = now() where id = $1', [id]);
+    expect((await gateway.post(`${PATH}/chat`, body, null, cookie)).status).toBe(401);
   });
 });
 
