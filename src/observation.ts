@@ -49,7 +49,6 @@ export interface Observed {
   books_not_compared: { err: unknown };
 
   // Payments
-  invoice_made: Span & { amountMsat: bigint };
   deposit: Span & { invoiceId: string; receivedMsat: bigint; via: DepositVia; settledAt: Date | null };
   orphan_received: { nodeId: string; paymentHash: string; receivedMsat: bigint };
   credit_late: { err: unknown; invoiceId: string };

@@ -14,6 +14,7 @@ import type { FleetHealth } from './routing/fleet-health.ts';
 import { fanOut } from './telemetry/fan-out.ts';
 import { logReader } from './telemetry/log-reader.ts';
 import type { MetricSources } from './telemetry/metrics.ts';
+import type { Traces } from './telemetry/traces.ts';
 
 /** Who listens to what happens. */
 export interface Observing {
@@ -51,6 +52,17 @@ export async function openMetrics({ readers }: Observing, config: Config, measur
   });
   readers.push(metrics.read);
   return metrics;
+}
+
+/** Traces, where they have a place to go; undefined elsewhere, and nothing of OpenTelemetry is loaded. */
+export async function openTraces({ readers }: Observing, config: Config): Promise<Traces | undefined> {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_HEADERS: headers } = config;
+  if (endpoint === undefined) return undefined;
+  const { Traces: Reader } = await import('./telemetry/traces.ts');
+  const { OTEL_SERVICE_NAME: serviceName, OTEL_TRACES_SAMPLER_ARG: share } = config;
+  const traces = new Reader({ endpoint, headers, serviceName, version: VERSION, share });
+  readers.push(traces.read);
+  return traces;
 }
 
 /** Listed, or named by the operator as one that serves a model. */

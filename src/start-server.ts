@@ -46,7 +46,7 @@ import { WarmCaches } from './routing/warm-caches.ts';
 import { createModels, type Models } from './models/models.ts';
 import { httpObserver } from './http/server/http-observer.ts';
 import type { Observe } from './observation.ts';
-import { openMetrics, startObserving } from './observing.ts';
+import { openMetrics, openTraces, startObserving } from './observing.ts';
 import { Reload } from './reload.ts';
 import { startJobs } from './jobs/start-jobs.ts';
 import { Withdrawing } from './withdrawing.ts';
@@ -98,6 +98,8 @@ const REPORT_CONNECTIONS = 4;
 const BACKLOG = 4096;
 /** What may still take time after the grace: settling what was ended. */
 const SETTLE_LIMIT_MS = 8_000;
+/** Nobody waits longer for a receiver of traces that is away. */
+const LAST_TRACES_MS = 2_000;
 
 /** Puts the gateway together and starts it. Rejects where the address is taken or the database cannot be reached. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
@@ -114,6 +116,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const { config, log, pingAfterMs, random } = options;
   const observing = startObserving(log);
   const { observe } = observing;
+  const tracing = await openTraces(observing, config);
   const money = await openMoney(options, base, observe);
   await refuseOtherNetwork(base.pool, money.wallet);
   await refuseOtherHost(base.pool, config);
@@ -131,11 +134,11 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const settings = new OperatorSettings({ pool, notifications, health: money.health, log });
   await settings.load();
   const common = { config, log, observe, pool, reportPool, turns, authenticate, settings, ...money };
-  const gateway = new Gateway({ ...common, payers, offers, forgetKey, pingAfterMs, random });
+  const gateway = new Gateway({ ...common, tracing, payers, offers, forgetKey, pingAfterMs, random });
   const lnurl = openLnurl(common);
   const signIns = new WalletSignIns(pool, notifications);
   const metrics = await openMetrics(observing, config, { ...money, gateway, logLinesDropped: options.logLinesDropped ?? (() => 0) });
-  if (metrics) observeCalls(wallet, observe);
+  if (metrics || tracing) observeCalls(wallet, observe);
   const app = createApp({ ...common, payers, metrics, probePool, keys: authenticator, apiKeys, gateway, lnurl, signIns });
   const server = createHttpServer(app, { onRequest: metrics && httpObserver(observe) });
   await instance.beat();
@@ -172,6 +175,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       funding.close();
       settings.stop();
       await Promise.all([wallet.close(), ...oldWallets.map((old) => old.close()), models.close(), capacity.close()]);
+      await atMost(LAST_TRACES_MS, tracing?.close() ?? Promise.resolve());
       await closeBase(base);
     },
   };

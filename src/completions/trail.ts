@@ -16,7 +16,7 @@ import type { Plan } from './call.ts';
 /** Gives a request's spans their ids, where requests are traced. */
 export interface Tracing {
   /** @param traceparent as the client sent it. */
-  begin(traceparent: string | undefined): TraceIds;
+  begin(requestId: string, traceparent: string | undefined): TraceIds;
   /** The id of a span that others are told of before it has ended. */
   newSpanId(): string;
 }
@@ -68,7 +68,7 @@ export class Trail {
     this.requestId = requestId;
     this.surface = surface;
     this.path = path;
-    this.trace = tracing?.begin(traceparent) ?? null;
+    this.trace = tracing?.begin(requestId, traceparent) ?? null;
   }
 
   /** How it ended. The first word counts: an error that is thrown to tell the client of an ending is no other ending. */

@@ -61,7 +61,6 @@ export const LOG_LINES: { readonly [Kind in ObservedKind]: Line<Kind> } = {
   books_differ: line('error', "the ledger and the node's books differ: see `npm run reconcile`"),
   books_not_compared: line('warn', "the node's books could not be compared with the ledger"),
 
-  invoice_made: null,
   deposit: line('info', 'credited a payment', ({ invoiceId, receivedMsat }) => ({ invoiceId, receivedMsat })),
   orphan_received: line('error', 'the node received a payment under our name that the ledger does not know: see `npm run reconcile`'),
   credit_late: line('warn', 'a settled invoice could not be credited yet'),
