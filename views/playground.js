@@ -37,7 +37,7 @@ function settled(line, { msat, text, id }) {
 /** What came is charged, once it is settled. */
 async function chargeOfStopped(line, id) {
   line.textContent = 'Stopped. Being settled.';
-  for (let tries = 0; id && tries < 20; tries++) {
+  for (let tries = id ? 0 : 20; tries < 20; tries++) {
     const answer = await fetch(`${PATH}/charge/${id}`, { cache: 'no-store' }).catch(() => null);
     const charge = answer?.ok ? await answer.json() : { pending: true };
     if (!charge.pending) return settled(line, { msat: charge.chargedMsat, text: `Stopped: you pay for what came. ${charge.line}`, id });

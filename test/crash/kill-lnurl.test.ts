@@ -27,7 +27,7 @@ beforeAll(async () => {
   ({ pool } = database);
   key = await gateway.newKey();
   await fundAccount(database, key, 1_000);
-});
+}, 90_000);
 afterAll(() => site.close());
 
 const audit = () => auditLedger(pool, { oldestHoldSeconds: 60 });

@@ -15,7 +15,14 @@ function adminAct(id: string, path: string, summary: string): { show: Operation;
   const name = id.charAt(0).toUpperCase() + id.slice(1);
   return {
     show: adminPage(`show${name}`, path, `Ask why: ${summary.charAt(0).toLowerCase()}${summary.slice(1)}`, z.object({})),
-    act: form({ id, path, summary, fields: actFields, answers: refused, errors: ['not_found', 'last_owner_key', 'idempotency_conflict'] }),
+    act: form({
+      id,
+      path,
+      summary,
+      fields: actFields,
+      answers: { ...refused, 200: text('What comes of it, to be confirmed.') },
+      errors: ['not_found', 'last_owner_key', 'idempotency_conflict'],
+    }),
   };
 }
 

@@ -20,6 +20,7 @@ export const GUIDES: readonly Guide[] = [
   { name: 'start', label: 'Start', reader: 'user' },
   { name: 'costs', label: 'Costs', reader: 'user' },
   { name: 'keys', label: 'Keys and budgets', reader: 'user' },
+  { name: 'console', label: 'Console', reader: 'user' },
   { name: 'wallets', label: 'Wallets', reader: 'user' },
   { name: 'reports', label: 'Reports and receipts', reader: 'user' },
   { name: 'streams', label: 'Streams', reader: 'user' },

@@ -51,8 +51,9 @@ class Reader {
 
   async #read(body: ReadableStream<Uint8Array>): Promise<void> {
     let text = '';
-    for await (const piece of body.pipeThrough(new TextDecoderStream() as never) as unknown as AsyncIterable<string>) {
-      text += piece;
+    const decoder = new TextDecoder();
+    for await (const piece of body) {
+      text += decoder.decode(piece, { stream: true });
       const whole = text.split('\n\n');
       text = whole.pop() ?? '';
       for (const event of whole) {
