@@ -147,6 +147,8 @@ function errorObject(operation: Operation, status: number, codes: readonly Error
     headers: status === 402 ? HEADERS_OF_ALL.extend(CHALLENGE_HEADERS.shape) : status === 429 || status === 503 ? RETRY : HEADERS_OF_ALL,
     content: {
       ...(other?.content && contentObjects(other.content)),
+      // To browsers, who ask for it.
+      ...(operation.tag === 'Pages' && { 'text/html': { schema: z.string() } }),
       'application/json': { schema, ...(codes.length > 0 && { examples }) },
     },
   };

@@ -121,9 +121,9 @@ export function form(row: PageOptions & { fields?: z.ZodType }): Operation {
   };
 }
 
-/** Whether a path's errors are pages, too. */
-export function failsInHtml({ path }: Pick<Operation, 'path'>): boolean {
-  return /^\/(?:console|admin|docs)(?:\/|$)/.test(path);
+/** Whether a path's errors are pages, too: not where what comes is JSON, which a script has sent. */
+export function failsInHtml({ path, body }: Pick<Operation, 'path' | 'body'>): boolean {
+  return body?.content['application/json'] === undefined && /^\/(?:console|admin|docs)(?:\/|$)/.test(path);
 }
 
 function placeOf(path: string): Pick<Operation, 'asker' | 'tag'> {
@@ -148,10 +148,13 @@ const OF_KEYS: readonly ErrorCode[] = [
   'lightning_unavailable',
 ];
 const OF_OPERATORS: readonly ErrorCode[] = ['invalid_api_key', 'not_permitted', 'rate_limit_exceeded'];
+/** Of what a page's script asks for: a page itself is sent to sign in. */
+const OF_SESSIONS: readonly ErrorCode[] = ['invalid_api_key'];
 const OF_BODIES: readonly ErrorCode[] = ['request_too_large', 'too_many_values', 'unsupported_media_type'];
 
 /** Every code that an operation may be refused or fail with. */
 export function errorsOf({ asker, body, errors }: Pick<Operation, 'asker' | 'body' | 'errors'>): ErrorCode[] {
-  const asked = asker === 'key' || asker === 'owner' ? OF_KEYS : asker === 'operator' ? OF_OPERATORS : [];
+  const asked =
+    asker === 'key' || asker === 'owner' ? OF_KEYS : asker === 'operator' ? OF_OPERATORS : asker === 'session' ? OF_SESSIONS : [];
   return [...new Set<ErrorCode>([...OF_ALL, ...asked, ...(body ? OF_BODIES : []), ...errors])];
 }
