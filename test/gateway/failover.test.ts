@@ -57,7 +57,7 @@ async function openGateway(): Promise<void> {
   gateway = await startGateway({
     env: {
       ...Object.fromEntries(NAMES.filter((name) => name !== 'custom').flatMap((name) => variablesOf(name))),
-      ...{ FREE_TIER_REQUESTS: '0', ALLOW_SIMULATED: 'true', UPSTREAM_TIMEOUT_SECONDS: '8', OPEN_STREAMS_PER_ACCOUNT: '1000' },
+      ...{ FREE_TIER_REQUESTS: '0', ALLOW_SIMULATED: 'true', UPSTREAM_TIMEOUT_SECONDS: '15', OPEN_STREAMS_PER_ACCOUNT: '1000' },
       DAILY_BUDGET_USD: '100000',
     },
     deployments: [at('custom').deployment({ id: 'custom' }), spare.deployment({ id: 'spare', prices: SPARE_PRICES })],

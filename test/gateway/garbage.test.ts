@@ -140,7 +140,13 @@ function send(agent: Agent): Promise<number> {
 }
 
 const START_LINES = [
-  ...['POST /v1/chat/completions HTTP/1.1', 'POST /v1/chat/completions HTTP/1.0', 'GET / HTTP/1.1', 'POST /%ff HTTP/1.1', 'FOO / HTTP/1.1'],
+  ...[
+    'POST /v1/chat/completions HTTP/1.1',
+    'POST /v1/chat/completions HTTP/1.0',
+    'GET /~ HTTP/1.1',
+    'POST /%ff HTTP/1.1',
+    'FOO / HTTP/1.1',
+  ],
   ...['POST //v1/chat/completions HTTP/1.1', 'POST http://elsewhere/v1/chat/completions HTTP/1.1', 'CONNECT a:1 HTTP/1.1'],
   ...['POST /v1/chat/completions HTTP/9.9', 'PRI * HTTP/2.0', '\x16\x03\x01'],
 ];

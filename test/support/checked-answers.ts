@@ -98,7 +98,8 @@ export function faultOf(operation: Operation, { status, type, headers, body }: A
   const isPage = failsInHtml(operation);
   if (isPage && type === 'text/html') return status === 303 || status >= 400 ? null : 'not described';
   if (operation.tag === 'Pages' && type === 'text/html' && status >= 400) return null;
-  if (isPage && status === 303) return null;
+  // A browser is sent on: the few words that go with it are Express's.
+  if (status === 303 && operation.answers[303]) return null;
   if (operation.tag === 'Inference' && headers.has('x-pura-provider') && status >= 400) {
     return body === undefined || providerError.safeParse(body).success ? null : 'not the error object of a provider';
   }
