@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { listOf } from '../../list-of.ts';
 import type { ApiKey } from '../../accounts/api-key.ts';
 import type { KeySettings } from '../../accounts/api-keys.ts';
 import { usdNumber } from '../../amount.ts';
@@ -12,7 +13,7 @@ export const keyFields = z.object({
   tpm: z.string().trim().default(''),
   which: z.enum(['all', 'some']).default('all'),
   models: z
-    .union([z.string(), z.array(z.string())])
+    .union([z.string(), listOf(z.string())])
     .default([])
     .transform((models) => [models].flat()),
   expires: z.string().trim().default(''),

@@ -1,5 +1,6 @@
 import type { Express, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
+import { listOf } from '../../list-of.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import { msat } from '../../amount.ts';
@@ -179,7 +180,7 @@ function askOnce(deps: PlaygroundDeps): RequestHandler {
 }
 
 const bodySchema = z.object({
-  choices: z.array(z.object({ message: z.object({ content: z.string().nullish() }) })).optional(),
+  choices: listOf(z.object({ message: z.object({ content: z.string().nullish() }) })).optional(),
   usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).nullish(),
   error: z
     .object({ message: z.string(), code: z.string(), funding: z.object({ invoiceId: z.string() }).optional() })
