@@ -22,7 +22,7 @@ const MODELS = {
 type Name = keyof typeof MODELS;
 const NAMES = Object.keys(MODELS) as Name[];
 
-const PARALLEL = 20;
+const PARALLEL = 5;
 /** 10 × $200 and 5 × $400 a million tokens, in msat of 100,000 USD a bitcoin: no other model asks as much. */
 const SPARE_MSAT = 4_000;
 const SPARE_PRICES = { input: 200, output: 400 };
