@@ -96,7 +96,7 @@ export function faultOf(operation: Operation, { status, type, headers, body }: A
     return null;
   }
   const isPage = failsInHtml(operation);
-  if (isPage && type === 'text/html') return status === 303 || status >= 400 ? null : 'not described';
+  if (isPage && type === 'text/html' && status >= 400) return null;
   if (operation.tag === 'Pages' && type === 'text/html' && status >= 400) return null;
   // A browser is sent on: the few words that go with it are Express's.
   if (status === 303 && operation.answers[303]) return null;

@@ -104,7 +104,10 @@ type PageOptions = Pick<Operation, 'id' | 'path' | 'summary'> & Partial<Omit<Ope
 
 /** A page for people: `GET`, answers HTML. Who may ask goes by its path: `/console` and `/admin` are for those who have signed in there. */
 export function page(row: PageOptions): Operation {
-  return { method: 'get', ...placeOf(row.path), errors: [], ...row, answers: { 200: text('The page.'), ...row.answers } };
+  const { asker, tag } = { ...placeOf(row.path), ...row };
+  const usual: Operation['answers'] = asker === 'anybody' ? {} : { 303: TO_SIGN_IN };
+  const answers = { 200: text('The page.'), ...usual, ...row.answers };
+  return { method: 'get', errors: [], ...row, asker, tag, answers };
 }
 
 /** The target of a page's form: `POST`, and the browser is sent on, or gets the page again with what is wrong. */
@@ -132,6 +135,9 @@ function placeOf(path: string): Pick<Operation, 'asker' | 'tag'> {
 }
 
 const LOCATION = z.object({ Location: z.string().meta({ description: 'The page to go on to.' }) });
+
+/** What becomes of a request for a page by somebody who has not signed in. */
+const TO_SIGN_IN: AnswerDescription = { description: 'Sent on to sign in.', headers: LOCATION };
 
 const OF_ALL: readonly ErrorCode[] = ['invalid_request', 'overloaded', 'internal_error', 'database_unavailable'];
 const OF_KEYS: readonly ErrorCode[] = [
