@@ -20,6 +20,7 @@ import { plan, type PlanDeps } from './completions/plan.ts';
 import { reach, type ReachDeps } from './completions/reach.ts';
 import { isInOnePiece, replyTo, storedAnswer } from './completions/reply.ts';
 import { heldBy, settle } from './completions/settle.ts';
+import type { Timer } from './completions/timer.ts';
 import { Trail, type Tracing } from './completions/trail.ts';
 import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';
@@ -64,6 +65,8 @@ export interface GatewayDeps extends CashierDeps, IncomingDeps, PlanDeps, Finish
   tracing?: Tracing | undefined;
   /** After how much silence a stream shows that it is alive; as `ClientStream` has it where left out. */
   pingAfterMs?: number | undefined;
+  /** Of the silence of providers; the process's own where left out. */
+  timer?: Timer | undefined;
 }
 
 /** What an answer says in any case, and what is observed of it. */

@@ -48,6 +48,7 @@ import { httpObserver } from './http/server/http-observer.ts';
 import type { Observe } from './observation.ts';
 import { openMetrics, openTraces, startObserving } from './observing.ts';
 import { Reload } from './reload.ts';
+import type { Timer } from './completions/timer.ts';
 import { startJobs } from './jobs/start-jobs.ts';
 import { Withdrawing } from './withdrawing.ts';
 
@@ -61,6 +62,8 @@ export interface ServerOptions {
   providers?: readonly Provider[];
   /** After how much silence a stream shows that it is alive, where a test cannot wait as long as a load balancer. */
   pingAfterMs?: number | undefined;
+  /** Of the silence of providers, where a test is not to wait for it. */
+  timer?: Timer | undefined;
   /** 0 up to 1: the chance that decides shares of load and exploration. The process's own where left out. */
   random?: (() => number) | undefined;
   /** False where deployments that fail over and over are to be asked all the same. */
@@ -113,7 +116,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 async function serve(options: ServerOptions, base: Base): Promise<RunningServer> {
-  const { config, log, pingAfterMs, random } = options;
+  const { config, log, pingAfterMs, timer, random } = options;
   const observing = startObserving(log);
   const { observe } = observing;
   const tracing = await openTraces(observing, config);
@@ -134,7 +137,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   const settings = new OperatorSettings({ pool, notifications, health: money.health, log });
   await settings.load();
   const common = { config, log, observe, pool, reportPool, turns, authenticate, settings, ...money };
-  const gateway = new Gateway({ ...common, tracing, payers, offers, forgetKey, pingAfterMs, random });
+  const gateway = new Gateway({ ...common, tracing, payers, offers, forgetKey, pingAfterMs, timer, random });
   const lnurl = openLnurl(common);
   const signIns = new WalletSignIns(pool, notifications);
   const metrics = await openMetrics(observing, config, { ...money, gateway, logLinesDropped: options.logLinesDropped ?? (() => 0) });

@@ -1,3 +1,5 @@
+import { TIMER, type Timer } from './timer.ts';
+
 /** An answer in JSON comes whole, which takes a slow model a minute: the first one asked leaves no more than this part to the others. */
 const LEFT_OF_JSON = 1 / 4;
 /** Silence for a smaller part of the whole time says nothing of a deployment. */
@@ -18,19 +20,18 @@ export interface Allowance {
 export class Deadline {
   readonly #totalMs: number;
   readonly #stream: boolean;
-  readonly #now: () => number;
+  readonly #timer: Pick<Timer, 'now'>;
   #endsAt: number | undefined;
 
-  /** @param now the monotonic clock. */
-  constructor({ totalMs, stream }: { totalMs: number; stream: boolean }, now: () => number = () => performance.now()) {
+  constructor({ totalMs, stream }: { totalMs: number; stream: boolean }, timer: Pick<Timer, 'now'> = TIMER) {
     this.#totalMs = totalMs;
     this.#stream = stream;
-    this.#now = now;
+    this.#timer = timer;
   }
 
   /** What the next attempt has; null once nothing is left. */
   allow({ isLast }: { isLast: boolean }): Allowance | null {
-    const now = this.#now();
+    const now = this.#timer.now();
     this.#endsAt ??= now + this.#totalMs;
     const leftMs = this.#endsAt - now;
     if (leftMs <= 0) return null;

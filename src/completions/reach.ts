@@ -21,6 +21,7 @@ import { readJsonAnswer } from './json-answer.ts';
 import { relayStream } from './relay.ts';
 import { censored, credentialOf } from './credential.ts';
 import { streamHead } from './head.ts';
+import { TIMER, type Timer } from './timer.ts';
 import type { TrailAttempt } from './trail.ts';
 
 export interface ReachDeps {
@@ -28,6 +29,8 @@ export interface ReachDeps {
   gate: Gate;
   holds: Holds;
   accountHashOf: (call: Call) => string;
+  /** Of the silence of providers; the process's own where left out. */
+  timer?: Timer | undefined;
 }
 
 type Answered = Exclude<Leg, { kind: 'failed' }>;
@@ -55,7 +58,8 @@ const ANY_TYPE = /^(?:$|(?:application|binary)\/octet-stream\b|text\/plain\b)/i;
 export async function reach(deps: ReachDeps, call: Call, plan: Plan, grant: Grant): Promise<Leg> {
   const attempts: Attempt[] = [];
   const { cancellation, lease } = grant;
-  const deadline = new Deadline({ totalMs: deps.config.UPSTREAM_TIMEOUT_SECONDS * 1000, stream: call.request.stream });
+  const totalMs = deps.config.UPSTREAM_TIMEOUT_SECONDS * 1000;
+  const deadline = new Deadline({ totalMs, stream: call.request.stream }, deps.timer);
   for (const [index, candidate] of plan.candidates.entries()) {
     if (cancellation.reason || !lease.held()) break;
     const allowance = deadline.allow({ isLast: index === plan.candidates.length - 1 });
@@ -157,10 +161,10 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Admitted, { m
   const abort = new Abort();
   grant.cancellation.onAbort = () => abort.abort();
   let silent = false;
-  const silence = setTimeout(() => {
+  const answered = (deps.timer ?? TIMER).after(ms, () => {
     silent = true;
     abort.abort();
-  }, ms);
+  });
   let streams = false;
   try {
     const received = await deployment.provider.send(
@@ -195,7 +199,7 @@ async function attempt(deps: ReachDeps, underWay: UnderWay, asked: Admitted, { m
     abort.abort();
     return silent ? failed('timeout', telling) : failed(error.kind);
   } finally {
-    clearTimeout(silence);
+    answered();
     // A stream that has begun is given up by its cancellation until it ends.
     if (!streams) grant.cancellation.onAbort = undefined;
   }

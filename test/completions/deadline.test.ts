@@ -6,7 +6,7 @@ const TOTAL_MS = 120_000;
 /** What each of `count` attempts has, where the ones before it took `usedMs` of their own time, or all of it. */
 function allowances(stream: boolean, count: number, usedMs = Infinity): (number | null)[] {
   let now = 5_000;
-  const deadline = new Deadline({ totalMs: TOTAL_MS, stream }, () => now);
+  const deadline = new Deadline({ totalMs: TOTAL_MS, stream }, { now: () => now });
   return Array.from({ length: count }, (_, index) => {
     const allowance = deadline.allow({ isLast: index === count - 1 });
     now += Math.min(allowance?.ms ?? 0, usedMs);
@@ -38,7 +38,7 @@ describe('the time to the first byte', () => {
 
   it('is over once it has run out', () => {
     let now = 0;
-    const deadline = new Deadline({ totalMs: 10, stream: true }, () => now);
+    const deadline = new Deadline({ totalMs: 10, stream: true }, { now: () => now });
     expect(deadline.allow({ isLast: false })).toEqual({ ms: 5, telling: true });
     now = 10;
     expect(deadline.allow({ isLast: true })).toBeNull();
@@ -46,7 +46,7 @@ describe('the time to the first byte', () => {
 
   it('tells something of a deployment that had a quarter of it, and nothing of one that had less', () => {
     let now = 0;
-    const deadline = new Deadline({ totalMs: 100, stream: false }, () => now);
+    const deadline = new Deadline({ totalMs: 100, stream: false }, { now: () => now });
     expect(deadline.allow({ isLast: false })?.telling).toBe(true);
     now = 75;
     expect(deadline.allow({ isLast: true })).toEqual({ ms: 25, telling: true });

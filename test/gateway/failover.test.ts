@@ -5,7 +5,9 @@ import { chat, errorOf, ownPromptTokens } from '../support/chat.ts';
 import { startFakeProvider, type FakeExchange, type FakeProvider, type FakeScript } from '../support/fake-provider.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
 import { accountOf, holdsOf } from '../support/ledger.ts';
+import { fakeTimer, type FakeTimer } from '../support/fake-timer.ts';
 import { plainAnswer, wireOfPath } from '../support/plain-answers.ts';
+import { until } from '../support/until.ts';
 import { fakeWallClock, type WallClock } from '../support/wall-clock.ts';
 
 const PATH = '/v1/chat/completions';
@@ -23,8 +25,9 @@ type Name = keyof typeof MODELS;
 const NAMES = Object.keys(MODELS) as Name[];
 
 const PARALLEL = 20;
-/** All of these wait out the first one's time, and come to the spare at the same instant with what is left of it. */
-const PARALLEL_SILENT = 5;
+const TIMEOUT_SECONDS = 8;
+/** The first one asked has no more of the time. */
+const FIRST_PART = 3 / 4;
 /** 10 × $200 and 5 × $400 a million tokens, in msat of 100,000 USD a bitcoin: no other model asks as much. */
 const SPARE_MSAT = 4_000;
 const SPARE_PRICES = { input: 200, output: 400 };
@@ -33,6 +36,8 @@ const DEPOSIT_SATS = 50_000;
 const upstreams = new Map<Name, FakeProvider>();
 let spare: FakeProvider;
 let gateway: TestGateway;
+/** Of the silence of providers. */
+let timer: FakeTimer;
 
 const at = (name: Name): FakeProvider => upstreams.get(name) as FakeProvider;
 const answerWell: FakeScript = (exchange) => {
@@ -56,10 +61,17 @@ afterAll(async () => {
 
 /** A gateway that has not seen any of them fail yet. */
 async function openGateway(): Promise<void> {
+  timer = fakeTimer();
   gateway = await startGateway({
+    timer,
     env: {
       ...Object.fromEntries(NAMES.filter((name) => name !== 'custom').flatMap((name) => variablesOf(name))),
-      ...{ FREE_TIER_REQUESTS: '0', ALLOW_SIMULATED: 'true', UPSTREAM_TIMEOUT_SECONDS: '15', OPEN_STREAMS_PER_ACCOUNT: '1000' },
+      ...{
+        FREE_TIER_REQUESTS: '0',
+        ALLOW_SIMULATED: 'true',
+        UPSTREAM_TIMEOUT_SECONDS: String(TIMEOUT_SECONDS),
+        OPEN_STREAMS_PER_ACCOUNT: '1000',
+      },
       DAILY_BUDGET_USD: '100000',
     },
     deployments: [at('custom').deployment({ id: 'custom' }), spare.deployment({ id: 'spare', prices: SPARE_PRICES })],
@@ -98,17 +110,23 @@ function askFor(name: Name, stream: boolean): ReturnType<typeof chat> {
 /** A failure before the first word: what its provider does to each request, or before all of them. */
 interface Failure {
   what: string;
-  /** Requests at once to each provider. */
-  parallel?: number;
   script?: FakeScript;
   before?: (upstream: FakeProvider) => Promise<void>;
+  /** What happens once so many requests have been sent. */
+  then?: (count: number) => Promise<void>;
   after?: (upstream: FakeProvider) => Promise<void>;
+}
+
+/** All of them wait out the time of the first one asked, and come to the spare at the same instant. */
+async function allSilent(count: number): Promise<void> {
+  await until(() => NAMES.reduce((sum, name) => sum + at(name).requests.length, 0) === count);
+  timer.pass(TIMEOUT_SECONDS * 1000 * FIRST_PART);
 }
 
 const FAILURES: Failure[] = [
   { what: '429 with a wait', script: (exchange) => exchange.error(429, 'Slow down.', { 'retry-after': '30' }) },
   { what: '500', script: (exchange) => exchange.error(500) },
-  { what: 'silence', script: () => {}, parallel: PARALLEL_SILENT },
+  { what: 'silence', script: () => {}, then: allSilent },
   {
     what: 'a connection cut before the first event',
     script: async (exchange) => {
@@ -132,9 +150,9 @@ async function told(answer: Response, stream: boolean): Promise<{ content: strin
 }
 
 describe('every provider at once', () => {
-  it.each(FAILURES.flatMap((failure) => [false, true].map((stream) => ({ parallel: PARALLEL, ...failure, stream }))))(
-    `failing by $what (stream: $stream): $parallel requests to each are answered by another, and charged once, at its price`,
-    async ({ script, before, after, parallel, stream }) => {
+  it.each(FAILURES.flatMap((failure) => [false, true].map((stream) => ({ ...failure, stream }))))(
+    `failing by $what (stream: $stream): ${PARALLEL} requests to each are answered by another, and charged once, at its price`,
+    async ({ script, before, then, after, stream }) => {
       await openGateway();
       const key = await fundedKey();
       for (const upstream of upstreams.values()) {
@@ -142,11 +160,13 @@ describe('every provider at once', () => {
         if (script) upstream.always(script);
         await before?.(upstream);
       }
-      const count = parallel * NAMES.length;
+      const count = PARALLEL * NAMES.length;
       try {
-        const answers = await Promise.all(
+        const answering = Promise.all(
           Array.from({ length: count }, (_, index) => gateway.post(PATH, askFor(NAMES[index % NAMES.length] as Name, stream), key)),
         );
+        await then?.(count);
+        const answers = await answering;
         for (const answer of answers) {
           expect([answer.status, answer.headers.get('x-pura-provider'), answer.headers.get('x-pura-model')]).toEqual([
             200,

@@ -1,4 +1,5 @@
 import { createPool, type Pool } from '../../src/db/postgres.ts';
+import type { Timer } from '../../src/completions/timer.ts';
 import { loadConfig, type Config } from '../../src/config/config.ts';
 import type { DeploymentConfig } from '../../src/config/gateway-file.ts';
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';
@@ -24,6 +25,8 @@ export interface GatewayOptions {
   log?: Logger;
   /** After how much silence a stream shows that it is alive. */
   pingAfterMs?: number;
+  /** Of the silence of providers. */
+  timer?: Timer;
   /** Whether deployments that fail are barred for a while, as they are in a gateway of its operator. */
   bars?: boolean;
   /** Of prices that change with the time. */
@@ -77,9 +80,9 @@ export async function startGateway(options: GatewayOptions = {}): Promise<TestGa
   const database = options.database ?? (await createTestDatabase());
   const config = testConfig(options);
   const log = options.log ?? createLog('silent');
-  const { providers = [], pingAfterMs, priceClock, autopay, bars = false, random = () => 0.5 } = options;
+  const { providers = [], pingAfterMs, timer, priceClock, autopay, bars = false, random = () => 0.5 } = options;
   const { connectionString } = database;
-  const server = await startServer({ config, log, connectionString, providers, pingAfterMs, priceClock, bars, autopay, random });
+  const server = await startServer({ config, log, connectionString, providers, pingAfterMs, timer, priceClock, bars, autopay, random });
   const { url } = server;
   const headersOf = (key: TestKey | null | undefined) => (key ? { authorization: `Bearer ${key.secret}` } : {});
   const post: TestGateway['post'] = (path, body, key, headers = {}, signal) =>
