@@ -73,8 +73,9 @@ describe('a gateway told to stop', () => {
     expect(answers.filter(({ done }) => done)).toHaveLength(inTime.length);
     const charged = answers.reduce((sum, { settled }) => sum + BigInt(settled?.charged_msat ?? NaN), 0n);
     const holds = await holdsOf(database.pool, key.accountId);
-    expect(holds).toHaveLength(STREAMS);
-    expect(holds.every(({ state, posted_msat: posted }) => state === 'posted' && posted > 0n)).toBe(true);
+    // The late one may have come in on a connection that was still open: nothing of it is charged.
+    expect(holds.filter(({ state, posted_msat: posted }) => state === 'posted' && posted > 0n)).toHaveLength(STREAMS);
+    expect(holds.filter(({ state }) => state !== 'posted').map(({ state }) => state)).toEqual(holds.length > STREAMS ? ['voided'] : []);
     const deposit = BigInt(DEPOSIT_SATS) * 1_000n;
     expect(await accountOf(database.pool, key.accountId)).toMatchObject({ posted_msat: deposit - charged, held_msat: 0n });
     expect(await audit()).toEqual([]);
