@@ -73,9 +73,14 @@ export class ApiKeys {
     this.#log = log;
   }
 
-  /** Makes an account with its owner key, both or neither. */
-  createAccount(settings: KeySettings): Promise<IssuedKey> {
-    return transaction(this.#pool, async (client) => this.#insert(client, await insertAccount(client), 'owner', settings));
+  /** Makes an account with its owner key, and with what `more` adds to it: all or nothing. */
+  createAccount(settings: KeySettings, more?: (client: PoolClient, accountId: string) => Promise<void>): Promise<IssuedKey> {
+    return transaction(this.#pool, async (client) => {
+      const accountId = await insertAccount(client);
+      const issued = await this.#insert(client, accountId, 'owner', settings);
+      await more?.(client, accountId);
+      return issued;
+    });
   }
 
   /**

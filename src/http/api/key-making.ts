@@ -2,6 +2,7 @@ import type { Request } from 'express';
 import type { ApiKey, KeyRole } from '../../accounts/api-key.ts';
 import type { ApiKeys, IssuedKey, KeySettings } from '../../accounts/api-keys.ts';
 import type { Config } from '../../config/config.ts';
+import type { PoolClient } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import { WindowLimit } from '../../window-limit.ts';
 import { sharesOf } from '../server/client-address.ts';
@@ -36,12 +37,19 @@ export class KeyMaking {
     this.#refuseNewAccount(this.#newAccounts.secondsUntilFree(sharesOf(clientOf(req))));
   }
 
-  /** A new account and its owner key. Throws `rate_limit_exceeded`; an account that could not be made does not count. */
-  async newAccount(req: Request, given: Partial<KeySettings>): Promise<IssuedKey> {
+  /**
+   * A new account and its owner key, and what `more` adds in the same transaction. Throws `rate_limit_exceeded`, and what `more` throws; an
+   * account that could not be made does not count.
+   */
+  async newAccount(
+    req: Request,
+    given: Partial<KeySettings>,
+    more?: (client: PoolClient, accountId: string) => Promise<void>,
+  ): Promise<IssuedKey> {
     const shares = sharesOf(clientOf(req));
     this.#refuseNewAccount(this.#newAccounts.take(shares));
     try {
-      return await this.#apiKeys.createAccount(this.#completed(given));
+      return await this.#apiKeys.createAccount(this.#completed(given), more);
     } catch (error) {
       this.#newAccounts.giveBack(shares);
       throw error;

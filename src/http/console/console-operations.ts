@@ -58,6 +58,18 @@ export const CONSOLE_OPERATIONS = {
     answers: { 200: text('No wallet has signed yet: a new code.'), 404: text('The wallet is linked to no account.') },
     errors: ['rate_limit_exceeded', 'not_permitted'],
   }),
+  registerWallet: form({
+    id: 'makeAccountForWallet',
+    path: '/console/sign-in/wallet/register',
+    summary: 'Make an account for the wallet that has signed, and show its first key',
+    asker: 'anybody',
+    answers: {
+      200: text('The page that shows the key, this once; a new code where no signature waits.'),
+      404: text('The wallet is linked to no account.'),
+      409: text('The browser is signed in: nothing was made.'),
+    },
+    errors: ['rate_limit_exceeded', 'not_permitted'],
+  }),
   walletSignInEvents: page({
     id: 'walletCodeEvents',
     path: '/console/sign-in/wallet/events',

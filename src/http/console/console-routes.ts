@@ -84,6 +84,7 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
   addRoute(app, CONSOLE_OPERATIONS.signOut, form, signIn.signOut);
   addRoute(app, CONSOLE_OPERATIONS.walletSignIn, form, walletSignIn.show);
   addRoute(app, CONSOLE_OPERATIONS.claimWalletSignIn, form, walletSignIn.claim);
+  addRoute(app, CONSOLE_OPERATIONS.registerWallet, form, walletSignIn.register);
   addRoute(app, CONSOLE_OPERATIONS.walletSignInEvents, codes.events);
   addRoute(app, CONSOLE_OPERATIONS.overview, session, overviewHandler({ ...deps, frame, linkedWallets }));
   addRoute(app, CONSOLE_OPERATIONS.events, session, new ConsoleEvents({ ...deps, sessions }).stream);

@@ -19,6 +19,8 @@ export interface Shown {
   readonly done: string;
   /** Whether the reader may make a key for a phone by itself. */
   readonly owner: boolean;
+  /** Whether a wallet was linked with the key. */
+  readonly linked?: boolean;
 }
 
 /**
@@ -35,7 +37,7 @@ export async function sendSecret(
   const origin = originOf(req, config.PUBLIC_URL);
   const baseUrl = `${origin}/v1`;
   const [textSvg, appSvg] = await Promise.all([textCode(`${baseUrl}\n${secret}`), textCode(appPayload(baseUrl, secret, key.label))]);
-  const data = { ...shown, key, secret, baseUrl, snippets: snippets(origin, secret), textSvg, appSvg };
+  const data = { linked: false, ...shown, key, secret, baseUrl, snippets: snippets(origin, secret), textSvg, appSvg };
   pages.send(res, 'console/secret', { title: TITLES[shown.how], script: 'secret.js' }, data);
 }
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startApi, type TestApi } from '../../support/api.ts';
 import { authWallet, codeOn } from '../../support/auth-wallet.ts';
+import { CookieBrowser } from '../../support/cookie-browser.ts';
 
 let api: TestApi;
 beforeAll(async () => {
@@ -10,57 +11,29 @@ afterAll(() => api.close());
 
 const ACTIONS = '/console/wallets';
 let wallets = 0;
+const newBrowser = () => new CookieBrowser(api.origin);
 const newWallet = () => authWallet(`signature ${wallets++}`);
-
-/** A browser: keeps its cookies, and follows nothing by itself. */
-class Browser {
-  readonly cookies = new Map<string, string>();
-
-  async ask(path: string, form?: Record<string, string>) {
-    const response = await fetch(api.origin + path, {
-      method: form ? 'POST' : 'GET',
-      redirect: 'manual',
-      headers: { cookie: [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ') },
-      ...(form && { body: new URLSearchParams(form) }),
-    });
-    for (const line of response.headers.getSetCookie()) {
-      const [name = '', value = ''] = (line.split(';')[0] ?? '').split('=');
-      if (value === '') this.cookies.delete(name);
-      else this.cookies.set(name, value);
-    }
-    return { status: response.status, location: response.headers.get('location'), html: await response.text() };
-  }
-
-  async signIn(key: string): Promise<this> {
-    await this.ask('/console/sign-in', { key });
-    return this;
-  }
-
-  isSignedIn(): Promise<boolean> {
-    return this.ask('/console').then(({ status }) => status === 200);
-  }
-}
 
 /** An account with a linked wallet. */
 async function linked() {
   const { secret, accountId } = await api.newAccount();
   const wallet = newWallet();
-  const browser = await new Browser().signIn(secret);
+  const browser = await newBrowser().signIn(secret);
   await wallet.scan(codeOn((await browser.ask(`${ACTIONS}/link`, {})).html));
   expect(await browser.ask(`${ACTIONS}/claim`, {})).toMatchObject({ status: 303, location: `${ACTIONS}?done=linked` });
   return { secret, accountId, wallet, browser };
 }
 
 /** Another browser that has signed in with the wallet. */
-async function signedInWith(wallet: ReturnType<typeof newWallet>): Promise<Browser> {
-  const browser = new Browser();
+async function signedInWith(wallet: ReturnType<typeof newWallet>): Promise<CookieBrowser> {
+  const browser = newBrowser();
   await wallet.scan(codeOn((await browser.ask('/console/sign-in/wallet', {})).html));
   expect(await browser.ask('/console/sign-in/wallet/claim', {})).toMatchObject({ status: 303, location: '/console' });
   return browser;
 }
 
 /** What a browser that shows a code to sign in with is told. */
-function eventsOf({ cookies }: Browser): Promise<Response> {
+function eventsOf({ cookies }: CookieBrowser): Promise<Response> {
   const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
   return fetch(`${api.origin}/console/sign-in/wallet/events?action=login`, { headers: { cookie } });
 }
@@ -90,12 +63,12 @@ describe('a linked wallet', () => {
     expect(rows).toHaveLength(1);
   });
 
-  it('may be told twice: the wallet sends its signature again, and the page is claimed once', async () => {
+  it('may tell more than once, also at the same time: the page is claimed once', async () => {
     const { wallet } = await linked();
-    const browser = new Browser();
+    const browser = newBrowser();
     const code = codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
-    expect(await wallet.scan(code)).toEqual({ status: 'OK', event: 'LOGGEDIN' });
-    expect(await wallet.scan(code)).toEqual({ status: 'OK', event: 'LOGGEDIN' });
+    const answers = await Promise.all(Array.from({ length: 8 }, () => wallet.scan(code)));
+    expect(answers).toEqual(Array.from({ length: 8 }, () => ({ status: 'OK', event: 'LOGGEDIN' })));
     const claims = await Promise.all(Array.from({ length: 8 }, () => browser.ask('/console/sign-in/wallet/claim', {})));
     expect(claims.filter(({ location }) => location === '/console')).toHaveLength(1);
     expect(claims.filter(({ html }) => html.includes('No wallet has confirmed yet'))).toHaveLength(7);
@@ -103,16 +76,16 @@ describe('a linked wallet', () => {
 
   it('lets nobody in but the browser that showed the code', async () => {
     const { wallet } = await linked();
-    const [shown, other] = [new Browser(), new Browser()];
+    const [shown, other] = [newBrowser(), newBrowser()];
     await other.ask('/console/sign-in/wallet', {});
     await wallet.scan(codeOn((await shown.ask('/console/sign-in/wallet', {})).html));
     expect((await other.ask('/console/sign-in/wallet/claim', {})).html).toContain('No wallet has confirmed yet');
-    expect((await new Browser().ask('/console/sign-in/wallet/claim', {})).html).toContain('No wallet has confirmed yet');
+    expect((await newBrowser().ask('/console/sign-in/wallet/claim', {})).html).toContain('No wallet has confirmed yet');
     expect((await shown.ask('/console/sign-in/wallet/claim', {})).location).toBe('/console');
   });
 
   it('that is linked to nobody signs in to nothing, and the page says what to do', async () => {
-    const browser = new Browser();
+    const browser = newBrowser();
     await newWallet().scan(codeOn((await browser.ask('/console/sign-in/wallet', {})).html));
     const { status, html } = await browser.ask('/console/sign-in/wallet/claim', {});
     expect(status).toBe(404);
@@ -126,7 +99,7 @@ describe('a linked wallet', () => {
   it('belongs to one account', async () => {
     const { wallet } = await linked();
     const { secret } = await api.newAccount();
-    const browser = await new Browser().signIn(secret);
+    const browser = await newBrowser().signIn(secret);
     await wallet.scan(codeOn((await browser.ask(`${ACTIONS}/link`, {})).html));
     const { status, html } = await browser.ask(`${ACTIONS}/claim`, {});
     expect(status).toBe(403);
@@ -138,7 +111,7 @@ describe('a linked wallet', () => {
     const browsers = await Promise.all(
       Array.from({ length: 6 }, async () => {
         const { secret } = await api.newAccount();
-        const browser = await new Browser().signIn(secret);
+        const browser = await newBrowser().signIn(secret);
         await wallet.scan(codeOn((await browser.ask(`${ACTIONS}/link`, {})).html));
         return browser;
       }),
@@ -156,7 +129,7 @@ describe('a linked wallet', () => {
     expect((await browser.ask(ACTIONS)).html).toContain('&lt;b&gt;phone&lt;/b&gt;');
     expect((await browser.ask(`${ACTIONS}/${id}/rename`, { name: 'x'.repeat(61) })).status).toBe(400);
     const { secret } = await api.newAccount();
-    const stranger = await new Browser().signIn(secret);
+    const stranger = await newBrowser().signIn(secret);
     expect((await stranger.ask(`${ACTIONS}/${id}/rename`, { name: 'mine' })).status).toBe(404);
     expect((await stranger.ask(`${ACTIONS}/${id}/unlink`, {})).status).toBe(404);
   });
@@ -170,7 +143,7 @@ describe('a linked wallet', () => {
     expect((await browser.ask(`${ACTIONS}/${id}/unlink`)).html).toContain('It is the only linked wallet');
     expect((await browser.ask(`${ACTIONS}/${id}/unlink`, {})).location).toBe(`${ACTIONS}?done=unlinked`);
     expect(await other.isSignedIn()).toBe(false);
-    const again = new Browser();
+    const again = newBrowser();
     await wallet.scan(codeOn((await again.ask('/console/sign-in/wallet', {})).html));
     expect((await again.ask('/console/sign-in/wallet/claim', {})).status).toBe(404);
   });
@@ -221,7 +194,7 @@ describe('what wallets send', () => {
   };
 
   it('is refused with a sentence where it is not a genuine signature of a code that is open', async () => {
-    const browser = new Browser();
+    const browser = newBrowser();
     const url = newWallet().signedUrl(codeOn((await browser.ask('/console/sign-in/wallet', {})).html));
     const changedBy = (changes: Record<string, string>) => {
       const changed = new URL(url);
@@ -250,8 +223,14 @@ describe('what wallets send', () => {
     expect(await answer(changedBy({}))).toEqual({ status: 'OK', event: 'LOGGEDIN' });
   });
 
+  it('is taken from one wallet, however many sign a code at the same time', async () => {
+    const code = codeOn((await newBrowser().ask('/console/sign-in/wallet', {})).html);
+    const answers = await Promise.all(Array.from({ length: 6 }, () => newWallet().scan(code)));
+    expect(answers.filter(({ status }) => status === 'OK')).toHaveLength(1);
+  });
+
   it('is refused five minutes later, and from another wallet once one has signed', async () => {
-    const browser = new Browser();
+    const browser = newBrowser();
     const code = codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
     await newWallet().scan(code);
     expect(await newWallet().scan(code)).toMatchObject({ status: 'ERROR' });
@@ -262,7 +241,7 @@ describe('what wallets send', () => {
 
   it('tells the page that waits', async () => {
     const { wallet } = await linked();
-    const browser = new Browser();
+    const browser = newBrowser();
     const code = codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
     const events = await eventsOf(browser);
     const text = events.text();
@@ -278,7 +257,7 @@ describe('what wallets send', () => {
 });
 
 it('a browser has ten open codes at most', async () => {
-  const browser = new Browser();
+  const browser = newBrowser();
   const codes = [];
   for (let i = 0; i < 11; i++) codes.push((await browser.ask('/console/sign-in/wallet', {})).status);
   expect(codes).toEqual([...Array.from({ length: 10 }, () => 200), 429]);

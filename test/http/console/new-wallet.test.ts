@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { startApi, type TestApi } from '../../support/api.ts';
+import { authWallet, codeOn } from '../../support/auth-wallet.ts';
+import { CookieBrowser } from '../../support/cookie-browser.ts';
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await startApi({ env: { RATE_LIMIT_RPM: '100000' } });
+});
+afterAll(() => api.close());
+
+let wallets = 0;
+const newWallet = () => authWallet(`signature ${wallets++}`);
+const newBrowser = () => new CookieBrowser(api.origin);
+
+describe('a wallet that is new here', () => {
+  const REGISTER = '/console/sign-in/wallet/register';
+  const SECRET = /pura_[\w-]{43}/;
+  const accounts = async () => {
+    const { rows } = await api.pool.query<{ count: number }>('select count(*)::integer as count from accounts');
+    return rows[0]?.count ?? NaN;
+  };
+  const show = async (browser: CookieBrowser) => codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
+
+  it('gets an account with a key in one press: one for all who press at the same time', async () => {
+    const [browser, wallet] = [newBrowser(), newWallet()];
+    const { cookies } = browser;
+    await wallet.scan(await show(browser));
+    expect((await browser.ask('/console/sign-in/wallet/claim', {})).html).toContain('Make an account');
+    const before = await accounts();
+    // Each press is as the first: with the cookie of the code alone.
+    const presses = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const each = newBrowser();
+        for (const [name, value] of cookies) each.cookies.set(name, value);
+        return { each, ...(await each.ask(REGISTER, {})) };
+      }),
+    );
+    expect((await accounts()) - before).toBe(1);
+    const [made, ...more] = presses.filter(({ html }) => SECRET.test(html));
+    expect(more).toEqual([]);
+    expect(made?.html).toContain('Your wallet is linked to the new account');
+    expect(presses.filter(({ html }) => html.includes('No wallet has confirmed yet'))).toHaveLength(7);
+    // A reload makes none; the key, and the wallet in any browser, sign in to the account that there is.
+    expect((await made?.each.ask(REGISTER, {}))?.status).toBe(409);
+    const byKey = await newBrowser().signIn(SECRET.exec(made?.html ?? '')?.[0] ?? '');
+    expect((await byKey.ask('/console/wallets')).html).toContain('Sign-ins by wallet in the last 7 days');
+    const byWallet = newBrowser();
+    await wallet.scan(await show(byWallet));
+    expect((await byWallet.ask('/console/sign-in/wallet/claim', {})).location).toBe('/console');
+    expect((await accounts()) - before).toBe(1);
+  });
+
+  it('gets one account, from whatever browsers it signed; the others are signed in to it', async () => {
+    const wallet = newWallet();
+    const browsers = Array.from({ length: 6 }, () => newBrowser());
+    for (const browser of browsers) await wallet.scan(await show(browser));
+    const before = await accounts();
+    const presses = await Promise.all(browsers.map((browser) => browser.ask(REGISTER, {})));
+    expect((await accounts()) - before).toBe(1);
+    expect(presses.filter(({ html }) => SECRET.test(html))).toHaveLength(1);
+    expect(presses.filter(({ location }) => location === '/console')).toHaveLength(5);
+  });
+
+  it('gets none without its signature', async () => {
+    const browser = newBrowser();
+    const before = await accounts();
+    expect((await browser.ask(REGISTER, {})).html).toContain('No wallet has confirmed yet');
+    await show(browser);
+    expect((await browser.ask(REGISTER, {})).html).toContain('No wallet has confirmed yet');
+    const other = newBrowser();
+    await newWallet().scan(await show(other));
+    expect((await browser.ask(REGISTER, {})).html).toContain('No wallet has confirmed yet');
+    expect(await accounts()).toBe(before);
+  });
+
+  it('gets none above the limit of its address, and is told so', async () => {
+    const limited = await startApi({ env: { KEYS_PER_IP_PER_HOUR: '1' } });
+    try {
+      const browser = new CookieBrowser(limited.origin);
+      const wallet = newWallet();
+      await limited.newAccount();
+      await wallet.scan(await show(browser));
+      const { status, html } = await browser.ask(REGISTER, {});
+      expect([status, html]).toEqual([429, expect.stringContaining('1 new accounts an hour from one address')]);
+      expect(html).toContain('Make an account');
+      const { rows } = await limited.pool.query('select from linked_wallets');
+      expect(rows).toEqual([]);
+    } finally {
+      await limited.close();
+    }
+  });
+});
