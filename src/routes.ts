@@ -12,7 +12,8 @@ import { ACCOUNT_OPERATIONS } from './http/console/account-operations.ts';
 import { CONSOLE_OPERATIONS } from './http/console/console-operations.ts';
 import { LANDING_OPERATIONS } from './http/console/landing-operations.ts';
 import { KEY_PAGE_OPERATIONS } from './http/console/key-page-operations.ts';
-import { PLAYGROUND_OPERATIONS } from './http/console/playground.ts';
+import { PLAYGROUND_OPERATIONS } from './http/console/playground-operations.ts';
+import { PLAYGROUND_ROUTE } from './http/console/playground-route.ts';
 import { TOP_UP_OPERATIONS } from './http/console/top-up.ts';
 import { DOCS_OPERATIONS } from './http/docs/docs-operations.ts';
 import { COUNT_TOKENS_OPERATION, estimateOperation, inferenceOperation } from './http/docs/inference-operations.ts';
@@ -40,7 +41,7 @@ export const INFERENCE_ROUTES: readonly InferenceRoute[] = [
     { path: `/l402${path}`, surface, streamDefault: false, keyless: true },
   ]),
   { path: '/api/chat', surface: SURFACES['openai-chat'], streamDefault: true },
-  { path: '/console/playground/chat', surface: SURFACES['openai-chat'], streamDefault: true, session: true },
+  PLAYGROUND_ROUTE,
 ];
 
 /** A chat is priced as a chat is answered, up to where anything would be taken for it: this path reaches no provider. */

@@ -4,34 +4,33 @@ const PATH = '/console/playground';
 const said = [];
 let sumMsat = 0;
 let asking = null;
+/** What is told of the question in the form, if it was priced. */
+let reserved = '';
+let pricing;
 
+const typed = () => by('message').value.trim();
 const sats = (msat) => `${(Math.round(msat) / 1000).toLocaleString('en-US', { minimumFractionDigits: 3, maximumFractionDigits: 3 })} sats`;
 const dollars = (usd) => `$${usd.toFixed(usd >= 1 || usd === 0 ? 2 : usd >= 0.01 ? 4 : 6)}`;
 const count = (value) => Number(value ?? 0).toLocaleString('en-US');
 
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
+function element(tag, className = '', text = '', more = {}) {
+  return Object.assign(document.createElement(tag), { className, textContent: text, ...more });
 }
 
 function entry(who, text, mine) {
   const article = element('article', mine ? 'said mine' : 'said');
-  article.append(element('h3', 'unseen', who), element('p', 'words', text), element('p', 'soft'));
+  const [words, line] = [element('p', 'words', text), element('p', 'soft')];
+  article.append(element('h3', 'unseen', who), words, line);
   by('log').append(article);
   article.scrollIntoView({ block: 'nearest' });
-  return { article, words: article.querySelector('.words'), line: article.querySelector('.soft') };
+  return { words, line };
 }
 
 function settled(line, { msat, text, id }) {
   sumMsat += msat ?? 0;
   by('sum').textContent = sats(sumMsat);
   line.textContent = text;
-  if (!id) return;
-  const link = element('a', '', 'receipt');
-  link.href = `/console/requests/${id}`;
-  line.append(' · ', link);
+  if (id) line.append(' · ', element('a', '', 'receipt', { href: `/console/requests/${id}` }));
 }
 
 /** What came is charged, once it is settled. */
@@ -46,10 +45,51 @@ async function chargeOfStopped(line, id) {
   line.textContent = 'Stopped. Usage shows the charge shortly.';
 }
 
+/** Sends a question to a path of the playground, by the key that is chosen. */
+const post = (name, { model, text, headers, signal, ...more }) =>
+  fetch(`${PATH}/${name}?key=${by('key').value}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify({ model, messages: [...said, { role: 'user', content: text }], ...more }),
+    signal,
+  });
+
+const most = (msat) => `at most ${sats(msat)} reserved`;
+
+/** What a question would cost on a model, in words, and the most that would be reserved. */
+async function price(model, text) {
+  const answer = await post('estimate', { model, text });
+  const { error, estimatedCostMsat: usual, estimatedCostUsd: usd, maxCostMsat } = await answer.json();
+  return error ? { line: error.message } : { line: `about ${sats(usual)} · ${dollars(usd)}, ${most(maxCostMsat)}`, maxCostMsat };
+}
+
+/** Says before sending what that may cost, once typing has paused. */
+function foretell() {
+  clearTimeout(pricing);
+  const text = typed();
+  reserved = by('price').textContent = '';
+  if (text) pricing = setTimeout(tellPrice, 1000, by('model').value, text);
+}
+
+async function tellPrice(model, text) {
+  const { line, maxCostMsat } = await price(model, text).catch(() => ({ line: '' }));
+  if (asking || typed() !== text || by('model').value !== model) return;
+  by('price').textContent = line;
+  reserved = maxCostMsat ? `, ${most(maxCostMsat)}` : '';
+}
+
+/** Only the models that the chosen key may use can be chosen. */
+function limitModels() {
+  const { models } = by('key').selectedOptions[0]?.dataset ?? {};
+  const allowed = models && JSON.parse(models);
+  for (const option of by('model').options) option.disabled = Boolean(allowed) && !allowed.includes(option.value);
+  if (by('model').selectedOptions[0]?.disabled) by('model').value = [...by('model').options].find(({ disabled }) => !disabled)?.value ?? '';
+}
+
 /** Reads a stream up to the figures of its last comment. */
 async function read(body, onText) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  const told = { figures: null, usage: null, model: null, error: null };
+  const told = {};
   let rest = '';
   for (;;) {
     const { value, done } = await reader.read();
@@ -60,7 +100,6 @@ async function read(body, onText) {
       if (line.startsWith(': pura ')) told.figures = JSON.parse(line.slice(7));
       if (!line.startsWith('data: {')) continue;
       const event = JSON.parse(line.slice(6));
-      told.model = event.model ?? told.model;
       told.usage = event.usage ?? told.usage;
       told.error = event.error ?? told.error;
       onText(event.choices?.[0]?.delta?.content ?? '');
@@ -74,27 +113,29 @@ async function ask(text) {
   const outputMsat = Number(by('model').selectedOptions[0]?.dataset.output ?? 0);
   const { words, line } = entry('Answer', '');
   busy(true);
-  let id = null;
-  let firstAt = null;
+  let atMost = reserved;
+  line.textContent = atMost.slice(2);
+  foretell();
+  let id;
+  let firstAt;
   try {
-    const most = by('most').value.trim();
-    const answer = await fetch(`${PATH}/chat`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...(most && { 'x-pura-max-cost-sats': most }) },
-      body: JSON.stringify({
-        model: by('model').value,
-        messages: [...said, { role: 'user', content: text }],
-        stream: true,
-        stream_options: { include_usage: true },
-      }),
+    const cap = by('most').value.trim();
+    const answer = await post('chat', {
+      model: by('model').value,
+      text,
+      headers: cap && { 'x-pura-max-cost-sats': cap },
       signal: asking.signal,
+      stream: true,
+      stream_options: { include_usage: true },
     });
-    id = answer.headers.get('x-pura-request-id');
+    const head = (name) => answer.headers.get(`x-pura-${name}`);
+    id = head('request-id');
     if (!answer.ok) return await refused(line, await answer.json(), text);
+    if (head('cost-msat') > 0) atMost = `, ${most(head('cost-msat'))}`;
     const told = await read(answer.body, (piece) => {
-      firstAt ??= piece ? performance.now() : null;
+      firstAt ??= piece ? performance.now() : undefined;
       words.textContent += piece;
-      if (outputMsat > 0) line.textContent = `about ${sats((words.textContent.length / 4 / 1000) * outputMsat)} so far`;
+      if (outputMsat > 0) line.textContent = `about ${sats((words.textContent.length / 4000) * outputMsat)} so far${atMost}`;
     });
     said.push({ role: 'user', content: text }, { role: 'assistant', content: words.textContent });
     const { figures, usage } = told;
@@ -105,7 +146,7 @@ async function ask(text) {
       dollars(figures.cost_usd),
       `${count(usage?.completion_tokens)} out, ${count(usage?.prompt_tokens)} in`,
       ...(firstAt ? [`first token ${((firstAt - startedAt) / 1000).toFixed(1)} s`] : []),
-      `${figures.model ?? answer.headers.get('x-pura-model') ?? told.model} by ${figures.provider ?? answer.headers.get('x-pura-provider')}`,
+      `${figures.model ?? head('model')} by ${figures.provider ?? head('provider')}`,
     ];
     settled(line, { msat: figures.charged_msat, text: parts.join(' · '), id: figures.request_id });
   } catch (error) {
@@ -121,23 +162,18 @@ async function refused(line, { error = {} }, text) {
   line.textContent = error.message ?? 'No answer came.';
   const id = error.funding?.invoiceId;
   if (!id) return;
-  const code = element('a', 'qr');
-  code.href = error.funding.lightningUrl;
-  const image = element('img');
-  image.src = `/invoice/${id}/qr.svg`;
-  image.alt = `QR code of an invoice of ${count(error.funding.amount)} sats`;
-  code.append(image);
-  line.after(code, element('p', 'soft', `Pay ${count(error.funding.amount)} sats: the question is asked again by itself.`));
-  const link = element('a', 'button small', 'Open the invoice');
-  link.href = `/invoice/${id}?from=console`;
-  link.target = '_blank';
-  code.nextSibling.after(link);
+  const amount = `${count(error.funding.amount)} sats`;
+  const code = element('a', 'qr', '', { href: error.funding.lightningUrl });
+  code.append(element('img', '', '', { src: `/invoice/${id}/qr.svg`, alt: `QR code of an invoice of ${amount}` }));
+  const link = element('a', 'button small', 'Open the invoice', { href: `/invoice/${id}?from=console`, target: '_blank' });
+  line.after(code, element('p', 'soft', `Pay ${amount}: the question is asked again by itself.`), link);
   const events = new EventSource(`/invoice/${id}/events`);
   events.addEventListener('status', (event) => {
     const { status } = JSON.parse(event.data);
     if (status === 'pending') return;
     events.close();
-    for (const shown of [code, link]) shown.remove();
+    code.remove();
+    link.remove();
     if (status === 'paid') void ask(text);
   });
 }
@@ -149,38 +185,31 @@ function busy(isAsking) {
 }
 
 function send() {
-  const text = by('message').value.trim();
+  const text = typed();
   if (!text || asking) return;
   by('message').value = '';
   entry('You', text, true);
   void ask(text);
 }
 
-/** What this message would cost on four models. */
+/** What this message would cost on other models. */
 async function elsewhere() {
-  const text = by('message').value.trim();
-  if (!text) return void (by('note').textContent = 'Write a message first.');
-  const models = [...by('model').options].map(({ value }) => value).filter((value) => value !== 'auto');
-  const step = Math.max(1, Math.floor(models.length / 4));
-  const four = models.filter((_, index) => index % step === 0).slice(0, 4);
-  const rows = await Promise.all(
-    four.map(async (model) => {
-      const body = JSON.stringify({ model, messages: [...said, { role: 'user', content: text }] });
-      const answer = await fetch(`${PATH}/estimate`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-      const told = await answer.json();
-      return [model, answer.ok ? `about ${sats(told.estimatedCostMsat)} · ${dollars(told.estimatedCostUsd)}` : told.error.message];
-    }),
-  );
+  const text = typed();
+  const models = new Set([by('model').value, ...[...document.querySelectorAll('[data-elsewhere]:enabled')].map(({ value }) => value)]);
   const list = element('dl', 'facts');
-  for (const [model, price] of rows) list.append(element('dt', '', model), element('dd', '', price));
+  for (const model of models) list.append(element('dt', '', model), element('dd', '', (await price(model, text)).line));
   by('estimates').replaceChildren(list);
   by('note').textContent = 'Asked for free.';
 }
 
-by('elsewhere').hidden = by('keys-hint').hidden = false;
+by('keys-hint').hidden = false;
+limitModels();
+for (const name of ['key', 'model', 'message']) by(name).addEventListener('input', foretell);
+by('key').addEventListener('change', limitModels);
 by('ask').addEventListener('submit', (event) => {
   event.preventDefault();
-  send();
+  if (event.submitter === by('elsewhere')) void elsewhere();
+  else send();
 });
 by('message').addEventListener('keydown', (event) => {
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
@@ -191,4 +220,3 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') asking?.abort();
 });
 by('stop').addEventListener('click', () => asking?.abort());
-by('elsewhere').addEventListener('click', () => void elsewhere());

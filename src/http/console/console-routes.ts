@@ -20,7 +20,7 @@ import { landingHandlers } from './landing.ts';
 import type { Guards } from './guards.ts';
 import { addKeyPages, type KeyPagesDeps } from './key-pages.ts';
 import { overviewHandler, type OverviewDeps } from './overview.ts';
-import { addPlayground } from './playground.ts';
+import { addPlayground, type PlaygroundDeps } from './playground.ts';
 import { addTopUp, type TopUpDeps } from './top-up.ts';
 import { ConsoleEvents } from './console-events.ts';
 import { ConsoleFrame } from './console-frame.ts';
@@ -36,6 +36,7 @@ export interface ConsoleDeps
     Omit<AccountPagesDeps, 'apiKeys' | 'wallet' | 'config'>,
     Omit<KeyPagesDeps, 'sessions' | 'frame' | 'config'>,
     Omit<OverviewDeps, 'frame' | 'linkedWallets' | 'config'>,
+    Pick<PlaygroundDeps, 'gateway' | 'payers'>,
     Omit<TopUpDeps, 'frame' | 'addresses' | 'wallet' | 'config'> {
   observe: Observe;
   keys: Pick<KeyAuthenticator, 'authenticate'>;

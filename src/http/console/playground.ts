@@ -1,92 +1,56 @@
 import type { Express, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import { listOf } from '../../list-of.ts';
+import type { ApiKeys } from '../../accounts/api-keys.ts';
+import { msat } from '../../amount.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
-import { msat } from '../../amount.ts';
-import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
-import type { Models } from '../../models/models.ts';
+import type { Gateway } from '../../gateway.ts';
 import { UNRECORDED } from '../../ledger/spend.ts';
+import type { Observe } from '../../observation.ts';
 import { readRequest } from '../../records/recorded-requests.ts';
-import { pricedModels } from '../api/pricing.ts';
+import { plainAnswer, plainChat } from '../../wires/openai-chat/plain-chat.ts';
+import type { KeyMaking } from '../api/key-making.ts';
 import { written } from '../api/reports.ts';
 import { formFields } from '../pages/form.ts';
+import type { Pages } from '../pages/pages.ts';
 import { satsExact, tokens, usd } from '../pages/format.ts';
-import { addRoute, form as formOperation, json, page, text, type Operation } from '../server/operation.ts';
-import type { ConsoleFrame } from './console-frame.ts';
+import type { Payers } from '../payment/payers.ts';
+import { errorHeaders, noteRefusal, publicError } from '../server/error-response.ts';
+import { addRoute } from '../server/operation.ts';
+import { RefusalLog } from '../server/refusal-log.ts';
 import type { Guards } from './guards.ts';
+import { askInOwnName, type OwnAnswer } from './own-question.ts';
+import { PLAYGROUND_OPERATIONS, playgroundFields, type PlaygroundFields } from './playground-operations.ts';
+import { PlaygroundPage, type PlaygroundPageDeps, type Price, type Refused } from './playground-page.ts';
+import { playgroundKey } from './playground-payer.ts';
+import { PLAYGROUND_ROUTE } from './playground-route.ts';
 import { isOwner, sessionOf } from './signed-in.ts';
 
-export interface PlaygroundDeps {
+export interface PlaygroundDeps extends PlaygroundPageDeps {
   pool: Pool;
-  frame: ConsoleFrame;
-  models: Models;
-  exchangeRate: ExchangeRate;
+  apiKeys: ApiKeys;
+  making: KeyMaking;
+  gateway: Pick<Gateway, 'answer' | 'estimate'>;
+  payers: Pick<Payers, 'standFor'>;
   recorder: { flush(): Promise<void> };
-  config: { markupBasisPoints: bigint };
+  observe: Observe;
+  pages: Pick<Pages, 'contact'>;
 }
 
-const PATH = '/console/playground';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const DEMO = 'demo';
-const LONGEST_MESSAGE = 50_000;
 
-const fields = z.object({
-  model: z.string().max(200).default('auto'),
-  message: z.string().max(LONGEST_MESSAGE).default(''),
-  most: z.string().trim().default(''),
-});
-type Fields = z.output<typeof fields>;
-
-const charge = z.object({ pending: z.boolean(), chargedMsat: z.int().nullable(), line: z.string() });
-
-/** The playground's page and what it asks for besides answers. */
-export const PLAYGROUND_OPERATIONS = {
-  show: page({
-    id: 'showPlayground',
-    path: PATH,
-    summary: 'Ask a model, and see the charge',
-    query: z.object({ model: z.string().optional() }),
-  }),
-  ask: formOperation({
-    id: 'askOnce',
-    path: PATH,
-    summary: 'One question, one answer, one charge: without a script',
-    fields,
-    answers: { 200: text('The page with the answer.') },
-    errors: ['invalid_request'],
-  }),
-  charge: {
-    ...page({ id: 'showCharge', path: `${PATH}/charge/:id`, summary: 'What an answer that was stopped has cost' }),
-    params: z.object({ id: z.string().meta({ description: "The request's id." }) }),
-    answers: { 200: json('The charge, or that it is not settled yet.', charge) },
-    errors: ['not_found'],
-  },
-} as const satisfies Record<string, Operation>;
-
-interface Answered {
-  readonly text: string;
-  readonly line: string;
-  readonly requestId: string | null;
-}
-
-interface Refused {
-  readonly message: string;
-  readonly code: string;
-  readonly invoiceId: string | null;
-  readonly status: number;
-}
-
-/** Adds the playground: its requests go the way of all requests (`/console/playground/chat`), and nothing said there is kept. */
+/** Adds the playground: its requests go the way of all requests (`PLAYGROUND_ROUTE`), and nothing said there is kept. */
 export function addPlayground(app: Express, deps: PlaygroundDeps, { form, session }: Guards): void {
   const { pool, recorder } = deps;
+  const page = new PlaygroundPage(deps);
 
   addRoute(app, PLAYGROUND_OPERATIONS.show, session, async (req, res) => {
-    const { model } = req.query;
-    await show(deps, res, fields.parse({ model: typeof model === 'string' ? model.slice(0, 200) : undefined }));
+    const { model, key } = req.query;
+    const text = (value: unknown, longest: number) => (typeof value === 'string' ? value.slice(0, longest) : undefined);
+    await page.send(res, playgroundFields.parse({ model: text(model, 200), key: text(key, 100) }));
   });
 
-  addRoute(app, PLAYGROUND_OPERATIONS.ask, form, session, askOnce(deps));
+  addRoute(app, PLAYGROUND_OPERATIONS.ask, form, session, sendForm(deps, page));
 
   addRoute(app, PLAYGROUND_OPERATIONS.charge, session, async (req, res) => {
     const who = sessionOf(res);
@@ -99,10 +63,90 @@ export function addPlayground(app: Express, deps: PlaygroundDeps, { form, sessio
     // The record follows the charge by a moment.
     if (!found || found.outcome === 'pending' || found.outcome === UNRECORDED)
       return void res.json({ pending: true, chargedMsat: null, line: '' });
-    const { chargedMsat, costPicoUsd, completionTokens, promptTokens, funding } = found;
-    const line = chargeLine({ ...found, chargedMsat, costUsd: costPicoUsd, completionTokens, promptTokens, funding });
-    res.json({ pending: false, chargedMsat: Number(chargedMsat), line });
+    const { chargedMsat } = found;
+    res.json({ pending: false, chargedMsat: Number(chargedMsat), line: chargeLine({ ...found, costUsd: found.costPicoUsd }) });
   });
+}
+
+/** The form without a script: one question, one answer, one charge; or what that would cost. */
+function sendForm(deps: PlaygroundDeps, page: PlaygroundPage): RequestHandler {
+  const { observe, pages } = deps;
+  const refusals = new RefusalLog(observe);
+  return async (req, res) => {
+    const asked = formFields(req, playgroundFields);
+    if (asked.message.trim() === '') {
+      const refusal = { message: 'Write a message first.', code: 'invalid_request', invoiceId: null, status: 400 };
+      return page.send(res, asked, { refusal });
+    }
+    if (asked.act === 'price') return page.send(res, asked, { prices: await pricesOf(deps, res, page, asked) });
+    let answer: OwnAnswer | null;
+    try {
+      answer = await askOnce(deps, req, res, asked);
+    } catch (thrown) {
+      if (!(thrown instanceof GatewayError)) throw thrown;
+      const error = publicError(thrown, pages.contact);
+      refusals.write(error, res.locals['requestId'] as string | undefined);
+      noteRefusal(res, error, observe);
+      res.set(errorHeaders(error));
+      return page.send(res, asked, { refusal: refusalOf(error.toJSON(), error.status) });
+    }
+    // Its asker has left.
+    if (!answer) return;
+    if (answer.status !== 200) return page.send(res, asked, { refusal: refusalOf(answer.body, answer.status) });
+    const { text, ...counted } = plainAnswer(answer.body);
+    const header = (name: string) => answer.headers.get(name) ?? null;
+    const line = chargeLine({
+      ...counted,
+      chargedMsat: BigInt(header('x-pura-charged-msat') ?? 0),
+      costUsd: Number(header('x-pura-cost') ?? 0),
+      model: header('x-pura-model'),
+      provider: header('x-pura-provider'),
+      funding: header('x-pura-funding'),
+    });
+    await page.send(res, asked, { answer: { text, line, requestId: header('x-pura-request-id') } });
+  };
+}
+
+async function askOnce(deps: PlaygroundDeps, req: Request, res: Response, asked: PlaygroundFields): Promise<OwnAnswer | null> {
+  const { model, message, most } = asked;
+  const key = await playgroundKey(deps, sessionOf(res), asked.key);
+  const headers: Record<string, string> = most === '' ? {} : { 'x-pura-max-cost-sats': most };
+  return askInOwnName(deps, req, res, { route: PLAYGROUND_ROUTE, key, chat: plainChat(model, message), headers });
+}
+
+const estimate = z.object({ estimatedCostMsat: z.int(), estimatedCostUsd: z.number(), maxCostMsat: z.int() });
+
+/** What the message would cost on the model chosen, and on some others. Each question for a price counts as one of the key's requests. */
+async function pricesOf(deps: PlaygroundDeps, res: Response, page: PlaygroundPage, { model, message, key: id }: PlaygroundFields) {
+  const key = await playgroundKey(deps, sessionOf(res), id);
+  const others = page.elsewhere(await page.models(key)).filter((name) => name !== model);
+  const prices: Price[] = [];
+  for (const name of [model, ...others]) {
+    try {
+      const told = estimate.parse(await deps.gateway.estimate(plainChat(name, message), key));
+      prices.push({ model: name, ...told });
+    } catch (error) {
+      if (!(error instanceof GatewayError)) throw error;
+      prices.push({ model: name, refusal: error.message });
+    }
+  }
+  return prices;
+}
+
+const refused = z.object({
+  error: z.object({
+    message: z.string(),
+    code: z.string().nullish(),
+    funding: z.object({ invoiceId: z.string() }).optional().catch(undefined),
+  }),
+});
+
+/** What an error object tells, the gateway's own or a provider's. */
+function refusalOf(body: object, status: number): Refused {
+  const told = refused.safeParse(body);
+  if (!told.success) return { message: 'No answer came.', code: 'upstream_error', invoiceId: null, status };
+  const { message, code, funding } = told.data.error;
+  return { message, code: code ?? 'upstream_error', invoiceId: funding?.invoiceId ?? null, status };
 }
 
 /** The line under an answer. */
@@ -118,84 +162,4 @@ function chargeLine(told: {
   const sats = told.funding === 'free' ? 'free' : `${satsExact(msat(told.chargedMsat))} sats`;
   const counts = `${tokens(told.completionTokens)} out, ${tokens(told.promptTokens)} in`;
   return `${sats} · ${usd(told.costUsd)} · ${counts} · ${told.model ?? 'none'} by ${told.provider ?? 'nobody'}`;
-}
-
-async function show(
-  deps: PlaygroundDeps,
-  res: Response,
-  asked: Fields,
-  outcome: { answer?: Answered; refusal?: Refused } = {},
-): Promise<void> {
-  const { frame, models, exchangeRate, config } = deps;
-  const session = sessionOf(res);
-  const { allowedModels } = session.key;
-  const priced = await pricedModels({ models, exchangeRate, markupBasisPoints: config.markupBasisPoints }, { allowedModels });
-  const listed = new Map(
-    priced
-      .filter(({ operation }) => operation === 'generate')
-      .map((model) => {
-        const { id, provider, pricing, msat_per_thousand: rates } = model;
-        const sats = rates ? `, ${satsExact(msat(BigInt(rates.input)))} / ${satsExact(msat(BigInt(rates.output)))} sats` : '';
-        const name = `${id}${provider === DEMO ? ' (demo, not a real model)' : ''}: ${usd(pricing.input / 1000)} / ${usd(pricing.output / 1000)}${sats}`;
-        return [id, { id, name, output: rates?.output ?? null }];
-      }),
-  );
-  const data = { ...outcome, asked, models: [...listed.values()], how: session.how, mayChoose: allowedModels === null };
-  const title = outcome.answer ? 'Playground: the answer' : outcome.refusal ? 'Playground: no answer' : 'Playground';
-  await frame.send(res, 'console/playground', { title, section: PATH, script: 'playground.js', status: outcome.refusal?.status }, data);
-}
-
-/** Asks the gateway itself, at the address that this very request came in by and with its cookie: as the page's script does. */
-function askOnce(deps: PlaygroundDeps): RequestHandler {
-  return async (req, res) => {
-    const asked = formFields(req, fields);
-    if (asked.message.trim() === '') {
-      const refusal = { message: 'Write a message first.', code: 'invalid_request', invoiceId: null, status: 400 };
-      return show(deps, res, asked, { refusal });
-    }
-    const answer = await fetch(`http://${placeOf(req)}${PATH}/chat`, {
-      method: 'POST',
-      headers: ownHeaders(req, asked),
-      body: JSON.stringify({ model: asked.model, messages: [{ role: 'user', content: asked.message }], stream: false }),
-    });
-    const body = bodySchema.parse(await answer.json());
-    const header = (name: string) => answer.headers.get(name);
-    if (!answer.ok) {
-      const { message = 'No answer came.', code = 'internal_error', funding } = body.error ?? {};
-      return show(deps, res, asked, { refusal: { message, code, invoiceId: funding?.invoiceId ?? null, status: answer.status } });
-    }
-    const line = chargeLine({
-      chargedMsat: BigInt(header('x-pura-charged-msat') ?? 0),
-      costUsd: Number(header('x-pura-cost') ?? 0),
-      completionTokens: body.usage?.completion_tokens ?? 0,
-      promptTokens: body.usage?.prompt_tokens ?? 0,
-      model: header('x-pura-model'),
-      provider: header('x-pura-provider'),
-      funding: header('x-pura-funding'),
-    });
-    await show(deps, res, asked, {
-      answer: { text: body.choices?.[0]?.message.content ?? '', line, requestId: header('x-pura-request-id') },
-    });
-  };
-}
-
-const bodySchema = z.object({
-  choices: listOf(z.object({ message: z.object({ content: z.string().nullish() }) })).optional(),
-  usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).nullish(),
-  error: z
-    .object({ message: z.string(), code: z.string(), funding: z.object({ invoiceId: z.string() }).optional() })
-    .partial()
-    .optional(),
-});
-
-function placeOf({ socket }: Request): string {
-  const { localAddress = '127.0.0.1', localPort = 0 } = socket;
-  return `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${localPort}`;
-}
-
-/** What tells the gateway who asks, and from where: the same as this request's own. */
-function ownHeaders(req: Request, { most }: Fields): Record<string, string> {
-  const kept = ['cookie', 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded'];
-  const headers = kept.flatMap((name) => (req.headers[name] === undefined ? [] : [[name, String(req.headers[name])]]));
-  return { ...Object.fromEntries(headers), 'content-type': 'application/json', ...(most !== '' && { 'x-pura-max-cost-sats': most }) };
 }

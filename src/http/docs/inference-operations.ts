@@ -107,6 +107,11 @@ function bodyOf(name: SurfaceName): z.ZodType {
   return body;
 }
 
+/** Of the paths that pay by a key which a session may use. */
+const OF_SESSION = z.object({
+  key: z.string().optional().meta({ description: "The id of the account's key that is to pay; without one the session's usual key." }),
+});
+
 /** All that an inference request may be refused or fail with, in the order of the checks. */
 const ERRORS_OF_INFERENCE: readonly ErrorCode[] = [
   ...(['unknown_parameter', 'model_not_found', 'model_not_allowed', 'not_permitted', 'rate_limit_exceeded'] as const),
@@ -141,6 +146,7 @@ export function inferenceOperation(route: InferenceRoute): Operation {
     summary: told,
     description: [METERED, ...(route.keyless ? [KEYLESS] : []), refusedOf(parameters)].join('\n\n'),
     headers: INFERENCE_REQUEST_HEADERS,
+    ...(route.session && { query: OF_SESSION }),
     body: jsonBody(bodyOf(name), example),
     answers: {
       200: {
@@ -150,7 +156,11 @@ export function inferenceOperation(route: InferenceRoute): Operation {
         content: { 'application/json': { schema: answer }, ...stream },
       },
     },
-    errors: [...(route.keyless ? (['invalid_api_key'] as const) : []), ...ERRORS_OF_INFERENCE],
+    errors: [
+      ...(route.keyless ? (['invalid_api_key'] as const) : []),
+      ...(route.session ? (['key_not_found'] as const) : []),
+      ...ERRORS_OF_INFERENCE,
+    ],
   };
 }
 
@@ -165,9 +175,20 @@ export function estimateOperation({ path, session = false }: InferenceRoute): Op
     tag: session ? 'Console' : 'Inference',
     summary: `What a chat would cost: nothing is sent, held or charged${session ? ' (for the playground)' : ''}`,
     headers: INFERENCE_REQUEST_HEADERS,
+    ...(session && { query: OF_SESSION }),
     body: jsonBody(bodyOf('openai-chat'), example),
     answers: { 200: json('The price.', answers.estimate) },
-    errors: ['unknown_parameter', 'model_not_found', 'model_not_allowed', 'not_permitted', 'rate_limit_exceeded', 'max_cost_exceeded'],
+    errors: [
+      ...([
+        'unknown_parameter',
+        'model_not_found',
+        'model_not_allowed',
+        'not_permitted',
+        'rate_limit_exceeded',
+        'max_cost_exceeded',
+      ] as const),
+      ...(session ? (['key_not_found'] as const) : []),
+    ],
   };
 }
 

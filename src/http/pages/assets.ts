@@ -29,7 +29,7 @@ export class Assets {
       const type = TYPES[path.extname(name)];
       if (!type) continue;
       const file = readFileSync(path.join(directory, name));
-      const body = type === TYPES['.css'] ? tight(file.toString()) : file;
+      const body = tight(file.toString(), type);
       this.#assets.set(name, { body, type, version: createHash('sha256').update(body).digest('hex').slice(0, 16) });
     }
   }
@@ -59,12 +59,20 @@ export class Assets {
   };
 }
 
-/** A stylesheet without comments, indentation and line ends: a third less to load. */
-function tight(css: string): Buffer {
+/** What browsers need of a file: a stylesheet is a third less without comments, indentation and line ends, a script without the first two. */
+function tight(text: string, type: string): Buffer {
+  if (type === TYPES['.css']) return Buffer.from(withoutRemarks(text).replaceAll(/\s+/g, ' ').trim());
+  if (type !== TYPES['.js']) return Buffer.from(text);
+  // Only what has a line of its own goes: the same characters within a line may be part of a text.
+  const lines = text.replaceAll(/^ *\/\*\*[^]*?\*\/$/gm, '').split('\n');
   return Buffer.from(
-    css
-      .replaceAll(/\/\*[^]*?\*\//g, '')
-      .replaceAll(/\s+/g, ' ')
-      .trim(),
+    lines
+      .map((line) => line.trim())
+      .filter((line) => line !== '' && !line.startsWith('// '))
+      .join('\n'),
   );
+}
+
+function withoutRemarks(css: string): string {
+  return css.replaceAll(/\/\*[^]*?\*\//g, '');
 }

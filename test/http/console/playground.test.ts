@@ -86,6 +86,61 @@ describe('a question of the playground', () => {
   });
 });
 
+describe('the key that pays', () => {
+  const askedBy = (who: SignedIn, keyId: string, path = 'chat') => gateway.post(`${PATH}/${path}?key=${keyId}`, body, null, cookieOf(who));
+  const another = async (settings: object) =>
+    (await (await gateway.post('/api/keys', { role: 'inference', ...settings }, key)).json()) as {
+      id: string;
+      key: string;
+      prefix: string;
+    };
+  const chargedKeys = async () => {
+    const { rows } = await gateway.pool.query<{ key_id: string }>(
+      `select h.key_id from transfers t join holds h on h.request_id = t.request_id where t.account_id = $1 and t.kind = 'charge' order by t.id`,
+      [key.accountId],
+    );
+    return rows.map(({ key_id: id }) => id);
+  };
+
+  it('is any live one of the account for an owner, within its own limits, and its own for everybody else', async () => {
+    await gateway.fund(key, 1_000);
+    const [free, bound] = [await another({ label: 'bot <1>' }), await another({ label: 'other', allowedModels: ['another'] })];
+    expect((await askedBy(person, free.id)).status).toBe(200);
+    expect((await askedBy(person, key.id)).status).toBe(200);
+    expect((await askedBy(person, bound.id)).status).toBe(403);
+    const asking = await signedIn(gateway.url, free.key);
+    expect((await askedBy(asking, free.id)).status).toBe(200);
+    for (const path of ['chat', 'estimate']) expect((await askedBy(asking, key.id, path)).status).toBe(403);
+    expect((await asking.ask(PATH, { model: MODEL, message: QUESTION, key: key.id })).status).toBe(403);
+    expect(await chargedKeys()).toEqual([free.id, key.id, free.id]);
+  });
+
+  it('is none that is revoked, expired, of another account, or no key', async () => {
+    await gateway.fund(key, 1_000);
+    const [revoked, expired, stranger] = [await another({}), await another({}), await gateway.newKey()];
+    await gateway.pool.query(`update api_keys set revoked_at = now(), version = version + 1 where id = $1`, [revoked.id]);
+    await gateway.pool.query(`update api_keys set expires_at = now(), version = version + 1 where id = $1`, [expired.id]);
+    for (const id of [revoked.id, expired.id, stranger.id, randomUUID(), 'x', `${key.id}&key=${key.id}`]) {
+      expect([id, (await askedBy(person, id)).status]).toEqual([id, 404]);
+    }
+    expect((await person.ask(PATH, { model: MODEL, message: QUESTION, key: stranger.id })).status).toBe(404);
+    expect(await chargedMsat()).toEqual({ sum: 0n, count: 0 });
+  });
+
+  it('is chosen by its label, and its secret is nowhere', async () => {
+    await gateway.fund(key, 1_000);
+    const bot = await another({ label: 'bot <1>', dailyBudgetUsd: 2 });
+    const stranger = await gateway.newKey();
+    const page = await person.ask(`${PATH}?key=${bot.id}`);
+    expect(page.html).toMatch(new RegExp(`<option value="${bot.id}" selected>bot &lt;1&gt;: \\$2.00 a day</option>`));
+    for (const hidden of [bot.key, key.secret, stranger.id]) expect(page.html).not.toContain(hidden);
+    const asking = await signedIn(gateway.url, bot.key);
+    expect((await asking.ask(PATH)).html).not.toContain(key.id);
+    await person.ask(PATH, { model: MODEL, message: QUESTION, key: bot.id });
+    expect(await chargedKeys()).toEqual([bot.id]);
+  });
+});
+
 describe('a linked wallet', () => {
   it('asks by a key of its own, of $1 a day, which is made once', async () => {
     await gateway.fund(key, 1_000);
@@ -135,6 +190,41 @@ describe('without a script', () => {
     expect(html).toMatch(/href="\/invoice\/[0-9a-f-]{36}\?from=console"/);
     expect((await person.ask(PATH, { model: MODEL, message: ' ' })).status).toBe(400);
     expect((await person.ask(PATH, { model: 'nothing', message: 'x' })).status).toBe(404);
+  });
+
+  it('a question may be priced first: the most that is reserved, here and elsewhere, for nothing', async () => {
+    await gateway.fund(key, 1_000);
+    const heard = upstream.requests.length;
+    const { status, html } = await person.ask(PATH, { model: MODEL, message: QUESTION, act: 'price' });
+    expect(status).toBe(200);
+    const told = (await (await gateway.post(`${PATH}/estimate`, body, null, cookieOf(person))).json()) as { maxCostMsat: number };
+    expect(html).toContain(`at most ${satsExact(msat(BigInt(told.maxCostMsat)))} sats reserved`);
+    expect(html).toContain(QUESTION);
+    expect(upstream.requests).toHaveLength(heard);
+    expect(await chargedMsat()).toEqual({ sum: 0n, count: 0 });
+    const unknown = await person.ask(PATH, { model: 'nothing', message: 'x', act: 'price' });
+    expect(unknown.html).toContain('<dt>nothing</dt>');
+  });
+
+  it('an answer is given up when its asker leaves', async () => {
+    await gateway.fund(key, 1_000);
+    const held = upstream.hold();
+    const leaving = new AbortController();
+    const asked = fetch(`${gateway.url}${PATH}`, {
+      method: 'POST',
+      headers: { ...cookieOf(person), 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams({ model: MODEL, message: QUESTION }),
+      signal: leaving.signal,
+    });
+    const exchange = await held;
+    leaving.abort();
+    await expect(asked).rejects.toThrow();
+    await exchange.clientGone;
+    const latest = async () => {
+      const answer = await gateway.get('/api/requests?limit=1', key);
+      return ((await answer.json()) as { requests: { outcome: string }[] }).requests[0]?.outcome;
+    };
+    await until(async () => (await latest()) === 'client_gone');
   });
 });
 
@@ -197,6 +287,7 @@ inBrowser('the playground, in a browser', () => {
     exchange.startStream();
     await exchange.content('This much has come');
     await page.getByText('This much has come').waitFor();
+    expect(await page.locator('.said:not(.mine) .soft').innerText()).toMatch(/^about [\d.]+ sats so far, at most [\d.]+ sats reserved$/);
     await page.keyboard.press('Escape');
     await exchange.clientGone;
     await page.getByText('Stopped: you pay for what came.').waitFor();
@@ -222,10 +313,22 @@ inBrowser('the playground, in a browser', () => {
     const page = await open();
     const heard = upstream.requests.length;
     await page.getByLabel('Message').fill(QUESTION);
+    // Said before anything is sent, once typing has paused.
+    await page.locator('#price', { hasText: /at most [\d.]+ sats reserved/ }).waitFor();
     await page.getByRole('button', { name: 'Same question elsewhere' }).click();
     await page.getByText('Asked for free.').waitFor();
     expect(await page.locator('#estimates dd').first().innerText()).toMatch(/about [\d.]+ sats · \$/);
     expect(upstream.requests).toHaveLength(heard);
+  });
+
+  it('offers the models of the key that is chosen', async () => {
+    await gateway.post('/api/keys', { role: 'inference', label: 'bound', allowedModels: ['another'] }, key);
+    const page = await open();
+    const model = page.getByLabel('Model', { exact: true });
+    expect(await model.locator('option:enabled').count()).toBeGreaterThan(0);
+    await page.getByLabel('Key that pays').selectOption({ label: 'bound: $10.00 a day' });
+    expect(await model.locator('option:enabled').count()).toBe(0);
+    expect(watched.complaints).toEqual([]);
   });
 
   it.each([
