@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Writable } from 'node:stream';
-import jsQR from 'jsqr';
 import { pino } from 'pino';
 import type { Browser, Page } from 'playwright-core';
-import { PNG } from 'pngjs';
 import { findChromium, launchBrowser } from '../../support/browser.ts';
 import { startGateway, type TestGateway } from '../../support/gateway.ts';
 import { PHONE, watchedPage } from '../../support/page-checks.ts';
+import { readQr } from '../../support/read-qr.ts';
 import { withCookies } from '../../support/signed-in.ts';
 
 const SECRET = /pura_[\w-]{43}/;
@@ -168,8 +167,7 @@ inBrowser('the secret page, in a browser', () => {
 
   const read = async (page: Page, summary: string) => {
     await page.getByText(summary).click();
-    const picture = PNG.sync.read(await page.locator('details[open] .qr').last().screenshot());
-    return jsQR.default(new Uint8ClampedArray(picture.data), picture.width, picture.height)?.data;
+    return readQr(await page.locator('details[open] .qr').last().screenshot());
   };
 
   it.each([true, false])('shows the key in one press, and codes that phones read (script: %p)', async (javaScriptEnabled) => {

@@ -1,5 +1,4 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import jsQR from 'jsqr';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { PNG } from 'pngjs';
 import { request as rawRequest } from 'undici';
@@ -7,6 +6,7 @@ import type { Invoice } from '../../../src/invoices/invoice.ts';
 import { findChromium, launchBrowser } from '../../support/browser.ts';
 import { ownerOf } from '../../support/funded.ts';
 import { startGateway, type TestGateway, type TestKey } from '../../support/gateway.ts';
+import { readQr } from '../../support/read-qr.ts';
 
 const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 1, hasTouch: true };
 const DESKTOP = { viewport: { width: 1280, height: 800 } };
@@ -29,10 +29,6 @@ beforeEach(async () => {
 const pageUrl = (id = invoice.id) => `${gateway.url}/invoice/${id}`;
 const pay = () => gateway.pay(invoice.bolt11);
 const expire = () => gateway.pool.query(`update invoices set expires_at = now() - interval '1 minute' where id = $1`, [invoice.id]);
-const readQr = (png: Buffer) => {
-  const { data, width, height } = PNG.sync.read(png);
-  return jsQR.default(new Uint8ClampedArray(data), width, height)?.data;
-};
 
 /** A terminal's picture of the text: each character two modules high, black on white. */
 function drawn(text: string): Buffer {
