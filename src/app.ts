@@ -30,6 +30,7 @@ import { addDocs } from './http/docs/add-docs.ts';
 import { COUNT_TOKENS_OPERATION } from './http/docs/inference-operations.ts';
 import { PAGE_OPERATIONS } from './http/pages/page-operations.ts';
 import { addRoute } from './http/server/operation.ts';
+import { OperatorGuesses } from './http/server/operator-guesses.ts';
 import { autopayHandlers } from './http/api/autopay.ts';
 import { AUTOPAY_OPERATIONS } from './http/api/autopay-operations.ts';
 import { countTokensHandler } from './http/api/count-tokens.ts';
@@ -155,9 +156,10 @@ export function createApp(deps: AppDeps): Express {
 
   const assets = new Assets();
   const pages = pagesOf(deps, assets);
-  addPages(app, deps, status, { assets, pages });
+  const guesses = new OperatorGuesses(observe);
+  addPages(app, deps, status, { assets, pages, guesses });
   addConsole(app, { ...deps, pages, making, thousandTokensMsat: () => thousandTokens(deps) });
-  addAdmin(app, { ...deps, pages, version: VERSION });
+  addAdmin(app, { ...deps, pages, guesses, version: VERSION });
   addLnurl(app, deps);
   addMcp(app, { ...deps, thousandTokensMsat: () => thousandTokens(deps) });
   if (simulated) addRoute(app, PLAY_MONEY_OPERATION, payWithPlayMoney({ wallet: simulated, config }));
@@ -209,7 +211,7 @@ function addPages(
   app: Express,
   deps: AppDeps,
   status: Pick<StatusHandlers, 'report'>,
-  { assets, pages }: { assets: Assets; pages: Pages },
+  { assets, pages, guesses }: { assets: Assets; pages: Pages; guesses: OperatorGuesses },
 ): void {
   const simulated = simulatedOf(deps);
   const invoice = invoicePageHandlers({ ...deps, assets, simulated });
@@ -221,7 +223,7 @@ function addPages(
   if (simulated) addRoute(app, PAGE_OPERATIONS.pay, invoice.pay);
   addRoute(app, PAGE_OPERATIONS.status, statusPageHandler({ report: () => status.report(), pages }));
   addRoute(app, PAGE_OPERATIONS.asset, assets.handler);
-  if (deps.metrics) addRoute(app, METRICS_OPERATION, metricsHandler(deps.metrics, deps.config.ADMIN_TOKEN, deps.observe));
+  if (deps.metrics) addRoute(app, METRICS_OPERATION, metricsHandler(deps.metrics, deps.config.ADMIN_TOKEN, guesses));
 }
 
 function pagesOf({ wallet, config }: AppDeps, assets: Assets): Pages {

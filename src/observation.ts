@@ -44,6 +44,8 @@ export interface Observed {
   stored_answers_refunded: { refunded: number; refundedMsat: bigint };
   /** One audit of the ledger has ended: how many violations each invariant has. */
   audit: { violations: ReadonlyMap<number, number> };
+  /** Of an audit that an operator began. */
+  audit_unfinished: { err: unknown; ranBy: string };
   invariant_broken: { invariant: number; rule: string; violations: number; examples: readonly unknown[] };
   books_differ: { violation: unknown };
   books_not_compared: { err: unknown };
@@ -56,7 +58,8 @@ export interface Observed {
   withdrawal_began: { withdrawalId: string; amountMsat: bigint };
   withdrawal_paid: { withdrawalId: string; amountMsat: bigint; feeMsat: bigint };
   withdrawal_failed: { withdrawalId: string; failure: string };
-  withdrawal_above_limit: { withdrawalId: string; feeMsat: bigint };
+  /** The house pays what its account did not agree to. */
+  withdrawal_above_limit: { withdrawalId: string; feeMsat: bigint; feeLimitMsat: bigint };
   withdrawal_not_sent: { err: unknown; withdrawalId: string };
   withdrawal_unanswered: { err: unknown; withdrawalId: string };
   withdrawal_not_checked: { err: unknown; withdrawalId: string };
@@ -71,9 +74,13 @@ export interface Observed {
   subscription_lost: { err: unknown };
   open_elsewhere: { nodeId: string; invoices: number; withdrawals: number };
   /** How an attempt of autopay has ended. */
-  autopay: Span & { invoiceId: string; result: string };
-  lnurl_request: { tag: 'payRequest' | 'withdrawRequest' | 'login'; result: 'ok' | 'failed' };
-  sign_in: { how: 'key' | 'wallet' | 'admin'; result: 'ok' | 'refused' };
+  autopay: Span & { invoiceId: string; result: 'paid' | 'unpaid' | 'not_asked' };
+  /** `failed`: not by the wallet's own doing. */
+  lnurl_request: { tag: 'payRequest' | 'withdrawRequest' | 'login'; result: 'ok' | 'refused' | 'failed' };
+  /** Of operators, also who it was, and from which network. */
+  sign_in: { how: 'key' | 'wallet' | 'admin'; result: 'ok' | 'refused'; operator?: string; network?: string | null };
+  /** An operator has done something that is recorded. */
+  operator_acted: { operator: string; act: string; subject: string; actId: string };
 
   // The rest
   circuit_opened: { deployment: string; reason: string };
@@ -177,9 +184,18 @@ export interface RequestAnswer {
   /** At the provider's own prices, as far as the operator pays them. */
   readonly providerCostPicoUsd: bigint;
   readonly chargedMsat: bigint;
-  /** What was spent beyond the hold. */
-  readonly overrunMsat: bigint;
+  /** What of it the house pays. */
+  readonly losses: Losses;
 }
+
+/**
+ * Why the house pays: for what is `free`; the `overrun` beyond a hold; what providers counted of answers that were `undelivered`; what was not
+ * delivered because it could not be settled (`refund`); what was settled for less, or given back, because a gateway died or lost its lease
+ * (`crash`); the `fee` of a withdrawal above its limit.
+ */
+export type LossReason = 'free' | 'overrun' | 'undelivered' | 'refund' | 'crash' | 'fee';
+/** In msat. */
+export type Losses = Readonly<Partial<Record<LossReason, bigint>>>;
 
 /** When a request's stages began and ended; 0 where it did not come so far. */
 export interface RequestStages {

@@ -234,7 +234,7 @@ export class Withdrawing {
     if (found?.status === 'paid') {
       if (!(await withdrawals.paid(id, found.feeMsat))) return;
       observe({ kind: 'withdrawal_paid', withdrawalId: id, amountMsat, feeMsat: found.feeMsat });
-      if (found.feeMsat > feeLimitMsat) observe({ kind: 'withdrawal_above_limit', withdrawalId: id, feeMsat: found.feeMsat });
+      if (found.feeMsat > feeLimitMsat) observe({ kind: 'withdrawal_above_limit', withdrawalId: id, feeMsat: found.feeMsat, feeLimitMsat });
     } else if (found?.status === 'failed') await this.#failed(id, 'sent', found.failure);
     else if (found) await withdrawals.postpone(id, { found: true, known: found.known });
     else if (await withdrawals.notFound(withdrawal)) this.#tellOfFailure(id, 'unknown_to_node');

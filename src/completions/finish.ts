@@ -1,5 +1,6 @@
 import type { RateLimit } from '../admission/rate-limit.ts';
 import type { Config } from '../config/config.ts';
+import { picoUsd } from '../amount.ts';
 import { GatewayError } from '../errors.ts';
 import type { Observe, RequestAnswer } from '../observation.ts';
 import { NOTHING_BILLED, type Bill } from '../metering/bill.ts';
@@ -15,6 +16,7 @@ import type { Timing } from './figures.ts';
 import { accountHead, costHead, headersOf, headOf, providerHead } from './head.ts';
 import { climbFigures } from './climb.ts';
 import { keepWarm } from './keep-warm.ts';
+import { chargedOf, lossesOf, undeliveredCost, type Spending } from './losses-of.ts';
 import { pendingComment, settledComment } from './last-words.ts';
 import { isInOnePiece, type Reply } from './reply.ts';
 import type { Settled } from './settle.ts';
@@ -172,11 +174,12 @@ function closingComment({ call, grant, climb }: UnderWay, ending: Ending, settle
 function record(
   { recorder, observe, config }: FinishDeps,
   underWay: UnderWay,
-  { ending, bill: billed, timing }: Finished,
+  { timing, ...spending }: Finished,
   outcome: Outcome,
   status: number,
 ): void {
   const { call, plan, grant, climb } = underWay;
+  const { ending, bill: billed } = spending;
   const { trail } = call;
   const { requestId, apiKey, path, request, clientRequestId } = call;
   const bill = outcome === 'unsettled' ? NOTHING_BILLED : billed;
@@ -187,7 +190,7 @@ function record(
   const upstreamId = 'answer' in ending ? ending.answer.headers['x-request-id'] : undefined;
   const errorCode = outcome === 'upstream_error' ? 'upstream_error' : null;
   trail.end(outcome, status, errorCode);
-  trail.answer = answerOf(underWay, { bill, deployment, ttftMs: timing.ttftMs }, config);
+  trail.answer = answerOf(underWay, { ...spending, owed: bill, deployment, ttftMs: timing.ttftMs }, config);
   recorder.add({
     id: requestId,
     accountId: apiKey.accountId,
@@ -225,29 +228,28 @@ function record(
   });
 }
 
-interface Answered {
-  readonly bill: Bill;
+interface Answered extends Spending {
+  /** What is owed for it in the end. */
+  readonly owed: Bill;
   readonly deployment: Deployment | null;
   readonly ttftMs: number | null;
 }
 
 /** What is observed of an answer. Under the caller's own key it costs the operator nothing. */
-function answerOf(
-  { call, grant }: UnderWay,
-  { bill, deployment, ttftMs }: Answered,
-  { markupBasisPoints }: FinishDeps['config'],
-): RequestAnswer {
-  const { usage, cost, costPicoUsd, costMsat, chargeMsat: chargedMsat, overrunPicoUsd } = bill;
-  const isOwnKey = grant.hold.funding === 'byok';
+function answerOf(underWay: UnderWay, { owed, deployment, ttftMs, ...spending }: Answered, config: FinishDeps['config']): RequestAnswer {
+  const { usage, costPicoUsd, costMsat } = owed;
+  const { bill, settled } = spending;
+  const isOwnKey = underWay.grant.hold.funding === 'byok';
+  const undelivered = bill === NOTHING_BILLED ? undeliveredCost(underWay, spending.ending, config) : picoUsd(0n);
   return {
     deployment,
     usage,
     ttftMs,
     costPicoUsd,
     costMsat,
-    providerCostPicoUsd: isOwnKey ? 0n : (cost.totalPicoUsd * WHOLE) / (WHOLE + markupBasisPoints),
-    chargedMsat,
-    overrunMsat: isOwnKey ? 0n : overrunPicoUsd / call.picoUsdPerMsat,
+    providerCostPicoUsd: isOwnKey ? 0n : ((bill.cost.totalPicoUsd + undelivered) * WHOLE) / (WHOLE + config.markupBasisPoints),
+    chargedMsat: chargedOf(owed, settled),
+    losses: lossesOf(underWay, spending, undelivered),
   };
 }
 

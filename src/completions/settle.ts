@@ -1,4 +1,4 @@
-import { msat, picoUsd } from '../amount.ts';
+import { msat, picoUsd, type Msat } from '../amount.ts';
 import type { Deliveries, Delivery } from '../ledger/deliveries.ts';
 import type { HoldVerdict, Settlement } from '../ledger/hold.ts';
 import type { Holds } from '../ledger/holds.ts';
@@ -21,9 +21,11 @@ export function heldBy({ call, grant }: UnderWay): HeldRequest {
 
 /**
  * How a settlement went. `settled`: in the ledger; a `delivery` is done once the answer has left. `pending`: the database did not answer
- * in time, and the process keeps trying. `lost`: the hold had been swept, or the ledger refused it: nothing may be delivered on it.
+ * in time, and the process keeps trying. `lost`: the hold had been swept, at
+ * `chargedMsat`, or the ledger refused it: nothing may be delivered on it.
  */
-export type Settled = { state: 'settled'; verdict: HoldVerdict; delivery: Delivery | null } | { state: 'pending' } | { state: 'lost' };
+export type Settled =
+  { state: 'settled'; verdict: HoldVerdict; delivery: Delivery | null } | { state: 'pending' } | { state: 'lost'; chargedMsat: Msat };
 
 const WAIT_MS = 5_000;
 
@@ -68,13 +70,13 @@ export async function settle(
       if (verdict.verdict === wanted || verdict.verdict === `already_${wanted}`) return { state: 'settled', verdict, delivery };
       delivery?.done();
       if (!late && !maybeSwept) deps.observe({ kind: 'settlement_foreign', requestId, verdict: verdict.verdict });
-      return { state: 'lost' };
+      return { state: 'lost', chargedMsat: verdict.verdict === 'already_posted' ? verdict.chargedMsat : msat(0n) };
     },
     (error: unknown): Settled => {
       lease.end();
       delivery?.done();
       deps.observe({ kind: 'settlement_refused', requestId, err: error });
-      return { state: 'lost' };
+      return { state: 'lost', chargedMsat: msat(0n) };
     },
   );
   const result = await firstOf(settled, WAIT_MS);

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { underAdvisoryLock } from '../db/advisory-lock.ts';
 import type { Pool } from '../db/postgres.ts';
-import type { AuditOptions, Violation } from '../ledger/audit.ts';
+import type { AuditOptions } from '../ledger/audit.ts';
+import { observeAudit } from '../ledger/observe-audit.ts';
 import { auditOnward } from '../ledger/sound-audit.ts';
 import type { Logger } from '../log.ts';
 import type { Observe } from '../observation.ts';
@@ -15,8 +16,6 @@ export interface AuditJobOptions extends AuditOptions {
 }
 
 const WHOLE_EVERY_SECONDS = 24 * 3600;
-/** Of one rule, in the log; `npm run audit` lists more. */
-const EXAMPLES = 5;
 
 /**
  * Audits what is new in the ledger again and again, and all of it once a day, in one of the gateways that share it. A broken rule is an
@@ -27,7 +26,7 @@ export function auditJob(options: AuditJobOptions): { stop(): Promise<void> } {
   const stopped = new AbortController();
   const running = underAdvisoryLock({ connectionString, name: 'audit', log, signal: stopped.signal }, async (signal) => {
     while (!signal.aborted) {
-      tell(observe, await auditOnward(pool, { ...options, wholeEverySeconds: WHOLE_EVERY_SECONDS }));
+      observeAudit(observe, await auditOnward(pool, { ...options, wholeEverySeconds: WHOLE_EVERY_SECONDS }));
       await delay(intervalMs, undefined, { signal }).catch(() => {});
     }
   });
@@ -37,15 +36,4 @@ export function auditJob(options: AuditJobOptions): { stop(): Promise<void> } {
       await running;
     },
   };
-}
-
-function tell(observe: Observe, violations: readonly Violation[]): void {
-  const counts = new Map(
-    [...Map.groupBy(violations, ({ invariant }) => invariant)].map(([invariant, broken]) => [invariant, broken.length]),
-  );
-  observe({ kind: 'audit', violations: counts });
-  for (const [rule, broken] of Map.groupBy(violations, (violation) => violation.rule)) {
-    const [{ invariant } = { invariant: 0 }] = broken;
-    observe({ kind: 'invariant_broken', invariant, rule, violations: broken.length, examples: broken.slice(0, EXAMPLES) });
-  }
 }

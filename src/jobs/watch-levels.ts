@@ -28,7 +28,7 @@ const LEVELS = `
   select a.owed, a.held, coalesce(f.spent_pico_usd, 0) as free_spent, coalesce(f.reserved_pico_usd, 0) as free_reserved,
     i.open as invoices_open, i.overdue as check_overdue, w.pending as withdrawals_pending, w.oldest as withdrawal_oldest,
     h.pending as holds_pending, h.oldest as hold_oldest, (select count(*) from orphans where resolved_at is null) as orphans,
-    (select count(*) from autopay where state <> 'on') as autopay_paused
+    (select count(*) from autopay where state <> 'on' and reason is distinct from 'OWNER') as autopay_paused
   from (select coalesce(sum(posted_msat), 0)::bigint as owed, coalesce(sum(held_msat), 0)::bigint as held from accounts) a
   left join (select spent_pico_usd, reserved_pico_usd from free_days where day = (clock_timestamp() at time zone 'utc')::date) f on true
   cross join (select count(*) as open, greatest(0, coalesce(extract(epoch from clock_timestamp() - min(next_check_at)), 0))::float8 as overdue

@@ -2,7 +2,8 @@ import type { Pool, PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { recordAudit } from '../ledger/audit-history.ts';
 import { auditLedger, type AuditOptions } from '../ledger/audit.ts';
-import type { Logger } from '../log.ts';
+import { observeAudit } from '../ledger/observe-audit.ts';
+import type { Observe } from '../observation.ts';
 import { performAct, type Act, type NewAct } from './acts.ts';
 
 /** How far an audit is that an operator began. */
@@ -14,7 +15,7 @@ export interface AuditProgress {
 
 export interface AuditRunsOptions extends AuditOptions {
   pool: Pool;
-  log: Logger;
+  observe: Observe;
 }
 
 const LOCK = 'pura-gateway audit by hand';
@@ -72,7 +73,7 @@ export class AuditRuns {
   }
 
   async #run(client: PoolClient, ranBy: string): Promise<void> {
-    const { pool, log } = this.#options;
+    const { pool, observe } = this.#options;
     const startedAt = new Date();
     const began = performance.now();
     this.#progress = { rules: 0, of: 0, startedAt };
@@ -80,9 +81,9 @@ export class AuditRuns {
       const onRule = (rules: number, of: number): void => void (this.#progress = { rules, of, startedAt });
       const violations = await auditLedger(pool, { ...this.#options, onRule });
       await recordAudit(pool, { tookMs: performance.now() - began, whole: true, ranBy, violations });
-      if (violations.length > 0) log.error({ violations: violations.length, ranBy }, 'an audit found that the ledger breaks invariants');
+      observeAudit(observe, violations);
     } catch (error) {
-      log.warn({ err: error }, 'an audit that an operator began could not be finished');
+      observe({ kind: 'audit_unfinished', err: error, ranBy });
     } finally {
       this.#progress = undefined;
       await release(client);

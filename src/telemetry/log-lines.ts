@@ -57,6 +57,7 @@ export const LOG_LINES: { readonly [Kind in ObservedKind]: Line<Kind> } = {
     ({ refunded }) => ({ refunded }),
   ),
   audit: null,
+  audit_unfinished: line('warn', 'an audit that an operator began could not be finished'),
   invariant_broken: line('error', 'the ledger breaks an invariant'),
   books_differ: line('error', "the ledger and the node's books differ: see `npm run reconcile`"),
   books_not_compared: line('warn', "the node's books could not be compared with the ledger"),
@@ -89,8 +90,13 @@ export const LOG_LINES: { readonly [Kind in ObservedKind]: Line<Kind> } = {
   ),
   autopay: line('info', 'an attempt of autopay has ended', ({ invoiceId, result }) => ({ invoiceId, outcome: result })),
   lnurl_request: null,
-  // Their own places tell of operators, with more than is observed.
-  sign_in: null,
+  sign_in: ({ how, result, operator, network }) => {
+    if (how !== 'admin') return null;
+    return result === 'ok'
+      ? line('info', 'an operator signed in', () => ({ operator, network }))
+      : line('warn', 'somebody tried to sign in as an operator', () => ({ network }));
+  },
+  operator_acted: line('info', 'an operator acted'),
 
   circuit_opened: line('warn', 'the circuit of a deployment opened: it is not asked until an attempt succeeds'),
   circuit_closed: line('info', 'the circuit of a deployment closed: it is asked again'),

@@ -3,6 +3,7 @@ import type {
   AttemptFacts,
   BatchFacts,
   HttpFacts,
+  LossReason,
   Observation,
   ObservedDeployment,
   ObservedKind,
@@ -11,6 +12,7 @@ import type {
 } from '../observation.ts';
 import { observeIn } from './cells.ts';
 import { DeploymentSeries } from './deployment-series.ts';
+import { beginKnownSeries } from './known-series.ts';
 import { LevelGauges } from './level-gauges.ts';
 import { registerCells, type MetricCells } from './metric-cells.ts';
 import { ModelLabels, OTHER } from './model-labels.ts';
@@ -63,6 +65,7 @@ export class Metrics {
   constructor(options: MetricsOptions) {
     this.#options = options;
     this.#cells = registerCells(this.#registry);
+    beginKnownSeries(this.#cells);
     this.#counting = this.#countingOf(this.#cells);
     this.#levels = new LevelGauges(this.#cells, options.now);
     this.#labels = new ModelLabels(options.isConfigured);
@@ -106,7 +109,6 @@ export class Metrics {
       record_batch: (one) => this.#batch('record', one),
       record_dropped: () => void numbers.pura_records_lost_total.at().value++,
       records_not_written: ({ records }) => void (numbers.pura_records_lost_total.at().value += records === 1 ? 1 : 0),
-      charge_given_back: ({ refundedMsat }) => this.#loss('refund', refundedMsat ?? 0n),
       dead_gateway_refunded: ({ refundedMsat }) => this.#loss('crash', refundedMsat),
       stored_answers_refunded: ({ refundedMsat }) => this.#loss('crash', refundedMsat),
       audit: ({ violations }) => {
@@ -117,6 +119,7 @@ export class Metrics {
         numbers.pura_deposits_msat_total.at(via).value += Number(receivedMsat);
         if (settledAt) observeIn(histograms.pura_credit_delay_seconds.at(), Math.max(0, this.#unixSeconds() - settledAt.getTime() / MS));
       },
+      withdrawal_above_limit: ({ feeMsat, feeLimitMsat }) => this.#loss('fee', feeMsat - feeLimitMsat),
       withdrawal_paid: ({ amountMsat, feeMsat }) => {
         numbers.pura_withdrawn_msat_total.at().value += Number(amountMsat);
         numbers.pura_withdrawal_fees_msat_total.at().value += Number(feeMsat);
@@ -143,8 +146,7 @@ export class Metrics {
       observeIn(histograms.pura_overhead_seconds.at(surface), Math.max(0, seconds - upstreamMs / MS));
     }
     if (!answer) return;
-    if (funding === 'free') this.#loss('free', answer.costMsat);
-    this.#loss('overrun', answer.overrunMsat);
+    for (const [reason, amountMsat] of Object.entries(answer.losses) as [LossReason, bigint][]) this.#loss(reason, amountMsat);
     if (!answer.deployment) return;
     const series = this.#series(answer.deployment);
     series.request(seconds, outcome, answer);
@@ -175,7 +177,7 @@ export class Metrics {
     for (const verdict of verdicts) numbers.pura_ledger_verdicts_total.at(verdictOf(verdict)).value++;
   }
 
-  #loss(reason: string, amountMsat: bigint): void {
+  #loss(reason: LossReason, amountMsat: bigint): void {
     if (amountMsat > 0n) this.#cells.numbers.pura_house_loss_msat_total.at(reason).value += Number(amountMsat);
   }
 

@@ -133,7 +133,7 @@ describe('settle', () => {
     const { deps, request, refuse, ended } = bench();
     const settled = settle(deps, request, bill(10, 5));
     refuse(new Error('check violated'));
-    expect(await settled).toEqual({ state: 'lost' });
+    expect(await settled).toEqual({ state: 'lost', chargedMsat: 0n });
     expect(ended).toHaveBeenCalledTimes(1);
   });
 
@@ -167,7 +167,7 @@ describe('settle', () => {
     const settled = settle(deps, request, bill(10, 5), { unlessLate: true });
     if (verdict) answer({ verdict });
     else refuse(new Error('check violated'));
-    expect(await settled).toEqual({ state: 'lost' });
+    expect(await settled).toEqual({ state: 'lost', chargedMsat: 0n });
     expect(fates).toEqual(['begun a r', 'done']);
   });
 

@@ -122,3 +122,29 @@ it('what clients write makes no series', async () => {
   const ofModel = all.filter(({ labels }) => (labels['model'] ?? labels['gen_ai_request_model']) === MODEL);
   expect(ofModel.length).toBeLessThanOrEqual(250);
 });
+
+it('lets nobody guess at tokens on and on, by whichever path, and counts every try', async () => {
+  const guessed = await startGateway({ env: { ADMIN_TOKEN: TOKEN, TRUSTED_PROXIES: '127.0.0.1' } });
+  const from = { 'x-forwarded-for': '203.0.113.9' };
+  const shown = (token: string, headers = {}) =>
+    fetch(`${guessed.url}/metrics`, { headers: { authorization: `Bearer ${token}`, ...headers } });
+  const signIn = (token: string) =>
+    fetch(`${guessed.url}/admin/sign-in`, { method: 'POST', body: new URLSearchParams({ token }), redirect: 'manual', headers: from });
+  try {
+    expect((await signIn(TOKEN)).status).toBe(303);
+    // Who shows nothing guesses nothing.
+    for (let n = 0; n < 12; n++) expect((await fetch(`${guessed.url}/metrics`, { headers: from })).status).toBe(401);
+    const tries = [];
+    for (let n = 0; n < 5; n++) tries.push((await signIn(`guess-${n}`)).status, (await shown(`guess-${n}`, from)).status);
+    expect(tries).toEqual(Array.from({ length: 10 }, () => 401));
+    const refused = [await shown(TOKEN, from), await signIn(TOKEN), await shown('guess', from)];
+    expect(refused.map(({ status }) => status)).toEqual([429, 429, 429]);
+    expect(Number(refused[0]?.headers.get('retry-after'))).toBeGreaterThan(500);
+    const counted = samplesIn(await (await shown(TOKEN)).text());
+    expect(find(counted, 'pura_sign_ins_total', { how: 'admin', result: 'ok' })).toBe(1);
+    expect(find(counted, 'pura_sign_ins_total', { how: 'admin', result: 'refused' })).toBe(13);
+    expect(find(counted, 'pura_refusals_total', { limit: 'sign_in' })).toBe(3);
+  } finally {
+    await guessed.close();
+  }
+});

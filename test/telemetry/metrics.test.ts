@@ -62,7 +62,7 @@ const answer = (facts: Partial<RequestAnswer> = {}): RequestAnswer => ({
   costMsat: 3_125n,
   providerCostPicoUsd: 1_000_000_000n,
   chargedMsat: 3_125n,
-  overrunMsat: 0n,
+  losses: {},
   ...facts,
 });
 const request = (facts: Partial<RequestFacts> = {}): Observation<'request'> => ({
@@ -130,9 +130,22 @@ describe('what is observed moves its metric', () => {
     ],
     ['a cost', [request()], 'pura_cost_usd_total', { model: 'configured-1' }, 0.002],
     ['a cost at the provider', [request()], 'pura_provider_cost_usd_total', { model: 'configured-1' }, 0.001],
-    ['what is given free', [request({ funding: 'free' })], 'pura_house_loss_msat_total', { reason: 'free' }, 3_125],
-    ['an overrun', [request({ answer: answer({ overrunMsat: 7n }) })], 'pura_house_loss_msat_total', { reason: 'overrun' }, 7],
-    ['a refund', [{ kind: 'charge_given_back', requestId: 'r', refundedMsat: 5n }], 'pura_house_loss_msat_total', { reason: 'refund' }, 5],
+    ...(['free', 'overrun', 'undelivered', 'refund', 'crash'] as const).map(
+      (reason): [string, Observation[], string, Record<string, string>, number] => [
+        `what the house pays: ${reason}`,
+        [request({ answer: answer({ deployment: null, losses: { [reason]: 7n } }) })],
+        'pura_house_loss_msat_total',
+        { reason },
+        7,
+      ],
+    ),
+    [
+      'a fee above the limit',
+      [{ kind: 'withdrawal_above_limit', withdrawalId: 'w', feeMsat: 12_000n, feeLimitMsat: 10_000n }],
+      'pura_house_loss_msat_total',
+      { reason: 'fee' },
+      2_000,
+    ],
     [
       'a crash',
       [

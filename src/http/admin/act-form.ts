@@ -3,7 +3,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
-import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import { readAct, type Act, type NewAct } from '../../operator/acts.ts';
 import type { Banner, Pages } from '../pages/pages.ts';
 import { formFields } from '../pages/form.ts';
@@ -46,7 +46,7 @@ export interface ActForm {
 
 export interface ActDeps {
   pages: Pages;
-  log: Logger;
+  observe: Observe;
 }
 
 const sent = z.looseObject({ act_id: z.uuid(), reason: z.string(), confirmed: z.string().optional() });
@@ -69,7 +69,7 @@ interface Shown {
 }
 
 /** The two handlers of an act's page. */
-export function actHandlers({ pages, log }: ActDeps, form: ActForm): { show: RequestHandler; act: RequestHandler } {
+export function actHandlers({ pages, observe }: ActDeps, form: ActForm): { show: RequestHandler; act: RequestHandler } {
   const { fields = [], section } = form;
 
   async function show(req: Request, res: Response, { actId, values = {}, reason = '', refusal, preview }: Shown): Promise<void> {
@@ -102,7 +102,7 @@ export function actHandlers({ pages, log }: ActDeps, form: ActForm): { show: Req
       const { name, network } = operatorOf(res);
       const { back } = await form.describe(req);
       const done = await form.perform(req, { id, by: { name, network }, reason }, values);
-      log.info({ operator: name, act: done.act, subject: done.subject.id, actId: id }, 'an operator acted');
+      observe({ kind: 'operator_acted', operator: name, act: done.act, subject: done.subject.id, actId: id });
       res.set('Cache-Control', 'no-store').redirect(303, withQuery(back, { done: done.id }));
     } catch (error) {
       if (!(error instanceof GatewayError && MENDABLE.has(error.code))) throw error;

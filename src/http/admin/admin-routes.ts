@@ -16,6 +16,7 @@ import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
 import { readForm } from '../pages/form.ts';
 import type { Pages } from '../pages/pages.ts';
 import { addRoute, type Operation } from '../server/operation.ts';
+import type { OperatorGuesses } from '../server/operator-guesses.ts';
 import { accountActs } from './account-acts.ts';
 import { accountPages } from './account-pages.ts';
 import { actHandlers, type ActForm } from './act-form.ts';
@@ -42,20 +43,21 @@ export interface AdminDeps {
   exchangeRate: ExchangeRate;
   log: Logger;
   observe: Observe;
+  guesses: OperatorGuesses;
   version: string;
   config: Config;
 }
 
 /** Adds `/admin`, for operators. Without an `ADMIN_TOKEN` there is nothing there. */
 export function addAdmin(app: Express, deps: AdminDeps): void {
-  const { pool, pages, config, log, observe } = deps;
+  const { pool, pages, config, observe, guesses } = deps;
   if (config.ADMIN_TOKEN.length === 0) return;
   const sessions = new OperatorSessions(pool, config.ADMIN_TOKEN);
-  const session = adminSessionHandlers({ sessions, pages, config, log, observe });
+  const session = adminSessionHandlers({ sessions, pages, config, observe, guesses });
   const form = readForm(config);
   const add: Add = (operation, ...handlers) => addRoute(app, operation, ...handlers);
   const addAct: AddAct = (show, act, asked) => {
-    const handlers = actHandlers({ pages, log }, asked);
+    const handlers = actHandlers({ pages, observe }, asked);
     add(show, handlers.show);
     add(act, form, handlers.act);
   };
@@ -104,13 +106,13 @@ function addPayments(deps: AdminDeps, add: Add, addAct: AddAct): void {
 }
 
 function addHouse(deps: AdminDeps, add: Add, addAct: AddAct): void {
-  const { reportPool, log, config } = deps;
+  const { reportPool, observe, config } = deps;
   const providers = providerPages(deps);
   add(ADMIN_OPERATIONS.providers, providers.list);
   addAct(ADMIN_OPERATIONS.showProviderOff, ADMIN_OPERATIONS.providerOff, providers.off);
   addAct(ADMIN_OPERATIONS.showProviderOn, ADMIN_OPERATIONS.providerOn, providers.on);
   const oldestHoldSeconds = config.STREAM_MAX_SECONDS + 2 * config.HOLD_LEASE_SECONDS;
-  const audits = new AuditRuns({ pool: reportPool, log, oldestHoldSeconds, freeRequests: config.FREE_TIER_REQUESTS });
+  const audits = new AuditRuns({ pool: reportPool, observe, oldestHoldSeconds, freeRequests: config.FREE_TIER_REQUESTS });
   const audit = auditPages({ ...deps, audits });
   add(ADMIN_OPERATIONS.audit, audit.list);
   addAct(ADMIN_OPERATIONS.showRunAudit, ADMIN_OPERATIONS.runAudit, audit.run);

@@ -1,8 +1,8 @@
 import type { RequestHandler } from 'express';
 import type { AdminToken } from '../../config/admin-tokens.ts';
 import { GatewayError } from '../../errors.ts';
-import type { Observe } from '../../observation.ts';
 import { text, type Operation } from '../server/operation.ts';
+import type { OperatorGuesses } from '../server/operator-guesses.ts';
 import { operatorOf } from '../server/operator-token.ts';
 
 /** What Prometheus reads. */
@@ -18,18 +18,18 @@ export const METRICS_OPERATION: Operation = {
   asker: 'operator',
   tag: 'Operator',
   summary: 'What the gateway counts, for Prometheus',
-  description: 'Off unless `ADMIN_TOKEN` is set; a token of it goes into `Authorization: Bearer`.',
+  description:
+    'Off unless `ADMIN_TOKEN` is set; a token of it goes into `Authorization: Bearer`. An address that has shown ten wrong ones waits.',
   answers: { 200: text('The metrics.', 'text/plain', 'pura_owed_msat 4210330000\n') },
-  errors: ['invalid_api_key', 'not_found'],
+  errors: ['invalid_api_key', 'not_found', 'rate_limit_exceeded'],
 };
 
-/** `GET /metrics`. Throws `invalid_api_key` for everybody without a token of `ADMIN_TOKEN`. */
-export function metricsHandler(metrics: MetricsText, tokens: readonly AdminToken[], observe: Observe): RequestHandler {
+/** `GET /metrics`. Throws `invalid_api_key` for everybody without a token of `ADMIN_TOKEN`, and as `OperatorGuesses` does. */
+export function metricsHandler(metrics: MetricsText, tokens: readonly AdminToken[], guesses: OperatorGuesses): RequestHandler {
   return async (req, res) => {
-    if (operatorOf(req, tokens) === null) {
-      if (req.headers.authorization !== undefined) observe({ kind: 'sign_in', how: 'admin', result: 'refused' });
-      throw new GatewayError('invalid_api_key', { message: 'This path is for the operator.' });
-    }
+    // Who shows nothing guesses nothing.
+    const name = req.headers.authorization === undefined ? null : guesses.name(req, () => operatorOf(req, tokens));
+    if (name === null) throw new GatewayError('invalid_api_key', { message: 'This path is for the operator.' });
     res
       .set('Cache-Control', 'no-store')
       .type(metrics.contentType)

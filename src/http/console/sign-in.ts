@@ -45,8 +45,10 @@ export function signInHandlers(deps: SignInDeps): {
     const typed = textOf(req, field).trim();
     const shares = sharesOf(clientOf(req)).slice(0, 1);
     const retryAfter = failures.secondsUntilFree(shares);
-    if (retryAfter > 0)
+    if (retryAfter > 0) {
+      deps.observe({ kind: 'sign_in', how: 'key', result: 'refused' });
       throw new GatewayError('rate_limit_exceeded', { message: `Too many tries. Wait ${retryAfter} s.`, retryAfter, limit: 'sign_in' });
+    }
     try {
       return await deps.keys.authenticate(typed, () => clientAddress(clientOf(req)));
     } catch (error) {

@@ -21,12 +21,12 @@ export function addLnurl(app: Express, deps: LnurlDeps): void {
   const answers = new LnurlAnswers(deps);
   app.use(PREFIXES, answers.openToAll);
   const address = addressPaths(deps);
-  addRoute(app, LNURL_OPERATIONS.payRequest, answers.path(address.payRequest));
-  addRoute(app, LNURL_OPERATIONS.pay, answers.path(address.pay));
-  addRoute(app, LNURL_OPERATIONS.verify, answers.path(address.verify));
+  addRoute(app, LNURL_OPERATIONS.payRequest, answers.path('payRequest', address.payRequest));
+  addRoute(app, LNURL_OPERATIONS.pay, answers.path('payRequest', address.pay));
+  addRoute(app, LNURL_OPERATIONS.verify, answers.path('payRequest', address.verify));
   const withdraw = withdrawPaths(deps);
-  addRoute(app, LNURL_OPERATIONS.withdrawRequest, answers.path(withdraw.withdrawRequest));
-  addRoute(app, LNURL_OPERATIONS.withdraw, answers.path(withdraw.pay));
-  addRoute(app, LNURL_OPERATIONS.auth, answers.path(authPath(deps.signIns)));
+  addRoute(app, LNURL_OPERATIONS.withdrawRequest, answers.path('withdrawRequest', withdraw.withdrawRequest));
+  addRoute(app, LNURL_OPERATIONS.withdraw, answers.path('withdrawRequest', withdraw.pay));
+  addRoute(app, LNURL_OPERATIONS.auth, answers.path('login', authPath(deps.signIns)));
   app.use(PREFIXES, answers.errors);
 }

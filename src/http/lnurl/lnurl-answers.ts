@@ -3,10 +3,10 @@ import type { Config } from '../../config/config.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Network } from '../../lightning/wallet.ts';
 import { lnurlObstacle } from '../../lnurl/lnurl-obstacle.ts';
-import type { Observe } from '../../observation.ts';
+import type { Observation, Observe } from '../../observation.ts';
 import { WindowLimit } from '../../window-limit.ts';
 import { sharesOf } from '../server/client-address.ts';
-import { publicError } from '../server/error-response.ts';
+import { noteRefusal, publicError } from '../server/error-response.ts';
 import { clientOf } from '../server/forwarded.ts';
 import { originOf } from '../server/origin.ts';
 import { RefusalLog } from '../server/refusal-log.ts';
@@ -19,6 +19,9 @@ export interface LnurlAnswersDeps {
 
 /** Answers one path: what it resolves to is the JSON of the answer. `origin` is where its wallet reaches the gateway. */
 export type LnurlPath = (req: Request, origin: string) => Promise<object>;
+
+/** What a wallet is about: the tag of its LNURL. */
+export type LnurlTag = Observation<'lnurl_request'>['tag'];
 
 const MINUTE_MS = 60_000;
 const PREFLIGHT_SECONDS = '600';
@@ -51,16 +54,27 @@ export class LnurlAnswers {
   };
 
   /** The handler of one path. */
-  path(answer: LnurlPath): RequestHandler {
+  path(tag: LnurlTag, answer: LnurlPath): RequestHandler {
+    const { observe } = this.#deps;
     return async (req, res) => {
-      const origin = originOf(req, this.#deps.config.PUBLIC_URL);
-      const obstacle = lnurlObstacle(origin, this.#deps.wallet.network);
-      if (obstacle !== null) throw new GatewayError('not_permitted', { message: obstacle });
-      const seconds = this.#senders.take(sharesOf(clientOf(req)));
-      if (seconds > 0)
-        throw new GatewayError('rate_limit_exceeded', { message: `Too many requests. Try again in ${seconds} s.`, limit: 'address' });
-      res.json(await answer(req, origin));
+      try {
+        res.json(await this.#answer(req, answer));
+        observe({ kind: 'lnurl_request', tag, result: 'ok' });
+      } catch (error) {
+        observe({ kind: 'lnurl_request', tag, result: publicError(error).status >= 500 ? 'failed' : 'refused' });
+        throw error;
+      }
     };
+  }
+
+  async #answer(req: Request, answer: LnurlPath): Promise<object> {
+    const origin = originOf(req, this.#deps.config.PUBLIC_URL);
+    const obstacle = lnurlObstacle(origin, this.#deps.wallet.network);
+    if (obstacle !== null) throw new GatewayError('not_permitted', { message: obstacle });
+    const seconds = this.#senders.take(sharesOf(clientOf(req)));
+    if (seconds > 0)
+      throw new GatewayError('rate_limit_exceeded', { message: `Too many requests. Try again in ${seconds} s.`, limit: 'address' });
+    return answer(req, origin);
   }
 
   /** The last of a path's handlers: whatever was thrown becomes the answer that a wallet shows. */
@@ -68,6 +82,7 @@ export class LnurlAnswers {
     if (res.headersSent) return next(thrown);
     const error = publicError(thrown);
     this.#refusals.write(error, res.locals['requestId'] as string | undefined);
+    noteRefusal(res, error, this.#deps.observe);
     res.status(200).json({ status: 'ERROR', reason: error.message });
   };
 }
