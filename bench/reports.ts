@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ApiKeys } from '../src/accounts/api-keys.ts';
 import { KeyAuthenticator } from '../src/accounts/key-authenticator.ts';
@@ -10,9 +8,9 @@ import { createKeySecrets } from '../src/accounts/key-secret.ts';
 import { msat } from '../src/amount.ts';
 import { createNotifications } from '../src/db/notify.ts';
 import { createPool, type Pool } from '../src/db/postgres.ts';
-import { startEmbeddedPostgres } from '../src/db/embedded/embedded-postgres.ts';
-import { migrate } from '../src/db/migrate.ts';
 import { readBudgetDays, readMeanCharge } from '../src/ledger/balance.ts';
+import { auditLedger } from '../src/ledger/audit.ts';
+import { rollLedgerDays } from '../src/ledger/ledger-days.ts';
 import { readRunway } from '../src/ledger/runway.ts';
 import { readSpend } from '../src/ledger/spend.ts';
 import { readStatementDays } from '../src/ledger/statement-days.ts';
@@ -23,144 +21,137 @@ import { readReceipt } from '../src/records/receipt.ts';
 import { readRequests } from '../src/records/recorded-requests.ts';
 import { statementCsv } from '../src/records/statement-csv.ts';
 import { usageCsv } from '../src/records/usage-csv.ts';
-import { addPayer, type Payer } from '../test/support/holds.ts';
+import { createSite, type GatewayProcess, type GatewaySite, type SharedDatabase } from '../test/support/gateway-process.ts';
+import type { TestKey } from '../test/support/gateway.ts';
+import { addHistory, addOthers, DAYS } from './large-history.ts';
+import { ADMIN_TOKEN, apiReports, adminPages, consolePages } from './pages.ts';
+import { cpuOf, cpuOfFamily } from './processor.ts';
+import { timed, took, type Measured } from './timed.ts';
 
 /**
- * `node bench/reports.ts`: what the pages of one large account ask, over an embedded PostgreSQL. `--requests` in 30 days, by `--keys`. As in
- * life, an account has a hundred of them alive at a time; `--spread` lets each request have any of them, which leaves nothing to sum up by
- * key and hour. Ends with 1 where a query's 95th percentile is above `--limit` milliseconds.
+ * `node bench/reports.ts`: what the pages of one large account and the operator's ask, over an embedded PostgreSQL: first the queries alone,
+ * then the pages as a gateway serves them. `--requests` in 30 days, by `--keys`; `--accounts` are there besides. As in life, an account has a
+ * hundred keys alive at a time; `--spread` lets each request have any of them, which leaves nothing to sum up by key and hour. `--data` is a
+ * directory where all of that is kept for another run. `--only` names what is measured: queries, pages, csv or audit. Ends with 1 where a
+ * 95th percentile is above `--limit` milliseconds.
  */
 const { values: options } = parseArgs({
   options: {
     requests: { type: 'string', default: '1000000' },
     keys: { type: 'string', default: '10000' },
+    accounts: { type: 'string', default: '100000' },
     spread: { type: 'boolean', default: false },
     times: { type: 'string', default: '40' },
     limit: { type: 'string', default: '150' },
+    data: { type: 'string' },
+    only: { type: 'string', multiple: true, default: ['queries', 'pages', 'csv', 'audit'] },
   },
 });
 
-const REQUESTS = Number(options.requests);
-const KEYS = Number(options.keys);
-const ALIVE = 100;
-const DAYS = 30;
 const DAY_MS = 86_400_000;
 const CSV_ROWS = 100_000;
-const PROJECT_DIR = fileURLToPath(new URL('..', import.meta.url));
+const TIMES = Number(options.times);
 
-const directory = mkdtempSync(path.join(tmpdir(), 'pura-bench-'));
-chmodSync(directory, 0o755);
 const log = createLog('warn');
-const postgres = await startEmbeddedPostgres({ dataDir: path.join(directory, 'data'), projectDir: PROJECT_DIR, log });
+const site = createSite({
+  ...(options.data !== undefined && { dataDir: options.data }),
+  env: { ADMIN_TOKEN, LOG_LEVEL: 'warn' },
+});
 try {
-  await migrate(postgres.connectionString);
-  const pool = createPool({ connectionString: postgres.connectionString, max: 1 });
-  const payer = await addPayer(pool, { balanceMsat: 1_000_000_000_000n });
-  await took(`${REQUESTS} requests of ${KEYS} keys, as they come`, () => seed(pool, payer));
-  await took('added up by hour', () => new UsageHours(pool).catchUp());
-  await pool.query('vacuum analyze');
-  await measure(pool, payer);
-  await pool.end();
+  const gateway = await site.start();
+  const database = await site.database();
+  const key = await accountIn(gateway, database);
+  const slow = [
+    ...(options.only.includes('queries') ? await measureQueries(database, key) : []),
+    ...(options.only.includes('pages') ? await measurePages(site, gateway, database, key) : []),
+  ];
+  if (options.only.includes('csv'))
+    await withApiKeys(database, (pool, apiKeys) => csv(pool, apiKeys, { accountId: key.accountId, keyId: null }));
+  if (options.only.includes('audit')) await audit(database);
+  if (slow.length > 0) {
+    console.log(`\nabove ${options.limit} ms: ${slow.join('; ')}`);
+    process.exitCode = 1;
+  }
+  await gateway.end('SIGTERM');
 } finally {
-  await postgres.stop();
-  for (const made of [directory, postgres.dataDir]) rmSync(made, { recursive: true, force: true });
+  await site.close();
 }
 
-async function took(what: string, work: () => Promise<void>): Promise<void> {
-  const begun = performance.now();
-  await work();
-  console.log(`${what}: ${((performance.now() - begun) / 1000).toFixed(1)} s`);
+/** The large account with its history: made, or found in `--data`. */
+async function accountIn(gateway: GatewayProcess, { pool }: SharedDatabase): Promise<TestKey> {
+  const file = options.data === undefined ? undefined : path.join(options.data, 'account.json');
+  if (file !== undefined && existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as TestKey;
+  const key = await gateway.newKey();
+  await pool.query('update accounts set free_limit = 0 where id = $1', [key.accountId]);
+  const [requests, keys, accounts] = [Number(options.requests), Number(options.keys), Number(options.accounts)];
+  await took(`${accounts} other accounts`, async () => addOthers(pool, accounts, await nodeOf(pool)));
+  await took(`${requests} requests of ${keys} keys`, () =>
+    addHistory(pool, { accountId: key.accountId, keyId: key.id }, { requests, keys, spread: options.spread }),
+  );
+  await took('added up by hour and by day', async () => {
+    await new UsageHours(pool).catchUp();
+    await rollLedgerDays(pool, 0);
+  });
+  await pool.query({ text: 'vacuum analyze', ...{ query_timeout: 3_600_000 } });
+  if (file !== undefined) writeFileSync(file, JSON.stringify(key));
+  return key;
 }
 
-async function seed(pool: Pool, { accountId, keyId }: Payer): Promise<void> {
-  const client = await pool.connect();
-  const run = async (sql: string, values: unknown[]) => void (await client.query({ text: sql, values, ...{ query_timeout: 3_600_000 } }));
-  await client.query('set statement_timeout = 0');
-  await run(
-    `insert into api_keys (id, account_id, secret_hash, secret_id, prefix, role, label, daily_budget_pico_usd, created_at, revoked_at)
-     select md5('key ' || n)::uuid, $1, decode(md5(n::text), 'hex'), '0', 'pura_' || lpad(n::text, 6, '0'), 'inference', 'agent ' || n, 10 ^ 13,
-       now() - ($2::int - n) * interval '4 minutes', case when n <= $2::int - $3::int then now() end from generate_series(1, $2::int) n`,
-    [accountId, KEYS, ALIVE],
-  );
-  await run(
-    `create temporary table made as
-     select md5('request ' || n)::uuid as id, n, now() - ($1::bigint - n) * interval '${DAYS} days' / $1 as at, abs(hashint4(n::int)) as dice,
-       md5('key ' || case when $4 then 1 + abs(hashint4(n::int + 7)) % $2
-         else 1 + (n * greatest($2 - $3, 0) / $1 + abs(hashint4(n::int + 7)) % least($2, $3)) % $2 end)::uuid as key_id
-     from generate_series(1, $1::bigint) n`,
-    [REQUESTS, KEYS, ALIVE, options.spread],
-  );
-  await run(
-    `insert into holds (request_id, account_id, key_id, funding, state, amount_msat, posted_msat, amount_pico_usd, posted_pico_usd, budget_day,
-       pico_usd_per_msat, price_version, stream, idempotent, instance_id, lease_until, created_at, resolved_at)
-     select id, $1, key_id, 'wallet', case when dice % 100 = 0 then 'voided' else 'posted' end, 2000, case when dice % 100 = 0 then 0 else 20 + dice % 900 end,
-       2000000000, case when dice % 100 = 0 then 0 else (20 + dice % 900) * 1000000::bigint end, at::date, 1000000, 1, false, false, id, at, at, at
-     from made order by n`,
-    [accountId],
-  );
-  await run(
-    `insert into requests (id, account_id, key_id, created_at, path, requested_model, model, provider, tier, stream, outcome, status, funding,
-       prompt_tokens, completion_tokens, cost_pico_usd, charged_msat, pico_usd_per_msat, latency_ms, explored)
-     select id, $1, key_id, at + interval '20 milliseconds', '/v1/chat/completions', 'auto', 'model-' || dice % 12, 'provider-' || dice % 4, 'cheap', true,
-       case when dice % 100 = 0 then 'refused' when dice % 33 = 1 then 'client_gone' else 'ok' end, 200, 'wallet', 900 + dice % 500, 80 + dice % 300,
-       (20 + dice % 900) * 1000000::bigint, 20 + dice % 900, 1000000, 900, dice % 40 = 3
-     from made where dice % 5003 <> 1 order by n`,
-    [accountId],
-  );
-  await run(
-    `insert into transfers (idempotency_key, account_id, kind, debit, credit, amount_msat, balance_after_msat, request_id, key_id, created_at)
-     select 'charge:' || id, $1, 'charge', 'wallet', 'revenue', 20 + dice % 900, 1000000000000 - sum(20 + dice % 900) over (order by n), id, key_id, at
-     from made where dice % 100 <> 0 order by n`,
-    [accountId],
-  );
-  await run(
-    `insert into budget_days (key_id, day, account_id, spent_pico_usd)
-     select key_id, (clock_timestamp() at time zone 'utc')::date, $1, 10 ^ 9 from (select distinct key_id from made) k where key_id <> $2`,
-    [accountId, keyId],
-  );
-  await client.query('drop table made');
-  client.release(true);
+async function nodeOf(pool: Pool): Promise<string> {
+  const { rows } = await pool.query<{ node_id: string }>('select node_id from lightning_nodes');
+  return rows[0]?.node_id ?? 'node';
 }
 
-/** What a process took of the processor, in ms; 0 where the system does not tell. */
-function cpuOf(pid: number): number {
-  const file = `/proc/${pid}/stat`;
-  if (!existsSync(file)) return 0;
-  // After the name in brackets: the 12th and 13th are ticks of 10 ms in the program and in the system.
-  const fields = readFileSync(file, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
-/** Each query in turn. Where other work disturbs the times, the processor's tell more: of the connection's backend and of this process. */
-async function measure(pool: Pool, { accountId }: Payer): Promise<void> {
-  const notifications = createNotifications(postgres.connectionString, log);
+async function withApiKeys<T>({ connectionString }: SharedDatabase, work: (pool: Pool, apiKeys: ApiKeys) => Promise<T>): Promise<T> {
+  const pool = createPool({ connectionString, max: 1 });
+  const notifications = createNotifications(connectionString, log);
   const secrets = createKeySecrets([{ id: '1', secret: randomBytes(32) }]);
   const authenticator = new KeyAuthenticator({ pool, secrets, notifications, log });
-  const apiKeys = new ApiKeys({ pool, secrets, authenticator, log });
+  try {
+    return await work(pool, new ApiKeys({ pool, secrets, authenticator, log }));
+  } finally {
+    await authenticator.close();
+    await notifications.close();
+    await pool.end();
+  }
+}
+
+/** Each query in turn. The processor's time is of the connection's backend and of this process. */
+function measureQueries(database: SharedDatabase, key: TestKey): Promise<string[]> {
+  return withApiKeys(database, async (pool, apiKeys) => {
+    const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const cpuMs = () => cpuOf(rows[0]?.pid ?? 0) + process.cpuUsage().user / 1000 + process.cpuUsage().system / 1000;
+    return timed('query', await queriesOf(pool, apiKeys, key.accountId), { times: TIMES, limitMs: Number(options.limit), cpuMs });
+  });
+}
+
+async function queriesOf(pool: Pool, apiKeys: ApiKeys, accountId: string): Promise<Measured[]> {
   const all = { accountId, keyId: null };
   const [latest] = await readRequests(pool, { ...all, after: null, limit: 1 });
   const keyId = latest?.keyId ?? '';
   const month = { ...all, hours: DAYS * 24 };
   const ago = (days: number) => new Date(Date.now() - days * DAY_MS);
   const list = { ...all, after: null, limit: 50 };
-  const queries: [what: string, query: () => Promise<unknown>][] = [
+  return [
     ['report of 24 hours', () => readSpend(pool, { ...all, hours: 24, byKey: true })],
     ['report of 7 days', () => readSpend(pool, { ...all, hours: 7 * 24, byKey: true })],
     ['report of 30 days', () => readSpend(pool, { ...month, byKey: true })],
     ['30 days by day and model', () => readSpend(pool, { ...month, series: { bucket: 'day', by: 'model' } })],
     ['30 days by hour and model', () => readSpend(pool, { ...month, series: { bucket: 'hour', by: 'model' } })],
     ['30 days by day and key', () => readSpend(pool, { ...month, series: { bucket: 'day', by: 'key' } })],
+    ['30 days by hour and key', () => readSpend(pool, { ...month, series: { bucket: 'hour', by: 'key' } })],
     ['30 days of one outcome', () => readSpend(pool, { ...month, outcome: 'client_gone' })],
+    ['30 days of one model, keys too', () => readSpend(pool, { ...month, model: 'model-7', byKey: true })],
     ['30 days of one key', () => readSpend(pool, { ...month, keyId })],
+    ['30 days of a model never used, keys too', () => readSpend(pool, { ...month, model: 'none', byKey: true })],
     ['runway', () => readRunway(pool, accountId, msat(10n ** 9n))],
     ['mean charge', () => readMeanCharge(pool, accountId)],
     ['requests, first page', () => readRequests(pool, list)],
     ['requests before 20 days ago', () => readRequests(pool, { ...list, to: ago(20) })],
     ['requests of a model', () => readRequests(pool, { ...list, model: 'model-7' })],
     ['requests of a rare outcome', () => readRequests(pool, { ...list, outcome: 'refused' })],
-    ['requests of a model that was never used', () => readRequests(pool, { ...list, model: 'none', from: ago(7) })],
+    ['requests of a model never used, 7 days', () => readRequests(pool, { ...list, model: 'none', from: ago(7) })],
+    ['requests of a model never used, 30 days', () => readRequests(pool, { ...list, model: 'none', from: ago(30) })],
     ['requests of one key', () => readRequests(pool, { ...list, keyId })],
     ['receipt', () => readReceipt(pool, all, latest?.id ?? '')],
     ['statement, first page', () => readStatement(pool, { ...all, before: null, limit: 50 })],
@@ -173,31 +164,17 @@ async function measure(pool: Pool, { accountId }: Payer): Promise<void> {
     ['live keys', () => apiKeys.list(accountId, { limit: 51, state: 'live' })],
     ['what 50 keys spent today', () => readBudgetDays(pool, Array<string>(50).fill(keyId))],
   ];
-  await timed(pool, queries);
-  await csv(pool, apiKeys, all);
-  await authenticator.close();
-  await notifications.close();
 }
 
-/** Prints a table. */
-async function timed(pool: Pool, queries: readonly [what: string, query: () => Promise<unknown>][]): Promise<void> {
-  const { rows: backends } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid');
-  const cpuMs = () => cpuOf(backends[0]?.pid ?? 0) + process.cpuUsage().user / 1000 + process.cpuUsage().system / 1000;
-  console.log('\n| query | median ms | 95 % ms | CPU ms |\n| --- | --- | --- | --- |');
-  for (const [what, query] of queries) {
-    const times: number[] = [];
-    const before = cpuMs();
-    for (let n = 0; n < Number(options.times); n++) {
-      const begun = performance.now();
-      await query();
-      times.push(performance.now() - begun);
-    }
-    const sorted = times.toSorted((a, b) => a - b);
-    const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
-    const cpu = ((cpuMs() - before) / times.length).toFixed(1);
-    console.log(`| ${what} | ${at(0.5).toFixed(1)} | ${at(0.95).toFixed(1)} | ${cpu} |`);
-    if (at(0.95) > Number(options.limit)) process.exitCode = 1;
-  }
+/** Each page in turn, as its reader would ask. The processor's time is of the gateway and of the database with all its backends. */
+async function measurePages(on: GatewaySite, gateway: GatewayProcess, { pool }: SharedDatabase, key: TestKey): Promise<string[]> {
+  const cpuMs = () => cpuOf(gateway.pid) + cpuOfFamily(on.postmasterPid());
+  const rounds = { times: TIMES, limitMs: Number(options.limit), cpuMs };
+  return [
+    ...(await timed('report of the API', apiReports(gateway, key), rounds)),
+    ...(await timed('page of the console', await consolePages(gateway.url, pool, key), rounds)),
+    ...(await timed('page of an operator', await adminPages(gateway.url, pool, key), rounds)),
+  ];
 }
 
 /** A page of a thousand rows at a time: however long it is, it needs no more memory. */
@@ -215,4 +192,15 @@ async function csv(pool: Pool, apiKeys: ApiKeys, all: { accountId: string; keyId
       console.log(`${(bytes / 1e6).toFixed(1)} MB, at most ${(heap / 1e6).toFixed(0)} MB of heap`);
     });
   }
+}
+
+/** What was measured is a ledger as it would be, or the figures say little. */
+async function audit({ pool }: SharedDatabase): Promise<void> {
+  await took('audit of the whole ledger', async () => {
+    const violations = await auditLedger(pool, { oldestHoldSeconds: 600 });
+    for (const { rule, subject, expected, found } of violations.slice(0, 10)) {
+      console.log(`${rule}: ${subject} should be ${expected}, is ${found}`);
+      process.exitCode = 1;
+    }
+  });
 }

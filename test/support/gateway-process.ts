@@ -41,6 +41,7 @@ export interface Ended {
 /** A gateway as an operator runs it: a process of its own. */
 export interface GatewayProcess {
   readonly url: string;
+  readonly pid: number;
   /** Of the memory it has in use. */
   residentMegabytes(): number;
   /** What it has written so far. */
@@ -183,6 +184,7 @@ function gatewayProcess(url: string, { child, ended, output }: Launched): Gatewa
     });
   return {
     url,
+    pid: child.pid ?? 0,
     residentMegabytes: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1]) / 1024,
     output,
     ended,
