@@ -79,34 +79,52 @@ async function readIn(client: PoolClient, query: SpendQuery): Promise<PeriodSpen
   const { series, byKey = false } = query;
   const window = await readWindow(client, query.hours);
   const spend = emptyPeriod(window);
-  const by = series && series.by !== 'key' ? series.by : null;
-  const rows = await readSums(client, window, query, { of: 'names', bucketsBy: by });
+  const rows = await readSums(client, window, query, { of: 'names', bucketsBy: series ? (series.by === 'key' ? 'all' : series.by) : null });
   for (const row of rows) {
     if (row.model === null || row.provider === null) continue;
     add(spend.total, row);
     add(spendOf(spend.byModel, row.model), row);
     add(spendOf(spend.byProvider, row.provider), row);
   }
-  if (series && by) {
-    const top = dearest(by === 'model' ? spend.byModel : spend.byProvider, MOST_NAMES);
+  if (series && series.by !== 'key') {
+    const top = dearest(series.by === 'model' ? spend.byModel : spend.byProvider, MOST_NAMES);
     spend.series = bucketsOf(spend, series.bucket, rows, top);
   }
-  if (!byKey && series?.by !== 'key') return spend;
-
-  const keys = new Map<string, Spend>();
-  for (const row of await readSums(client, window, { ...query, series: null }, { of: 'keys', bucketsBy: null }))
-    if (row.name !== null) add(spendOf(keys, row.name), row);
-  if (byKey) spend.byKey = keys;
-  if (series?.by === 'key') {
-    const namedKeys = [...dearest(keys, MOST_NAMES)].filter((name) => name !== OTHER);
-    spend.series = bucketsOf(
-      spend,
-      series.bucket,
-      await readSums(client, window, query, { of: 'keys', bucketsBy: 'key', namedKeys }),
-      null,
-    );
-  }
+  if (byKey || series?.by === 'key') await readKeys(client, window, query, { spend, rows });
   return spend;
+}
+
+/** Of thousands of keys the dearest alone are read: what the others spent is what is left of the same sums, which are of the same moment. */
+async function readKeys(
+  client: PoolClient,
+  window: Window,
+  query: SpendQuery,
+  { spend, rows }: { spend: PeriodSpend; rows: readonly SumRow[] },
+): Promise<void> {
+  const { series, byKey = false } = query;
+  const ofKeys = spend.total.requestCount === 0 ? [] : await readSums(client, window, query, { of: 'dearest keys' });
+  const keys = withOthers(spend.total, ofKeys);
+  if (byKey) spend.byKey = keys;
+  if (series?.by !== 'key') return;
+  const named = [...dearest(keys, MOST_NAMES + 1)].filter((name) => name !== OTHER).slice(0, MOST_NAMES);
+  const ofBuckets = named.length === 0 ? [] : await readSums(client, window, query, { of: { keys: named } });
+  const byBucket = Map.groupBy(ofBuckets, ({ bucket }) => bucket?.getTime());
+  spend.series = bucketsOf(spend, series.bucket, rows, null).map(({ start, byName }) => {
+    return { start, byName: withOthers(spendOf(byName, OTHER), byBucket.get(start.getTime()) ?? []) };
+  });
+}
+
+/** The spends by name, and what is left of their total as `OTHER`. */
+function withOthers(total: Spend, rows: readonly SumRow[]): Map<string, Spend> {
+  const names = new Map<string, Spend>();
+  const others = { ...total };
+  for (const row of rows) {
+    if (row.name === null) continue;
+    add(spendOf(names, row.name), row);
+    add(others, row, -1);
+  }
+  if (others.requestCount > 0) names.set(OTHER, others);
+  return names;
 }
 
 function emptyPeriod({ begins, as_of: asOf }: Window): PeriodSpend {
@@ -159,12 +177,14 @@ function spendOf(spends: Map<string, Spend>, name: string): Spend {
   return spend;
 }
 
-function add(spend: Spend, row: SumRow): void {
-  spend.requestCount += Number(row.requests);
-  spend.exploredCount += Number(row.explored);
-  spend.promptTokens += Number(row.prompt_tokens);
-  spend.completionTokens += Number(row.completion_tokens);
-  spend.costPicoUsd = picoUsd(spend.costPicoUsd + row.cost_pico_usd);
-  spend.costMsat = msat(spend.costMsat + row.cost_msat);
-  spend.chargedMsat = msat(spend.chargedMsat + row.charged_msat);
+/** Adds a row to a sum; a `sign` of -1 takes it away. */
+function add(spend: Spend, row: SumRow, sign: 1 | -1 = 1): void {
+  const money = BigInt(sign);
+  spend.requestCount += sign * Number(row.requests);
+  spend.exploredCount += sign * Number(row.explored);
+  spend.promptTokens += sign * Number(row.prompt_tokens);
+  spend.completionTokens += sign * Number(row.completion_tokens);
+  spend.costPicoUsd = picoUsd(spend.costPicoUsd + money * row.cost_pico_usd);
+  spend.costMsat = msat(spend.costMsat + money * row.cost_msat);
+  spend.chargedMsat = msat(spend.chargedMsat + money * row.charged_msat);
 }

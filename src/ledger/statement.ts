@@ -106,14 +106,12 @@ const STATEMENT = `${LINES}
 
 const BETWEEN = `($7::timestamptz is null or t.created_at >= $7) and ($8::timestamptz is null or t.created_at < $8)`;
 
-/** What is no charge is rare, and has an index of its own. */
-const STATEMENT_BESIDES_CHARGES = `${LINES}
-  where t.account_id = $1 and $2::uuid is null and t.kind <> 'charge' and ($3::bigint is null or t.id < $3) and ${OF_KIND} and ${BETWEEN}
-  order by t.id desc limit $4`;
-
 /** By time and id, so that a page begins where the page before ended and reads only its own rows. */
 const PAGE = `${OF_KIND} and ${BETWEEN} and ($3::bigint is null or (t.created_at, t.id) < ((select created_at from transfers where id = $3), $3))
   order by t.created_at desc, t.id desc limit $4`;
+
+/** What is no charge is rare, and has an index of its own, by time. */
+const STATEMENT_BESIDES_CHARGES = `${LINES} where t.account_id = $1 and $2::uuid is null and t.kind <> 'charge' and ${PAGE}`;
 
 const STATEMENT_OF_KEY = `select * from (
   (${LINES} where t.account_id = $1 and t.key_id = $2 and ${PAGE})
