@@ -12,6 +12,8 @@ export interface Account {
   readonly freeRequestsUsed: number;
   readonly freeRequestsLimit: number;
   readonly freeRequestsRemaining: number;
+  /** Paused by the operator. */
+  readonly isFrozen: boolean;
 }
 
 interface AccountRow {
@@ -20,6 +22,7 @@ interface AccountRow {
   held_msat: bigint;
   free_used: number;
   free_limit: number;
+  frozen: boolean;
 }
 
 const SALT_BYTES = 32;
@@ -46,7 +49,7 @@ export async function isFunded(database: Pool | PoolClient, id: string): Promise
  */
 export async function readAccount(database: Pool | PoolClient, id: string, defaultFreeRequests: number): Promise<Account> {
   const { rows } = await database.query<AccountRow>(
-    'select id, posted_msat, held_msat, free_used, coalesce(free_limit, $2) as free_limit from accounts where id = $1',
+    'select id, posted_msat, held_msat, free_used, coalesce(free_limit, $2) as free_limit, frozen_at is not null as frozen from accounts where id = $1',
     [id, defaultFreeRequests],
   );
   const [row] = rows;
@@ -58,5 +61,6 @@ export async function readAccount(database: Pool | PoolClient, id: string, defau
     freeRequestsUsed: row.free_used,
     freeRequestsLimit: row.free_limit,
     freeRequestsRemaining: Math.max(0, row.free_limit - row.free_used),
+    isFrozen: row.frozen,
   };
 }

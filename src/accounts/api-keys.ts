@@ -33,6 +33,8 @@ export interface IssuedKey {
 export interface KeyPage {
   /** Only keys that come after this one. */
   after?: string | null | undefined;
+  /** Only keys that come before this one: the last of them. */
+  before?: string | null | undefined;
   limit: number;
   /** Only keys whose label begins with this, in any case, or whose prefix it is. */
   q?: string | null | undefined;
@@ -99,16 +101,21 @@ export class ApiKeys {
     });
   }
 
-  /** The account's keys, oldest first, revoked ones too unless told otherwise: up to `limit` of those that come after the key `after`. */
-  async list(accountId: string, { after = null, limit, q = null, state = 'all' }: KeyPage): Promise<ApiKey[]> {
+  /**
+   * The account's keys, oldest first, revoked ones too unless told otherwise: up to `limit` of those that come after the key `after`, or right
+   * before the key `before`.
+   */
+  async list(accountId: string, { after = null, before = null, limit, q = null, state = 'all' }: KeyPage): Promise<ApiKey[]> {
+    const [place, comparison, order] = before === null ? [after, '>', 'asc'] : [before, '<', 'desc'];
     const { rows } = await this.#pool.query<ApiKeyRow>(
       `select ${API_KEY_COLUMNS} from api_keys
-       where account_id = $1 and ($2::uuid is null or (created_at, id) > (select created_at, id from api_keys where id = $2 and account_id = $1))
+       where account_id = $1 and ($2::uuid is null or (created_at, id) ${comparison} (select created_at, id from api_keys where id = $2 and account_id = $1))
          and ${OF_STATE[state]} and ($4::text is null or prefix = $4 or starts_with(lower(label), lower($4)))
-       order by created_at, id limit $3`,
-      [accountId, after, limit, q],
+       order by created_at ${order}, id ${order} limit $3`,
+      [accountId, place, limit, q],
     );
-    return rows.map(apiKeyFromRow);
+    const keys = rows.map(apiKeyFromRow);
+    return before === null ? keys : keys.reverse();
   }
 
   /** The keys of the account among `ids`, by id: revoked ones too. */

@@ -4,7 +4,7 @@ import { readAccount, type Account } from '../../accounts/account.ts';
 import { requireOwner } from '../../accounts/acting-key.ts';
 import type { ApiKey } from '../../accounts/api-key.ts';
 import { PAYER_KEY_PREFIX } from '../../accounts/payer-account.ts';
-import type { ApiKeys, KeyChanges } from '../../accounts/api-keys.ts';
+import type { ApiKeys, KeyChanges, KeyPage } from '../../accounts/api-keys.ts';
 import type { Config } from '../../config/config.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
@@ -104,7 +104,8 @@ export function keyHandlers({
     /** An owner sees all keys of the account, oldest first and in pages, anybody else his own. */
     async list(req, res) {
       const { key } = principalOf(res);
-      res.json(await keysView({ pool, apiKeys, config }, key, readQuery(keysQuery, req.query)));
+      const { keys, nextCursor } = await keysView({ pool, apiKeys, config }, key, readQuery(keysQuery, req.query));
+      res.json({ keys, nextCursor });
     },
 
     async change(req, res) {
@@ -130,15 +131,13 @@ export function keyHandlers({
 export async function keysView(
   { pool, apiKeys, config }: Pick<KeyRoutesDeps, 'pool' | 'apiKeys' | 'config'>,
   key: ApiKey,
-  { q, state, limit = KEYS_A_PAGE, cursor }: z.output<typeof keysQuery>,
+  { q, state, limit = KEYS_A_PAGE, cursor, before }: z.output<typeof keysQuery> & { before?: unknown },
 ) {
-  const after = decodeCursor(cursor, [KEY_ID])?.[0] ?? null;
-  const found =
+  const asked = { state, q: q === '' ? null : q };
+  const { keys, first, last } =
     key.role === 'owner'
-      ? await apiKeys.list(key.accountId, { after, limit: limit + 1, state, q: q === '' ? null : q })
-      : [await apiKeys.find(key.accountId, key.id)];
-  const keys = found.slice(0, limit);
-  const last = found.length > limit ? keys.at(-1) : undefined;
+      ? await pageOfKeys(apiKeys, key.accountId, { ...asked, limit, after: placeOf(cursor), before: placeOf(before) })
+      : { keys: [await apiKeys.find(key.accountId, key.id)] };
   const account = await readAccount(pool, key.accountId, config.FREE_TIER_REQUESTS);
   const spent = await readBudgetDays(
     pool,
@@ -147,7 +146,29 @@ export async function keysView(
   return {
     keys: keys.map((each) => ({ ...keyRow(each, account), todaySpendUsd: usdNumber(spent.get(each.id) ?? picoUsd(0n)) })),
     nextCursor: last ? encodeCursor([last.id]) : null,
+    previousCursor: first ? encodeCursor([first.id]) : null,
   };
+}
+
+function placeOf(cursor: unknown): string | null {
+  return decodeCursor(cursor, [KEY_ID])?.[0] ?? null;
+}
+
+/** A page of keys: its last one where there are more after it, and its first one where there are more before it. */
+async function pageOfKeys(
+  apiKeys: ApiKeys,
+  accountId: string,
+  { after, before, limit, ...asked }: KeyPage,
+): Promise<{ keys: ApiKey[]; first?: ApiKey | undefined; last?: ApiKey | undefined }> {
+  if (before) {
+    const found = await apiKeys.list(accountId, { ...asked, before, limit: limit + 1 });
+    const keys = found.slice(-limit);
+    if (found.length > limit) return { keys, first: keys[0], last: keys.at(-1) };
+    // What is left before it is part of the first page, which is shown whole.
+  }
+  const found = await apiKeys.list(accountId, { ...asked, after: before ? null : after, limit: limit + 1 });
+  const keys = found.slice(0, limit);
+  return { keys, first: after && !before ? keys[0] : undefined, last: found.length > limit ? keys.at(-1) : undefined };
 }
 
 /** A key that may see and change the whole account. Throws `not_permitted` for any other. */

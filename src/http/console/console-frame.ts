@@ -1,5 +1,6 @@
 import type { Response } from 'express';
 import { readAccount, type Account } from '../../accounts/account.ts';
+import { AccountFrozenError } from '../../accounts/frozen.ts';
 import { msat } from '../../amount.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { satsHeld } from '../pages/format.ts';
@@ -54,8 +55,10 @@ export class ConsoleFrame {
     const account = page.account ?? (await this.account(res));
     const owner = isOwner(session);
     const availableMsat = msat(account.postedMsat - account.heldMsat);
+    const frozen: Banner = { kind: 'bad', text: new AccountFrozenError(this.#deps.pages.contact).message };
     const frame: Frame = {
       ...page,
+      banners: [...(account.isFrozen ? [frozen] : []), ...(page.banners ?? [])],
       script: page.script ?? (page.section === '/console' ? 'live.js' : undefined),
       menu: { label: 'Console', sections: SECTIONS.filter((each) => owner || !each.ownersOnly), current: page.section },
       corner: `${satsHeld(availableMsat)} sats`,

@@ -17,13 +17,18 @@ export const successorFields = z.object({ nonce });
 /** The fields of the form that replaces a secret. */
 export const rotateFields = z.object({ prefix: z.string().optional().meta({ description: 'The prefix of the secret to be replaced.' }) });
 
+/** The list may be gone through in both directions. */
+export const keyListQuery = keysQuery.extend({
+  before: keysQuery.shape.cursor.meta({ description: 'From the page that comes after the one wanted.' }),
+});
+
 /** The pages of an account's keys. */
 export const KEY_PAGE_OPERATIONS = {
   list: page({
     id: 'showKeys',
     path: '/console/keys',
     summary: "The account's keys",
-    query: keysQuery.extend({ done: z.string().optional() }),
+    query: keyListQuery.extend({ done: z.string().optional() }),
   }),
   ask: page({
     id: 'askNewKey',

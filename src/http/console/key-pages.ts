@@ -13,7 +13,7 @@ import { keyId } from '../api/key-id.ts';
 import type { KeyMaking } from '../api/key-making.ts';
 import { keysView } from '../api/keys.ts';
 import { modelsOfKey } from '../api/models-of-key.ts';
-import { keysQuery, PERIODS, readQuery } from '../api/report-queries.ts';
+import { PERIODS, readQuery } from '../api/report-queries.ts';
 import { HOURS } from '../api/reports.ts';
 import type { Turns } from '../payment/turns.ts';
 import type { Pages } from '../pages/pages.ts';
@@ -21,7 +21,7 @@ import { addRoute } from '../server/operation.ts';
 import type { ConsoleFrame } from './console-frame.ts';
 import type { Guards } from './guards.ts';
 import { formOfKey, settingsOfForm, type KeyFields, type Problems } from './key-form.ts';
-import { KEY_PAGE_OPERATIONS, newKeyFields, rotateFields, successorFields } from './key-page-operations.ts';
+import { KEY_PAGE_OPERATIONS, keyListQuery, newKeyFields, rotateFields, successorFields } from './key-page-operations.ts';
 import { keyFields } from './key-form.ts';
 import { keyIdOfNonce, newNonce, sendAlreadyShown, sendSecret } from './secret-page.ts';
 import { formFields } from '../pages/form.ts';
@@ -90,11 +90,17 @@ function keyListHandlers(deps: KeyPagesDeps): Record<'page' | 'ask' | 'make', Re
 
   return {
     async page(req, res) {
-      const query = readQuery(keysQuery, { state: 'live', ...req.query });
-      const { keys, nextCursor } = await keysView(deps, sessionOf(res).key, { ...query, limit: KEYS_A_PAGE });
+      const query = readQuery(keyListQuery, { state: 'live', ...req.query });
+      const { keys, nextCursor, previousCursor } = await keysView(deps, sessionOf(res).key, { ...query, limit: KEYS_A_PAGE });
       const done = DONE.get(req.query['done']) ?? null;
-      const more = new URLSearchParams({ q: query.q ?? '', state: query.state, ...(nextCursor !== null && { cursor: nextCursor }) });
-      const data = { keys, query, done, more: nextCursor === null ? null : `${SECTION}?${more.toString()}` };
+      const to = (more: Record<string, string>) =>
+        `${SECTION}?${new URLSearchParams({ q: query.q ?? '', state: query.state, ...more }).toString()}`;
+      const data = {
+        ...{ keys, query, done },
+        first: previousCursor === null ? null : to({}),
+        older: previousCursor === null ? null : to({ before: previousCursor }),
+        newer: nextCursor === null ? null : to({ cursor: nextCursor }),
+      };
       await frame.send(res, 'console/keys', { title: done ? `Keys: ${done}` : 'Keys', section: SECTION }, data);
     },
 

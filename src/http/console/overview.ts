@@ -1,8 +1,10 @@
 import type { RequestHandler } from 'express';
-import { isFunded, type Account } from '../../accounts/account.ts';
+import { isFunded } from '../../accounts/account.ts';
 import type { LinkedWallets } from '../../accounts/linked-wallets.ts';
 import type { Session } from '../../accounts/sessions.ts';
 import { msat, picoUsd, picoUsdFromMsat, type Msat, type PicoUsd, type PicoUsdPerMsat } from '../../amount.ts';
+import type { Autopay } from '../../autopay/autopay.ts';
+import type { AutopayState } from '../../autopay/autopay-settings.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { readBudgetDay, type BudgetDay } from '../../ledger/balance.ts';
 import { readRunway, type Runway } from '../../ledger/runway.ts';
@@ -13,10 +15,10 @@ import { PERIODS, type Period } from '../api/report-queries.ts';
 import { HOURS, written } from '../api/reports.ts';
 import { OTHER, stackedBars, type Chart } from '../pages/charts.ts';
 import { count, satsExact, span, usd, utc } from '../pages/format.ts';
-import type { Banner } from '../pages/pages.ts';
 import type { Turns } from '../payment/turns.ts';
 import { originOf } from '../server/origin.ts';
 import type { ConsoleFrame } from './console-frame.ts';
+import { bannersOf } from './overview-banners.ts';
 import { isOwner, sessionOf } from './signed-in.ts';
 import { snippets } from './snippets.ts';
 
@@ -28,15 +30,14 @@ export interface OverviewDeps {
   frame: ConsoleFrame;
   exchangeRate: ExchangeRate;
   linkedWallets: Pick<LinkedWallets, 'list'>;
+  autopay: Pick<Autopay, 'autopayState'>;
   config: { PUBLIC_URL?: string | undefined; FREE_TIER_REQUESTS: number };
 }
 
 const LATEST = 5;
 const MOST_MODELS = 5;
-const LOW_MSAT = msat(100_000n);
 const LONGEST_DAYS = 90;
 const DAY_MS = 86_400_000;
-const TOP_UP = { href: '/console/top-up', name: 'Top up' };
 
 /** What can be spent now, and what decides that. */
 interface Spendable {
@@ -69,6 +70,7 @@ export function overviewHandler(deps: OverviewDeps): RequestHandler {
       latest: await readRequests(reportPool, { ...scope, after: null, limit: LATEST }),
     }));
     const isFundedNow = await isFunded(pool, session.accountId);
+    const autopay = owner ? await deps.autopay.autopayState(session.accountId) : null;
     const spendable = spendableOf(availableMsat, session, budget, rate);
     const data = {
       ...{ period, periods: PERIODS, budget, spendable, spend, latest },
@@ -76,10 +78,11 @@ export function overviewHandler(deps: OverviewDeps): RequestHandler {
       chart: latest.length === 0 ? null : stackedBars(chartOf(spend, period)),
       models: modelsOf(spend),
       mean: spend.total.requestCount === 0 ? null : msat(spend.total.chargedMsat / BigInt(spend.total.requestCount)),
-      steps: latest.length === 0 ? await stepsOf(deps, session, { owner, isFundedNow }) : null,
+      steps: latest.length === 0 ? await stepsOf(deps, session, { owner, isFundedNow, autopay }) : null,
       snippet: snippets(originOf(req, config.PUBLIC_URL))[0],
     };
-    const banners = bannersOf({ account, availableMsat, session, budget, runway, isFunded: isFundedNow, rate, owner, nowMs: Date.now() });
+    const facts = { account, availableMsat, session, budget, runway, rate, owner, autopay };
+    const banners = bannersOf({ ...facts, isFunded: isFundedNow, nowMs: Date.now() });
     await frame.send(res, 'console/overview', { title: 'Overview', section: '/console', account, banners }, data);
   };
 }
@@ -94,48 +97,11 @@ function spendableOf(availableMsat: Msat, { key }: Session, budget: BudgetDay | 
   return { amountMsat, binds, usd: rate && picoUsdFromMsat(amountMsat, rate) };
 }
 
-interface State {
-  account: Account;
-  availableMsat: Msat;
-  session: Session;
-  budget: BudgetDay | null;
-  runway: Runway | null;
-  isFunded: boolean;
-  rate: PicoUsdPerMsat | null;
-  owner: boolean;
-  nowMs: number;
-}
-
-/** What has to be said before all else: about the money one sentence, the most pressing one. */
-export function bannersOf({ account, availableMsat, session, budget, runway, isFunded: funded, rate, owner, nowMs }: State): Banner[] {
-  const banners: Banner[] = [];
-  const free = account.freeRequestsRemaining;
-  if (!rate) {
-    banners.push({ kind: 'warn', text: 'There is no current exchange rate, so nothing can be priced. Nothing was charged.' });
-  }
-  if (budget && budget.usedPicoUsd >= session.key.dailyBudgetPicoUsd) {
-    const wait = span(budget.resetsAt.getTime() - nowMs);
-    const text = `This key has used its ${usd(session.key.dailyBudgetPicoUsd)} for today. It goes on at 00:00 UTC, in ${wait}.`;
-    banners.push({ kind: 'warn', text, links: owner ? [{ href: `/console/keys/${session.key.id}`, name: 'Raise the limit' }] : [] });
-  }
-  if (availableMsat <= 0n && free === 0) {
-    const text = 'The free requests are used up and the balance is empty. Requests get 402 until you top up.';
-    banners.push({ kind: 'bad', text, links: [TOP_UP] });
-  } else if (!funded && free > 0) {
-    const text = `${count(free)} free requests left. Top up any time; what you pay stays yours until it is spent.`;
-    banners.push({ kind: 'info', text, links: [TOP_UP] });
-  } else if (funded && free === 0 && ((runway && runway.daysLeft < 1) || availableMsat < LOW_MSAT)) {
-    const text = runway ? `About ${span(runway.daysLeft * DAY_MS)} left at this pace.` : 'Less than 100 sats are left.';
-    banners.push({ kind: 'warn', text, links: [TOP_UP, ...(owner ? [{ href: '/console/wallets', name: 'Set up autopay' }] : [])] });
-  }
-  return banners;
-}
-
 /** For newcomers: what to do first, ticked off where it is done. */
 async function stepsOf(
   { linkedWallets }: OverviewDeps,
   { accountId }: Session,
-  { owner, isFundedNow }: { owner: boolean; isFundedNow: boolean },
+  { owner, isFundedNow, autopay }: { owner: boolean; isFundedNow: boolean; autopay: AutopayState | null },
 ) {
   const linked = owner && (await linkedWallets.list(accountId)).length > 0;
   return [
@@ -144,7 +110,7 @@ async function stepsOf(
     ...(owner
       ? [
           { name: 'Link a wallet: a lost key then loses nothing', done: linked, href: '/console/wallets' },
-          { name: 'Set up autopay: the balance never runs dry', done: false, href: '/console/wallets' },
+          { name: 'Set up autopay: the balance never runs dry', done: autopay !== null, href: '/console/wallets' },
         ]
       : []),
   ];

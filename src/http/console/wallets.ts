@@ -7,6 +7,7 @@ import type { WalletSignIns } from '../../accounts/wallet-sign-ins.ts';
 import type { Pages } from '../pages/pages.ts';
 import type { ConsoleFrame } from './console-frame.ts';
 import { formFields } from '../pages/form.ts';
+import { whyAutopayStopped } from './overview-banners.ts';
 import { sessionOf } from './signed-in.ts';
 import type { WalletCodes } from './wallet-codes.ts';
 
@@ -65,7 +66,15 @@ export function walletsPageHandlers(
       ]);
       const { done: act } = req.query;
       const said = typeof act === 'string' ? DONE.get(act) : undefined;
-      const data = { wallets, recent, address, autopay, said, noCodes: codes.obstacle(req) };
+      const data = {
+        wallets,
+        recent,
+        address,
+        autopay,
+        stopped: autopay && whyAutopayStopped(autopay),
+        said,
+        noCodes: codes.obstacle(req),
+      };
       await frame.send(res, 'console/wallets', { title: said ?? 'Wallets', section: PAGE }, data);
     },
 

@@ -33,7 +33,11 @@ export interface Frame {
 export interface Banner {
   readonly kind: 'info' | 'warn' | 'bad';
   readonly text: string;
+  /** A moment that stands after the text, in the reader's own time. */
+  readonly at?: { readonly said: string; readonly time: Date };
   readonly links?: readonly Section[];
+  /** What a press does: each is a form. */
+  readonly acts?: readonly Section[];
 }
 
 export interface PagesOptions {

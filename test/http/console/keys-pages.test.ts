@@ -115,10 +115,19 @@ describe('the list', () => {
     );
     const all = await person.ask('/console/keys?state=all');
     expect(rowsOf(all.html)).toHaveLength(50);
-    const next = /href="(\/console\/keys\?[^"]*cursor[^"]*)"/.exec(all.html)?.[1]?.replaceAll('&amp;', '&') ?? '';
-    const second = rowsOf((await person.ask(next)).html);
-    expect(second).toHaveLength(50);
-    expect(rowsOf(all.html).map(({ id }) => id)).not.toContain(second[0]?.id);
+    const way = (html: string, name: string) =>
+      new RegExp(`href="(/console/keys[^"]*)">${name}<`).exec(html)?.[1]?.replaceAll('&amp;', '&') ?? null;
+    const pages = [all.html];
+    for (const _ of [2, 3]) pages.push((await person.ask(way(pages.at(-1) ?? '', 'Newer keys') ?? '')).html);
+    const idsOf = (html: string) => rowsOf(html).map(({ id }) => id);
+    expect(new Set(pages.flatMap(idsOf)).size).toBe(150);
+    // The same pages on the way back; the first one has no page before it.
+    const back = (await person.ask(way(pages[2] ?? '', 'Older keys') ?? '')).html;
+    expect(idsOf(back)).toEqual(idsOf(pages[1] ?? ''));
+    const first = (await person.ask(way(back, 'Older keys') ?? '')).html;
+    expect([idsOf(first), way(first, 'Older keys')]).toEqual([idsOf(all.html), null]);
+    expect(idsOf((await person.ask(way(pages[2] ?? '', 'First page') ?? '')).html)).toEqual(idsOf(all.html));
+    expect((await person.ask('/console/keys?before=nonsense')).status).toBe(400);
     expect(rowsOf((await person.ask('/console/keys?state=all&q=BOT+9999')).html)).toMatchObject([{ label: 'bot 9999' }]);
     expect(rowsOf((await person.ask('/console/keys?state=all&q=pura_0042')).html)).toMatchObject([{ label: 'bot 42' }]);
     expect(rowsOf((await person.ask('/console/keys')).html)).toMatchObject([{ label: 'laptop' }]);

@@ -274,6 +274,10 @@ inBrowser('the invoice page, in a browser', () => {
     await expire();
     const page = await open();
     await page.getByText('This invoice has expired').waitFor();
+    await page.getByText('Do not pay it any more. If you already did, it will be credited when it arrives').waitFor();
+    await page.getByText('Ask for a new one where you got this link.').first().waitFor();
     expect(await page.getByRole('button').count()).toBe(0);
+    await page.goto(`${page.url()}?from=console`);
+    expect(await page.getByRole('link', { name: 'New one' }).getAttribute('href')).toBe('/console/top-up');
   });
 });
