@@ -1,4 +1,5 @@
 import type { Notifications } from '../db/notify.ts';
+import type { Pool, PoolClient } from '../db/postgres.ts';
 
 /** Every process tells the others by this channel, with the account's id, that something of it has changed. */
 const CHANNEL = 'account';
@@ -6,6 +7,11 @@ const CHANNEL = 'account';
 /** Tells whoever looks on, in whatever process, that something of an account has changed. One that misses it looks again by itself. */
 export function tellAccountChanged(notifications: Pick<Notifications, 'notify'>, accountId: string): Promise<void> {
   return notifications.notify(CHANNEL, accountId).catch(() => {});
+}
+
+/** The same with the commit of the caller's transaction. For what happens seldom: such commits wait for each other. */
+export async function tellWithCommit(client: Pool | PoolClient, accountId: string): Promise<void> {
+  await client.query('select pg_notify($1, $2)', [CHANNEL, accountId]);
 }
 
 /** Who looks on at which account. */

@@ -1,3 +1,4 @@
+import { tellWithCommit } from '../accounts/account-changes.ts';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { msatFromSats } from '../amount.ts';
@@ -108,6 +109,7 @@ export class Attempts {
       await this.#pool.query(`update autopay set state = 'paused', reason = 'NO_OWNER_KEY' where account_id = $1 and state = 'on'`, [
         accountId,
       ]);
+      await tellWithCommit(this.#pool, accountId);
       return { not: 'off' };
     }
   }

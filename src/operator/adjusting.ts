@@ -1,3 +1,4 @@
+import { tellWithCommit } from '../accounts/account-changes.ts';
 import { keepWayIn } from '../accounts/way-in.ts';
 import { msat, type Msat, type PicoUsdPerMsat } from '../amount.ts';
 import type { Pool, PoolClient } from '../db/postgres.ts';
@@ -31,6 +32,7 @@ export async function adjust(pool: Pool, { accountId, changeMsat, network, picoU
     const posting = { accountId, adjustmentId: act.id, changeMsat, note: act.reason, network, picoUsdPerMsat };
     const { transferId, balanceMsat } = await postAdjustment(client, posting);
     if (changeMsat > 0n) await keepWayIn(client, accountId, 'The account has no owner key: nobody could spend what is added.');
+    await tellWithCommit(client, accountId);
     return {
       beforeMsat: String(postedMsat),
       afterMsat: String(balanceMsat),

@@ -1,3 +1,4 @@
+import { tellWithCommit } from '../accounts/account-changes.ts';
 import { createHash, randomUUID } from 'node:crypto';
 import { insertPayerAccount } from '../accounts/payer-account.ts';
 import type { RootSecret } from '../config/secret-keys.ts';
@@ -82,6 +83,7 @@ export class Reconciling {
       const { transferId } = await postDeposit(client, received);
       await this.#addPaidInvoice(client, locked, { ...received, transferId, payerKeyId: 'payerKeyId' in owner ? owner.payerKeyId : null });
       await resolveOrphan(client, wallet.nodeId, locked, 'credited');
+      await tellWithCommit(client, creditedTo);
       await also?.(client, creditedTo);
       return true;
     };
@@ -110,6 +112,7 @@ export class Reconciling {
       const { transferId } = await postWithdrawal(client, posting);
       await this.#setPaidWithdrawal(client, locked, { accountId: bookedTo, transferId });
       await resolveOrphan(client, wallet.nodeId, locked, 'booked');
+      await tellWithCommit(client, bookedTo);
       await also?.(client, bookedTo);
       return true;
     };

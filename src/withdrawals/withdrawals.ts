@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { validate as isUuid } from 'uuid';
+import { tellWithCommit } from '../accounts/account-changes.ts';
 import { lockAccountAs, type ActingKey } from '../accounts/acting-key.ts';
 import { transaction, type Pool, type PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
@@ -79,6 +80,7 @@ export class Withdrawals {
         throw new GatewayError('insufficient_balance', { message, fields: { needed_msat: Number(heldMsat) } });
       }
       await wanted.onHeld?.(client, row.id);
+      await tellWithCommit(client, accountId);
       return { withdrawal: withdrawalFromRow(row), replayed: false };
     });
   }
@@ -174,6 +176,7 @@ export class Withdrawals {
       const withdrawal = row && withdrawalFromRow(row);
       if (!withdrawal || !may(withdrawal)) return false;
       await work(client, withdrawal);
+      await tellWithCommit(client, seen.accountId);
       return true;
     };
     return transaction(this.#pool, resolve, { promised: true });
