@@ -23,6 +23,7 @@ import { OperatorSessions } from '../operator/operator-sessions.ts';
 import { rollLedgerDays } from '../ledger/ledger-days.ts';
 import type { Holds } from '../ledger/holds.ts';
 import { UsageHours } from '../ledger/usage-hours.ts';
+import { forgetWithdrawCodes } from '../lnurl/withdraw-codes.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 import type { Logger } from '../log.ts';
 import type { Observe } from '../observation.ts';
@@ -84,6 +85,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
     every(HOUR_MS, 'forget sessions', () => new Sessions(pool).forget(), observe),
     every(HOUR_MS, 'forget sessions of operators', () => new OperatorSessions(pool, config.ADMIN_TOKEN).forget(), observe),
     every(HOUR_MS, "forget wallets' sign-ins", () => forgetWalletSignIns(pool), observe),
+    every(HOUR_MS, 'forget codes to withdraw by', () => forgetWithdrawCodes(pool), observe),
     ...deps.oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
     deps.openElsewhere.start(ELSEWHERE_MS),
     every(HOUR_MS, 'older secrets', () => watchOlderSecrets(pool, config.secretKeys, log), observe),

@@ -30,11 +30,13 @@ export class Handles {
     for (let tried = 0; tried < TRIES; tried++) {
       const handle = await this.#current(accountId);
       if (handle !== undefined) return handle;
-      // The database decides which of several at once it is, and whether it was anybody's before.
-      await this.#pool.query(`insert into lightning_handles (handle, account_id) values ($1, $2) on conflict do nothing`, [
-        randomHandle(),
-        accountId,
-      ]);
+      // The database decides which of several at once it is, and whether it was anybody's before. Under the account's lock: the owner may
+      // be choosing the first one just now.
+      await this.#pool.query(
+        `insert into lightning_handles (handle, account_id)
+         select $1, id from accounts where id = $2 for no key update on conflict do nothing`,
+        [randomHandle(), accountId],
+      );
     }
     throw new Error(`no handle could be drawn for account ${accountId}`);
   }

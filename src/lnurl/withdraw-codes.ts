@@ -172,6 +172,11 @@ export class WithdrawCodes {
   }
 }
 
+/** Forgets codes a day after their time: until then a wallet that asks once more is told how its payment stands. */
+export async function forgetWithdrawCodes(pool: Pool): Promise<void> {
+  await pool.query(`delete from withdraw_codes where expires_at < now() - interval '1 day'`);
+}
+
 /** Marks a code used by the withdrawal that has just been held, in the same transaction. */
 async function useCode(client: PoolClient, hash: Buffer, withdrawalId: string): Promise<void> {
   const { rowCount } = await client.query(

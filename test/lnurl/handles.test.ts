@@ -3,6 +3,7 @@ import { Handles } from '../../src/lnurl/handles.ts';
 import { isReservedHandle } from '../../src/lnurl/reserved-handles.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { addAccount, addOwner } from '../support/funded.ts';
+import { until } from '../support/until.ts';
 
 let database: TestDatabase;
 let handles: Handles;
@@ -20,6 +21,31 @@ describe('a handle', () => {
     const drawn = new Set(await Promise.all(Array.from({ length: 10 }, () => handles.of(accountId))));
     expect([...drawn]).toEqual([expect.stringMatching(/^[a-z2-9]{10}$/)]);
     expect(await handles.accountOf([...drawn][0] ?? '')).toBe(accountId);
+  });
+
+  it('may be chosen while the first one is drawn', async () => {
+    const [owner, other] = [await addOwner(database.pool), await addOwner(database.pool)];
+    const locker = await database.pool.connect();
+    const waiting = async (): Promise<number> => {
+      const { rows } = await database.pool.query<{ count: number }>(
+        `select count(*)::integer as count from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+      );
+      return rows[0]?.count ?? 0;
+    };
+    try {
+      // Between its look at the account's handles and its own, the change waits for somebody who may take the same one.
+      await locker.query('begin');
+      await locker.query(`insert into lightning_handles (handle, account_id) values ('first-choice', $1)`, [other.accountId]);
+      const chosen = handles.change(owner, 'first-choice');
+      await until(async () => (await waiting()) === 1);
+      let drawn: string | undefined;
+      const drawing = handles.of(owner.accountId).then((handle) => (drawn = handle));
+      await until(async () => drawn !== undefined || (await waiting()) === 2);
+      await locker.query('rollback');
+      expect(await Promise.all([chosen, drawing])).toEqual(['first-choice', 'first-choice']);
+    } finally {
+      locker.release();
+    }
   });
 
   it("is one account's, however many choose it at the same time", async () => {

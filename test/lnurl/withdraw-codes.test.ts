@@ -5,7 +5,7 @@ import type { ActingKey } from '../../src/accounts/acting-key.ts';
 import { msat } from '../../src/amount.ts';
 import { auditLedger } from '../../src/ledger/audit.ts';
 import { feeLimit, mostWithdrawable } from '../../src/ledger/withdrawal.ts';
-import { WithdrawCodes } from '../../src/lnurl/withdraw-codes.ts';
+import { forgetWithdrawCodes, WithdrawCodes } from '../../src/lnurl/withdraw-codes.ts';
 import { createLog } from '../../src/log.ts';
 import { Withdrawing, type WithdrawingOptions } from '../../src/withdrawing.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -132,6 +132,28 @@ describe('a code to withdraw by', () => {
     await expect(codes.withdrawRequest(second, ORIGIN)).rejects.toMatchObject(refusal(GONE));
     await expect(codes.pay(second, invoice())).rejects.toMatchObject(refusal(GONE));
     expect(await money()).toEqual({ posted: 1_000_000n, held: 0n });
+  });
+
+  it('is forgotten a day after its time, used or not', async () => {
+    const [used, pr] = [await make(), invoice({ amountMsat: 100_000n })];
+    await codes.pay(used, pr);
+    await make();
+    const left = async (): Promise<number> => {
+      await forgetWithdrawCodes(database.pool);
+      return (await database.pool.query('select from withdraw_codes where account_id = $1', [owner.accountId])).rowCount ?? 0;
+    };
+    const age = (hours: number) =>
+      database.pool.query(`update withdraw_codes set expires_at = now() - make_interval(hours => $2) where account_id = $1`, [
+        owner.accountId,
+        hours,
+      ]);
+    await age(23);
+    expect(await left()).toBe(2);
+    await codes.pay(used, pr);
+    await age(25);
+    expect(await left()).toBe(0);
+    await expect(codes.pay(used, pr)).rejects.toMatchObject(refusal(GONE));
+    expect(node.asked).toHaveLength(1);
   });
 
   it.each([

@@ -44,6 +44,8 @@ export class LnurlAnswers {
   /** The first of a path's handlers, for whatever is under it, unknown paths and other methods included. */
   readonly openToAll: RequestHandler = (req, res, next) => {
     res.set({ 'Access-Control-Allow-Origin': '*', 'Cache-Control': 'no-store' });
+    // Some paths act when they are asked: whoever wants no answer asks for nothing.
+    if (req.method === 'HEAD') return void res.type('json').end();
     if (req.method !== 'OPTIONS') return next();
     res.set({
       'Access-Control-Allow-Methods': 'GET',
