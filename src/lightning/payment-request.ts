@@ -11,6 +11,8 @@ export interface PaymentRequest {
   amountMsat: Msat;
   /** The public key of the node that is paid. */
   payee: string;
+  /** What its maker says that it is for; empty where only a hash of that is there. */
+  description: string;
   /** By its maker's clock. */
   createdAt: Date;
   expiresAt: Date;
@@ -43,7 +45,15 @@ export function readPaymentRequest(text: string, network: Network): PaymentReque
   if (amountMsat <= 0n) throw refusedRequest('The invoice must name an amount.');
   const expiresAt = new Date((timestamp + (tagsObject.expire_time ?? DEFAULT_EXPIRY_SECONDS)) * 1000);
   if (Number.isNaN(expiresAt.getTime())) throw refusedRequest('This is not a BOLT11 invoice.');
-  return { bolt11: request, paymentHash, amountMsat, payee, createdAt: new Date(timestamp * 1000), expiresAt };
+  return {
+    bolt11: request,
+    paymentHash,
+    amountMsat,
+    payee,
+    description: tagsObject.description ?? '',
+    createdAt: new Date(timestamp * 1000),
+    expiresAt,
+  };
 }
 
 /** The refusal of an invoice that shall be paid. */

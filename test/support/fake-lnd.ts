@@ -77,6 +77,8 @@ export class FakeLnd {
   losesAnswers = false;
   /** Its payments to others. */
   readonly router = new FakeRouter(() => this.frozen);
+  /** Its word on its channels, as LND's protocol has it. */
+  channels: Record<string, unknown> = {};
   synced = true;
   network = 'regtest';
   #key = randomBytes(32);
@@ -92,6 +94,7 @@ export class FakeLnd {
     const server = new grpc.Server();
     server.addService(service, {
       getInfo: this.#unary('getInfo', () => this.#info()),
+      channelBalance: this.#unary('channelBalance', () => this.channels),
       addInvoice: this.#unary('addInvoice', (request) => this.#add(request as unknown as RpcInvoice)),
       lookupInvoice: this.#unary('lookupInvoice', ({ r_hash }) => this.#lookUp(r_hash as Buffer)),
       listInvoices: this.#unary('listInvoices', ({ index_offset }) => this.#listInvoices(Number(index_offset))),

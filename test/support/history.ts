@@ -105,6 +105,7 @@ async function withdraw(pool: Pool, payer: Payer): Promise<void> {
       paymentHash,
       amountMsat: msat(10_000n),
       payee: '02',
+      description: '',
       createdAt: new Date(),
       expiresAt: new Date(Date.now() + 3_600_000),
     };

@@ -26,6 +26,8 @@ export interface NwcService {
   lookups: number;
   /** What it lists as paid to it, newest first, whatever the node has; undefined where it does not list. */
   listed: ((request: { from?: number; limit?: number; offset?: number }) => unknown[]) | undefined;
+  /** What it says that it has, in msat; undefined where it does not tell. */
+  balanceMsat: number | undefined;
   /** While true, requests are carried out and never answered. */
   mute: boolean;
   tells: (found: Partial<Nip47Transaction>) => unknown;
@@ -101,6 +103,11 @@ export async function startNwcService({
     },
   };
 
+  handler.getBalance = async () => {
+    if (running.balanceMsat === undefined) return { result: undefined, error: { code: 'NOT_IMPLEMENTED', message: 'no balance' } };
+    return answer({ balance: running.balanceMsat });
+  };
+
   handler.listTransactions = async (request) => {
     if (!running.listed) return { result: undefined, error: { code: 'NOT_IMPLEMENTED', message: 'no list' } };
     return answer({ transactions: running.listed(request) as Nip47Transaction[], total_count: 0 });
@@ -112,6 +119,7 @@ export async function startNwcService({
     invoices,
     lookups: 0,
     listed: undefined,
+    balanceMsat: undefined,
     mute: false,
     factor: 1,
     hashes: 'taken',

@@ -10,9 +10,11 @@ import { addRoute } from '../server/operation.ts';
 import { ACCOUNT_OPERATIONS } from './account-operations.ts';
 import { asPrincipal } from './account-session.ts';
 import type { ConsoleFrame } from './console-frame.ts';
+import type { Fresh } from './guards.ts';
 import { receiptHandler } from './receipt.ts';
 import { statementHandlers } from './statement.ts';
 import { usageHandlers } from './usage.ts';
+import { withdrawFacts } from './withdraw-facts.ts';
 import { withdrawPageHandlers } from './withdraw.ts';
 
 export interface AccountPagesDeps {
@@ -32,7 +34,7 @@ export interface Gates {
   readonly session: RequestHandler;
   readonly owner: readonly RequestHandler[];
   readonly form: RequestHandler;
-  readonly fresh: (what: string) => RequestHandler;
+  readonly fresh: Fresh;
 }
 
 /** Adds the pages of what an account used, and of its money. */
@@ -41,6 +43,7 @@ export function addAccountPages(app: Express, deps: AccountPagesDeps, frame: Con
   const usage = usageHandlers({ ...deps, pool, frame });
   const statement = statementHandlers({ ...deps, pool, frame });
   const withdraw = withdrawPageHandlers({ ...deps, withdrawCodes: lnurl.withdrawCodes, frame });
+  const facts = withdrawFacts(deps);
   const turn = (handler: RequestHandler): RequestHandler[] => [asPrincipal, turns.limit(handler)];
 
   addRoute(app, ACCOUNT_OPERATIONS.usage, session, ...turn(usage.page));
@@ -50,8 +53,8 @@ export function addAccountPages(app: Express, deps: AccountPagesDeps, frame: Con
   addRoute(app, ACCOUNT_OPERATIONS.statementCsv, ...owner, ...turn(statement.csv));
   addRoute(app, ACCOUNT_OPERATIONS.withdraw, ...owner, withdraw.page);
   addRoute(app, ACCOUNT_OPERATIONS.reviewWithdrawal, form, ...owner, withdraw.review);
-  addRoute(app, ACCOUNT_OPERATIONS.payWithdrawal, form, ...owner, fresh('withdraw'), withdraw.pay);
-  addRoute(app, ACCOUNT_OPERATIONS.showWithdrawCode, form, ...owner, fresh('show a code to withdraw'), withdraw.code);
+  addRoute(app, ACCOUNT_OPERATIONS.payWithdrawal, form, ...owner, fresh('withdraw', facts.invoice), withdraw.pay);
+  addRoute(app, ACCOUNT_OPERATIONS.showWithdrawCode, form, ...owner, fresh('show a code to withdraw', facts.code), withdraw.code);
   addRoute(app, ACCOUNT_OPERATIONS.withdrawCodeState, ...owner, withdraw.codeState);
   addRoute(app, ACCOUNT_OPERATIONS.withdrawal, ...owner, withdraw.result);
 }

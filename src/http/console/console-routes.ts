@@ -17,7 +17,7 @@ import { addAccountPages, type AccountPagesDeps } from './account-routes.ts';
 import { CONSOLE_OPERATIONS } from './console-operations.ts';
 import { LANDING_OPERATIONS } from './landing-operations.ts';
 import { landingHandlers } from './landing.ts';
-import type { Guards } from './guards.ts';
+import type { Fresh, Guards } from './guards.ts';
 import { addKeyPages, type KeyPagesDeps } from './key-pages.ts';
 import { overviewHandler, type OverviewDeps } from './overview.ts';
 import { addPlayground, type PlaygroundDeps } from './playground.ts';
@@ -72,7 +72,7 @@ export function addConsole(app: Express, deps: ConsoleDeps): void {
     },
     challenge: async (req, res, who) => (codes.obstacle(req) === null ? codes.show(req, res, 'auth', who) : null),
   };
-  const fresh = (what: string) => requireFresh({ sessions, pages, config, ...proofs }, what);
+  const fresh: Fresh = (what, facts) => requireFresh({ sessions, pages, config, ...proofs }, what, facts);
   const guards: Guards = { form, session, owner, fresh };
   const landing = landingHandlers({ ...deps, sessions });
 

@@ -17,7 +17,8 @@ const SIGN_IN = '/console/sign-in';
 const PROOF = 'confirm_';
 
 /**
- * Lets only people on who are signed in, with the session in `res.locals.session`; sends everybody else to the sign-in page. A link from
+ * Lets only people on who are signed in, with the session in `res.locals.session`; sends everybody else to the sign-in page; a script that asks for JSON
+ * is told by the status 401. A link from
  * another site arrives without the cookie, which is for this site's own pages: then the page loads itself once more, as one of them.
  */
 export function requireSession({ sessions, pages, config }: SignedInDeps): RequestHandler {
@@ -30,6 +31,9 @@ export function requireSession({ sessions, pages, config }: SignedInDeps): Reque
     const session = await sessions.find(token);
     if (typeof session === 'string') {
       if (token !== undefined) clearSessionCookie(req, res, config);
+      // A page's script would take the sign-in page for its answer.
+      if (req.accepts(['html', 'json']) === 'json')
+        throw new GatewayError('invalid_api_key', { message: 'You are signed out. Sign in again.' });
       const reason = session === 'revoked' ? '&reason=revoked' : '';
       const back = req.method === 'GET' ? req.originalUrl : '/console';
       res.set('Cache-Control', 'no-store').redirect(303, `${SIGN_IN}?next=${encodeURIComponent(back)}${reason}`);
@@ -65,12 +69,16 @@ export interface Proofs {
   challenge: (req: Request, res: Response, session: Session) => Promise<ShownCode | null>;
 }
 
+/** What the page that asks for a proof tells of what is confirmed. */
+export type Facts = (req: Request, res: Response) => Promise<readonly { name: string; value: string; isCode?: boolean }[]>;
+
 /**
  * Lets a form on whose sender has shown a key (or signed with a wallet) within the last quarter of an hour. Everybody else is asked for it
  * in place: the page carries the form's own fields, so that nothing typed is lost, and is sent to the same address.
  * @param what is confirmed, in a few words for the page: a signature must not be had for something else.
+ * @param facts how much goes where, where money goes out.
  */
-export function requireFresh({ sessions, pages, prove, challenge }: SignedInDeps & Proofs, what: string): RequestHandler {
+export function requireFresh({ sessions, pages, prove, challenge }: SignedInDeps & Proofs, what: string, facts?: Facts): RequestHandler {
   return async (req, res, next) => {
     const session = sessionOf(res);
     if (isFresh(session)) return next();
@@ -84,7 +92,7 @@ export function requireFresh({ sessions, pages, prove, challenge }: SignedInDeps
       .flatMap(([name, value]) => [value].flat().map((each) => ({ name, value: each })));
     const tried = Object.keys(given).some((name) => name.startsWith(PROOF));
     const code = session.how === 'wallet' ? await challenge(req, res, session) : null;
-    const data = { action: req.originalUrl, fields, tried, what, code };
+    const data = { action: req.originalUrl, fields, tried, what, code, facts: (await facts?.(req, res)) ?? [] };
     pages.send(res, 'console/confirm', { title: `Confirm: ${what}`, script: code ? 'code.js' : undefined }, data, tried ? 401 : 200);
   };
 }

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Browser } from 'playwright-core';
 import { findChromium, launchBrowser } from '../../support/browser.ts';
+import { readPaymentRequest } from '../../../src/lightning/payment-request.ts';
 import { foreignInvoice } from '../../support/foreign-invoice.ts';
 import { startGateway, type TestGateway, type TestKey } from '../../support/gateway.ts';
-import { checkPages } from '../../support/page-checks.ts';
+import { checkPages, watchedPage } from '../../support/page-checks.ts';
 import { signedIn, type SignedIn } from '../../support/signed-in.ts';
 
 let gateway: TestGateway;
@@ -182,6 +183,11 @@ describe('withdrawing', () => {
     expect(state.html).not.toContain('LNURL1');
     const asked = await person.ask('/console/withdraw/code', undefined, { accept: 'application/json' });
     expect(JSON.parse(asked.html)).toEqual({ state: 'waiting', href: null });
+    // A script that has been signed out is told, and not shown a page to sign in.
+    const other = await signedIn(gateway.url, key.secret);
+    await other.ask('/console/sign-out', {});
+    expect((await other.ask('/console/withdraw/code', undefined, { accept: 'application/json' })).status).toBe(401);
+    expect((await other.ask('/console/withdraw/code')).status).toBe(303);
   });
 
   it('asks for a proof a quarter of an hour after the last one, and keeps the form', async () => {
@@ -189,6 +195,12 @@ describe('withdrawing', () => {
     const invoice = invoiceOf(100);
     const { html } = await person.ask('/console/withdraw', { invoice, once: '00000000-0000-4000-8000-000000000000' });
     expect(html).toContain('Confirm: withdraw');
+    // What is confirmed is named: how much, and to whom.
+    const { payee } = readPaymentRequest(invoice, 'simulated');
+    for (const fact of ['<dd>100.000 sats</dd>', '<dd>1.000 sats</dd>', 'theirs', invoice.slice(-12), payee]) expect(html).toContain(fact);
+    const code = await person.ask('/console/withdraw/code', {});
+    expect(code.html).toContain('Confirm: show a code to withdraw');
+    expect(code.html).toMatch(/up to [\d,.]+ sats.*the first wallet that scans the code/s);
     expect(html).toContain(`value="${invoice}"`);
     const done = await person.ask('/console/withdraw', { invoice, once: '00000000-0000-4000-8000-000000000000', confirm_key: key.secret });
     expect(done.status).toBe(303);
@@ -238,4 +250,17 @@ inBrowser('every page of usage and money', () => {
     };
     await checkPages(browser, gateway.url, pages, { cookies: person.cookies });
   }, 120_000);
+
+  it('a code to withdraw looks no further once its owner is signed out, and says so', async () => {
+    const other = await signedIn(gateway.url, key.secret);
+    const { page, context, complaints, close } = await watchedPage(browser, gateway.url, {}, { expected: /401/ });
+    await context.addCookies(other.cookies.map((cookie) => ({ ...cookie, url: gateway.url })));
+    await page.goto(`${gateway.url}/console/withdraw`);
+    await page.getByRole('button', { name: 'Show code' }).click();
+    await page.getByText('Scan it with the wallet').waitFor();
+    await other.ask('/console/sign-out', {});
+    await page.getByText('You are signed out').waitFor();
+    expect(complaints).toEqual([]);
+    await close();
+  });
 });

@@ -91,3 +91,10 @@ describe('a wallet that is new here', () => {
     }
   });
 });
+
+it('a browser has ten open codes at most', async () => {
+  const browser = newBrowser();
+  const codes = [];
+  for (let i = 0; i < 11; i++) codes.push((await browser.ask('/console/sign-in/wallet', {})).status);
+  expect(codes).toEqual([...Array.from({ length: 10 }, () => 200), 429]);
+});

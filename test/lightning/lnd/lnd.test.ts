@@ -72,6 +72,33 @@ async function watch(
   return { seen, stop: () => stopped.abort(), ended };
 }
 
+describe('what LND has', () => {
+  it.each([
+    ['one without channels that tells nothing of what it could be paid', {}, { spendableMsat: 0n, receivableMsat: null, pendingMsat: 0n }],
+    [
+      'channels, payments on their way, and a channel that is being opened',
+      {
+        ...{ balance: '1234', pending_open_balance: '50000', local_balance: { sat: '1234', msat: '1234567' } },
+        ...{ remote_balance: { sat: '900', msat: '900001' }, pending_open_local_balance: { sat: '50000', msat: '50000000' } },
+        pending_open_remote_balance: { sat: '0', msat: '0' },
+        unsettled_local_balance: { sat: '7', msat: '7008' },
+        unsettled_remote_balance: { sat: '3', msat: '3000' },
+      },
+      { spendableMsat: 1_234_567n, receivableMsat: 900_001n, pendingMsat: 50_007_008n },
+    ],
+  ])('is told to the msat: %s', async (_what, channels, means) => {
+    const wallet = await connect();
+    lnd.channels = channels;
+    expect(await wallet.means?.()).toEqual(means);
+  });
+
+  it('is not told while it does not answer', async () => {
+    const wallet = await connect();
+    lnd.refusal = { code: GRPC.UNKNOWN, details: LOCKED };
+    await expect(wallet.means?.()).rejects.toMatchObject({ code: 'lightning_unavailable' });
+  });
+});
+
 describe('an invoice of LND', () => {
   it("has the preimage, amount, text and expiry that were asked for, and is the node's own", async () => {
     const wallet = await connect();

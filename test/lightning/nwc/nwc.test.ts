@@ -386,6 +386,33 @@ describe('an invoice of such a wallet', () => {
   });
 });
 
+describe('what such a wallet has', () => {
+  it('is what it says, in msat; what it could receive is not known', async () => {
+    const service = await startService({ methods: [...RECEIVE_ONLY, 'get_balance'] });
+    const wallet = await connect(service);
+    expect(wallet.meansNeed).toBeUndefined();
+    service.balanceMsat = 1_234_567;
+    expect(await wallet.means?.()).toEqual({ spendableMsat: 1_234_567n, receivableMsat: null, pendingMsat: null });
+  });
+
+  it.each([
+    ['below nothing', -1],
+    ['a part of a millisat', 0.5],
+    ['no number that is exact', 2 ** 53],
+    ['not told', undefined],
+  ])('is refused where it is %s', async (_what, balanceMsat) => {
+    const service = await startService({ methods: [...RECEIVE_ONLY, 'get_balance'] });
+    const wallet = await connect(service);
+    service.balanceMsat = balanceMsat;
+    await expect(wallet.means?.()).rejects.toMatchObject(unavailable);
+  });
+
+  it('is named as what the connection does not allow to be asked', async () => {
+    const service = await startService();
+    expect((await connect(service)).meansNeed).toBe('get_balance');
+  });
+});
+
 describe('a connection to such a wallet', () => {
   it.each(['make_invoice', 'lookup_invoice'] as const)('is refused without %s', async (method) => {
     const service = await startService({ methods: RECEIVE_ONLY.filter((allowed) => allowed !== method) });
