@@ -16,6 +16,10 @@ const BALANCE_MSAT = 1_000_000_000_000n;
 /** In SQL: an id that follows from a text, of the form that all ids have. */
 const idOf = (text: string): string => `overlay(overlay(md5(${text}) placing '4' from 13) placing '8' from 17)::uuid`;
 
+/** The same, in the order of a time. */
+const idAtOf = (at: string, text: string): string =>
+  `(lpad(to_hex((extract(epoch from ${at}) * 1000)::bigint), 12, '0') || '7' || substr(md5(${text}), 1, 3) || '8' || substr(md5(${text}), 4, 15))::uuid`;
+
 type Run = (sql: string, values?: readonly unknown[]) => Promise<unknown>;
 
 /** Statements that may take their time, on one connection. */
@@ -41,10 +45,10 @@ export function addHistory(pool: Pool, { accountId, keyId }: Payer, { requests, 
     await deposit(run, accountId);
     await run(
       `create temporary table made as
-       select ${idOf(`'request ' || n`)} as id, n, now() - ($1::bigint - n) * interval '${DAYS} days' / $1 as at, abs(hashint4(n::int)) as dice,
+       select ${idAtOf('at', `'request ' || n`)} as id, n, at, abs(hashint4(n::int)) as dice,
          case when n % 1000 = 0 then $5::uuid else ${idOf(`'key ' || case when $4 then 1 + abs(hashint4(n::int + 7)) % $2
            else 1 + (n * greatest($2 - $3, 0) / $1 + abs(hashint4(n::int + 7)) % least($2, $3)) % $2 end`)} end as key_id
-       from generate_series(1, $1::bigint) n`,
+       from generate_series(1, $1::bigint) n cross join lateral (select now() - ($1::bigint - n) * interval '${DAYS} days' / $1 as at) t`,
       [requests, keys, ALIVE, spread, keyId],
     );
     for (const sql of [HOLDS, REQUESTS, CHARGES]) await run(sql, [accountId]);
@@ -105,8 +109,7 @@ const ONE_IN = { withBalance: 50, frozen: 1_000, pending: 500, open: 20, orphans
 export function addOthers(pool: Pool, accounts: number, nodeId: string): Promise<void> {
   return patiently(pool, async (run) => {
     await run(
-      `create temporary table other as select n, at, (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5('a' || n), 1, 3)
-         || '8' || substr(md5('b' || n), 1, 15))::uuid as id, ${idOf(`'invoice ' || n`)} as invoice_id, sha256(convert_to('paid ' || n, 'utf8')) as hash,
+      `create temporary table other as select n, at, ${idAtOf('at', `'account ' || n`)} as id, ${idOf(`'invoice ' || n`)} as invoice_id, sha256(convert_to('paid ' || n, 'utf8')) as hash,
          1000 * (100 + abs(hashint4(n::int)) % 9000)::bigint as msat, n % ${ONE_IN.withBalance} = 0 as keeps, n % ${ONE_IN.pending} = 7 as waits
        from generate_series(1, $1::bigint) n cross join lateral (select now() - ($1 - n + 1) * interval '90 days' / $1 as at) t`,
       [accounts],

@@ -84,9 +84,9 @@ export async function consolePages(origin: string, pool: Pool, key: TestKey): Pr
 export async function adminPages(origin: string, pool: Pool, key: TestKey): Promise<Measured[]> {
   const operator = new OperatorClient(origin);
   await operator.signIn({ token: ADMIN_TOKEN });
-  const other = await one<{ id: string; prefix: string; created_at: Date }>(
+  const other = await one<{ id: string; prefix: string; micros: bigint }>(
     pool,
-    `select a.id, k.prefix, a.created_at from accounts a join api_keys k on k.account_id = a.id where a.frozen_at is not null order by a.id limit 1`,
+    `select a.id, k.prefix, (extract(epoch from a.created_at) * 1000000)::bigint as micros from accounts a join api_keys k on k.account_id = a.id where a.frozen_at is not null order by a.id limit 1`,
   );
   const invoice = await one<{ id: string; micros: bigint }>(
     pool,
@@ -113,7 +113,7 @@ export async function adminPages(origin: string, pool: Pool, key: TestKey): Prom
     '/admin/invoices?show=paid',
     `/admin/invoices?show=paid&cursor=${invoice.micros}.${invoice.id}`,
     '/admin/withdrawals',
-    `/admin/withdrawals?cursor=${other.created_at.toISOString()}`,
+    `/admin/withdrawals?cursor=${other.micros}.${other.id}`,
     '/admin/orphans',
     '/admin/providers',
     '/admin/free-tier',
@@ -126,5 +126,8 @@ export async function adminPages(origin: string, pool: Pool, key: TestKey): Prom
 
 /** Ids tell a reader nothing. */
 function nameOf(path: string): string {
-  return path.replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '…').replaceAll(/(=)[0-9a-f]{64}/g, '$1<hash>');
+  return path
+    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '…')
+    .replaceAll(/(=)[0-9a-f]{64}/g, '$1<hash>')
+    .replace(/=\d+\.…/, '=…');
 }

@@ -64,13 +64,35 @@ export async function forgetOrphan(pool: Pool, nodeId: string, paymentHash: Buff
   ]);
 }
 
-/** The orphans of a node that nobody has dealt with, the oldest first. */
-export async function openOrphans(pool: Pool, nodeId: string): Promise<Orphan[]> {
+/** The orphans of a node that nobody has dealt with, the oldest first: all of them, or the first ones. */
+export async function openOrphans(pool: Pool, nodeId: string, limit: number | null = null): Promise<Orphan[]> {
   const { rows } = await pool.query<OrphanRow>(
-    `select ${COLUMNS} from orphans where node_id = $1 and resolved_at is null order by happened_at, payment_hash`,
-    [nodeId],
+    `select ${COLUMNS} from orphans where node_id = $1 and resolved_at is null order by happened_at, payment_hash limit $2`,
+    [nodeId, limit],
   );
   return rows.map(orphanFromRow);
+}
+
+/** How many there are. */
+export async function countOrphans(pool: Pool, nodeId: string): Promise<number> {
+  const { rows } = await pool.query<{ orphans: number }>(
+    'select count(*)::integer as orphans from orphans where node_id = $1 and resolved_at is null',
+    [nodeId],
+  );
+  return rows[0]?.orphans ?? 0;
+}
+
+/** One of them; undefined where it was dealt with, or never was. */
+export async function findOrphan(
+  pool: Pool,
+  nodeId: string,
+  { direction, paymentHash }: Pick<Orphan, 'direction' | 'paymentHash'>,
+): Promise<Orphan | undefined> {
+  const { rows } = await pool.query<OrphanRow>(
+    `select ${COLUMNS} from orphans where node_id = $1 and direction = $2 and payment_hash = $3 and resolved_at is null`,
+    [nodeId, direction, paymentHash],
+  );
+  return rows[0] && orphanFromRow(rows[0]);
 }
 
 /** Locks an orphan in the caller's transaction, after its account; undefined where it was dealt with already. */

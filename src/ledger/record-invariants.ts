@@ -16,7 +16,16 @@ const PRICED = `
       union all select (step ->> 'fromTokens')::bigint, step from jsonb_array_elements(p.value -> 'steps') step) s
   )`;
 
-const USAGE_SUMS = ['usage_hours', 'usage_days', 'key_usage_hours', 'key_usage_days'];
+const USAGE_SUMS = [
+  'usage_hours',
+  'usage_days',
+  'key_usage_hours',
+  'key_usage_days',
+  'key_model_days',
+  'key_outcome_days',
+  'key_funding_days',
+];
+const ofKind = (kind: string): string => `key_${kind}_days as (select * from key_name_days where kind = '${kind}')`;
 
 /** Rules on what was charged for which request, and on what waits for somebody to go on with it. */
 export const RECORD_INVARIANTS: readonly Invariant[] = [
@@ -105,7 +114,7 @@ export const RECORD_INVARIANTS: readonly Invariant[] = [
     invariant: 10,
     rule: 'the sums of usage by hour and by day are what the ledger charged',
     runs: 'whole',
-    sql: () => `with charged as (
+    sql: () => `with ${['model', 'outcome', 'funding'].map(ofKind).join(', ')}, charged as (
         select account_id, count(*) as requests, sum(posted_pico_usd) as cost, sum(posted_msat) as charged from holds
         where state = 'posted' and resolved_at < (select rolled_to from usage_rollup) group by account_id
       ), ${USAGE_SUMS.map(

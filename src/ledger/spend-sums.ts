@@ -68,12 +68,12 @@ const WINDOW = `
 /** Reads sums of a period. */
 export async function readSums(client: PoolClient, window: Window, query: SpendQuery, { of, bucketsBy = null }: Sums): Promise<SumRow[]> {
   const { accountId, keyId, series, model = null, outcome = null, funding = null } = query;
-  const isFiltered = [model, outcome, funding].some((filter) => filter !== null);
+  const filtered = Object.entries({ model, outcome, funding }).flatMap(([kind, name]) => (name === null ? [] : [kind]));
   const isOfAccount = of === 'names' && keyId === null;
   const byHour = of !== 'dearest keys' && series?.bucket === 'hour';
-  const byDay = !byHour && (of === 'names' ? isOfAccount : !isFiltered);
+  const byDay = !byHour && (of === 'names' ? isOfAccount : filtered.length <= 1);
   const ofKeys = typeof of === 'object' ? of.keys : keyId === null ? null : [keyId];
-  const cells = cellsSql({ isOfAccount, areKeysNamed: ofKeys !== null, byDay });
+  const cells = cellsSql({ isOfAccount, areKeysNamed: ofKeys !== null, byDay, filtered });
   const sql = of === 'names' ? namesSql(cells, bucketsBy) : of === 'dearest keys' ? dearestSql(cells) : keysSql(cells);
   const { rows } = await client.query<SumRow>(sql, [
     ...[accountId, ofKeys, window.from, window.first_hour, byDay ? window.first_day : 'infinity', window.rest_from],
@@ -85,6 +85,7 @@ export async function readSums(client: PoolClient, window: Window, query: SpendQ
 const FIGURES = ['requests', 'explored', 'prompt_tokens', 'completion_tokens', 'cost_pico_usd', 'cost_msat', 'charged_msat'];
 const COLUMNS = ['bucket', 'name', 'model', 'provider'];
 const FILTERS = `($7::text is null or model = $7) and ($8::text is null or outcome = $8) and ($9::text is null or funding = $9)`;
+const FILTER_PLACES: Readonly<Record<string, string>> = { model: '$7', outcome: '$8', funding: '$9' };
 const TOTALS = FIGURES.map((figure) => `sum(${figure})::bigint as ${figure}`).join(', ');
 const NAMES = { model: 'model', provider: 'provider', all: `'${OTHER}'` };
 
@@ -92,22 +93,26 @@ interface Cells {
   isOfAccount: boolean;
   areKeysNamed: boolean;
   byDay: boolean;
+  /** By which names the requests are narrowed down. */
+  filtered: readonly string[];
 }
 
 /**
  * Whole days and hours are taken from their sums, the rest from the holds themselves: the part of an hour with which the period begins, and
  * what was charged since the sums were carried on. A day is summed up again only where that is much less to read.
  */
-function cellsSql({ isOfAccount, areKeysNamed, byDay }: Cells): string {
+function cellsSql({ isOfAccount, areKeysNamed, byDay, filtered }: Cells): string {
   const keys = areKeysNamed ? 'key_id = any ($2::uuid[])' : '$2::uuid[] is null';
   const cells = (relation: string, where: string, { names = 'model, provider', key = 'key_id', filters = FILTERS } = {}) => `
     select hour, date_trunc($10::text, hour, 'UTC') as bucket, ${names}, ${key}, ${FIGURES.join(', ')} from ${relation}
     where account_id = $1 and ${keys} and ${where} and ${filters}`;
   const keyless = { key: 'null::uuid as key_id' };
-  const nameless = { names: 'null as model, null as provider', filters: 'true' };
   const days = isOfAccount
     ? cells('usage_days', 'hour >= $5::timestamptz', keyless)
-    : cells('key_usage_days', 'hour >= $5::timestamptz', nameless);
+    : cells(filtered.length === 0 ? 'key_usage_days' : 'key_name_days', 'hour >= $5::timestamptz', {
+        names: 'null as model, null as provider',
+        filters: filtered.map((kind) => `kind = '${kind}' and name = ${FILTER_PLACES[kind]}`).join('') || 'true',
+      });
   return [
     ...(byDay ? [days] : []),
     cells(

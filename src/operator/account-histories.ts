@@ -108,16 +108,25 @@ export async function pendingWithdrawals(pool: Pool, limit: number): Promise<Wit
   return rows.map(withdrawalFromRow);
 }
 
-/** A page of the withdrawals that have ended, newest first, or the newest of one account, whatever their state. */
+/** A page of the withdrawals that have ended, newest first. */
 export async function listWithdrawals(
   pool: Pool,
-  { accountId, before, limit }: { accountId?: string; before?: Date | undefined; limit: number },
-): Promise<WithdrawalLine[]> {
+  { after, limit }: { after: Place | undefined; limit: number },
+): Promise<(WithdrawalLine & { place: Place })[]> {
+  const { rows } = await pool.query<WithdrawalRow & { micros: bigint }>(
+    `select ${WITHDRAWAL_COLUMNS}, (extract(epoch from created_at) * 1000000)::bigint as micros from withdrawals
+     where state in ('paid', 'failed') and ($1::bigint is null or (created_at, id) < (timestamptz 'epoch' + $1 * interval '1 microsecond', $2::uuid))
+     order by created_at desc, id desc limit $3`,
+    [after?.micros ?? null, after?.id ?? null, limit],
+  );
+  return rows.map((row) => ({ ...withdrawalFromRow(row), place: { micros: row.micros, id: row.id } }));
+}
+
+/** The newest withdrawals of an account, whatever their state. */
+export async function newestWithdrawals(pool: Pool, accountId: string, limit: number): Promise<WithdrawalLine[]> {
   const { rows } = await pool.query<WithdrawalRow>(
-    `select ${WITHDRAWAL_COLUMNS} from withdrawals
-     where ${accountId === undefined ? `state in ('paid', 'failed')` : 'account_id = $3'} and ($1::timestamptz is null or created_at < $1)
-     order by created_at desc limit $2`,
-    [before ?? null, limit, ...(accountId === undefined ? [] : [accountId])],
+    `select ${WITHDRAWAL_COLUMNS} from withdrawals where account_id = $1 order by created_at desc limit $2`,
+    [accountId, limit],
   );
   return rows.map(withdrawalFromRow);
 }

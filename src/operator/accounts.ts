@@ -75,7 +75,8 @@ const BY_ID = `select $1::uuid
   union all select account_id from withdrawals where id = $1::uuid`;
 const BY_HASH = `select account_id from invoices where payment_hash = decode($1, 'hex')
   union all select account_id from withdrawals where payment_hash = decode($1, 'hex')`;
-const BY_PREFIX = `select account_id from api_keys where starts_with(prefix, $1)`;
+/** By its index: `~` comes after all that a prefix may have. */
+const BY_PREFIX = `select account_id from api_keys where prefix collate "C" >= $1 and prefix collate "C" < $1 || '~'`;
 const BY_HANDLE = `select account_id from lightning_handles where handle = $1`;
 
 export type AccountFilter = 'all' | 'frozen' | 'funded';

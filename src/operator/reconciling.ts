@@ -9,7 +9,7 @@ import { holdWithdrawal, postWithdrawal } from '../ledger/withdrawal.ts';
 import { handleInMetadata } from '../invoices/address-metadata.ts';
 import { invoicePreimage } from '../invoices/invoice.ts';
 import { readSeal, type InvoiceOwner } from '../invoices/invoice-seal.ts';
-import { lockOrphan, openOrphans, resolveOrphan, type Orphan } from '../invoices/orphans.ts';
+import { countOrphans, findOrphan, lockOrphan, openOrphans, resolveOrphan, type Orphan } from '../invoices/orphans.ts';
 import { readPaymentRequest } from '../lightning/payment-request.ts';
 import type { Wallet } from '../lightning/wallet.ts';
 
@@ -43,9 +43,19 @@ export class Reconciling {
     this.#options = options;
   }
 
-  /** What the node has and the ledger has not, the oldest first. */
-  open(): Promise<Orphan[]> {
-    return openOrphans(this.#options.pool, this.#options.wallet.nodeId);
+  /** What the node has and the ledger has not, the oldest first: all of it, or as much as `limit`. */
+  open(limit?: number): Promise<Orphan[]> {
+    return openOrphans(this.#options.pool, this.#options.wallet.nodeId, limit);
+  }
+
+  /** How much of it there is. */
+  count(): Promise<number> {
+    return countOrphans(this.#options.pool, this.#options.wallet.nodeId);
+  }
+
+  /** One payment of it; undefined where it was dealt with, or never was. */
+  find(direction: Orphan['direction'], paymentHash: Buffer): Promise<Orphan | undefined> {
+    return findOrphan(this.#options.pool, this.#options.wallet.nodeId, { direction, paymentHash });
   }
 
   /** Whose an orphan is: by the seal in the invoice that was paid, or by the withdrawal that counts as failed. */

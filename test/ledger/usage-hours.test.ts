@@ -200,14 +200,17 @@ describe('the sums by hour', () => {
     await expectEqual();
   });
 
-  it.each(['usage_hours', 'usage_days', 'key_usage_hours', 'key_usage_days'])('are audited: a wrong sum in %s is found', async (table) => {
+  it.each([
+    ...['usage_hours', 'usage_days', 'key_usage_hours', 'key_usage_days'].map((table) => [table, 'true']),
+    ...['model', 'outcome', 'funding'].map((kind) => ['key_name_days', `kind = '${kind}'`]),
+  ])('are audited: a wrong sum in %s where %s is found', async (table, where) => {
     const wrong = async () => (await auditOf(database.pool)).filter(({ rule }) => rule.startsWith('the sums of usage'));
     await settled(payer.keyId, 5n);
     await usage.catchUp();
     expect(await wrong()).toEqual([]);
-    await database.pool.query(`update ${table} set charged_msat = charged_msat + 1 where account_id = $1`, [payer.accountId]);
+    await database.pool.query(`update ${table} set charged_msat = charged_msat + 1 where account_id = $1 and ${where}`, [payer.accountId]);
     expect(await wrong()).toMatchObject([{ subject: payer.accountId, expected: '1 5000 5', found: '1 5000 6' }]);
-    await database.pool.query(`update ${table} set charged_msat = charged_msat - 1 where account_id = $1`, [payer.accountId]);
+    await database.pool.query(`update ${table} set charged_msat = charged_msat - 1 where account_id = $1 and ${where}`, [payer.accountId]);
   });
 
   it('tell the 200 dearest keys apart, and all others as one', async () => {
@@ -234,7 +237,16 @@ describe('the sums by hour', () => {
     await settled(payer.keyId, 4n);
     for (const isAdded of [false, true]) {
       if (isAdded) await usage.catchUp();
-      const of = async (filter: object) => told((await report(filter)).total);
+      // Of a month too, of which the days before today are summed up by day.
+      const of = async (filter: object) => {
+        const [short, long] = [await report(filter), await report({ ...filter, hours: 720, series: { bucket: 'day', by: 'key' } })];
+        const keyed = [...long.byKey.values(), ...long.series.flatMap(({ byName }) => [...byName.values()])];
+        expect([told(long.total), keyed.reduce((sum, { chargedMsat }) => sum + chargedMsat, 0n)]).toEqual([
+          told(short.total),
+          2n * short.total.chargedMsat,
+        ]);
+        return told(short.total);
+      };
       expect(await of({ model: 'alpha' })).toBe('2 0 14 6 3000 3');
       expect(await of({ model: 'unrecorded' })).toBe('1 0 0 0 4000 4');
       expect(await of({ outcome: 'ok', keyId: payer.keyId })).toBe('3 1 21 9 6000 6');

@@ -5,7 +5,7 @@ import type { Config } from '../../config/config.ts';
 import type { Pool } from '../../db/postgres.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
 import { readStatement, type StatementLine } from '../../ledger/statement.ts';
-import { listWithdrawals, newestInvoices, newestKeys } from '../../operator/account-histories.ts';
+import { newestInvoices, newestKeys, newestWithdrawals } from '../../operator/account-histories.ts';
 import { findAccounts, listAccounts, readAccountView, searchable, type AccountFilter, type AccountLine } from '../../operator/accounts.ts';
 import { readActs } from '../../operator/acts.ts';
 import { readRequests, type RecordedRequest } from '../../records/recorded-requests.ts';
@@ -93,7 +93,7 @@ export function accountPages({
         doneBanners(pool, req),
         newestKeys(reportPool, accountId, KEYS),
         newestInvoices(reportPool, accountId, LATEST),
-        listWithdrawals(reportPool, { accountId, limit: LATEST }),
+        newestWithdrawals(reportPool, accountId, LATEST),
         readRequests(reportPool, { ...latest, after: null }),
         readStatement(reportPool, { ...latest, before: null }),
         readActs(reportPool, { subject: { kind: 'account', id: accountId }, limit: LATEST }),

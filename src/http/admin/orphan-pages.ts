@@ -18,12 +18,14 @@ export interface OrphanPagesDeps {
 }
 
 const SECTION = '/admin/orphans';
+const HASH = /^[0-9a-f]{64}$/;
 
 /** Payments that only the node knows, and what is decided about them. */
 export function orphanPages({ pool, pages, reconciling }: OrphanPagesDeps): { list: RequestHandler; assign: ActForm; dismiss: ActForm } {
   const orphanOf = async (req: Request): Promise<Orphan> => {
     const { direction, hash } = req.params;
-    const found = (await reconciling.open()).find((each) => each.direction === direction && each.paymentHash.toString('hex') === hash);
+    const isOne = (direction === 'received' || direction === 'paid') && typeof hash === 'string' && HASH.test(hash);
+    const found = isOne ? await reconciling.find(direction, Buffer.from(hash, 'hex')) : undefined;
     if (!found) throw new GatewayError('not_found', { message: 'This payment was dealt with, or never was.' });
     return found;
   };
@@ -36,14 +38,12 @@ export function orphanPages({ pool, pages, reconciling }: OrphanPagesDeps): { li
 
   return {
     async list(req, res) {
-      const orphans = await reconciling.open();
-      const shown = await Promise.all(
-        orphans.slice(0, PAGE_ROWS).map(async (orphan) => ({ orphan, belonging: await reconciling.belongsTo(orphan) })),
-      );
+      const [orphans, count] = await Promise.all([reconciling.open(PAGE_ROWS), reconciling.count()]);
+      const shown = await Promise.all(orphans.map(async (orphan) => ({ orphan, belonging: await reconciling.belongsTo(orphan) })));
       const data = {
         intro:
           'Payments that the node has in its books and the ledger does not know, as after the restore of a backup. No withdrawal begins until each is dealt with.',
-        tables: [orphansTable(shown, orphans.length)],
+        tables: [orphansTable(shown, count)],
       };
       sendAdmin(pages, res, 'list', { title: 'Orphans', section: SECTION, banners: await doneBanners(pool, req) }, data);
     },

@@ -46,7 +46,7 @@ export function paymentPages(deps: PaymentPagesDeps): { invoices: RequestHandler
       const filter = FILTERS.find(([name]) => name === req.query['show'])?.[0] ?? 'due';
       const found = await listInvoices(reportPool, { filter, after: placeIn(queryText(req.query, 'cursor')), limit: PAGE_ROWS + 1 });
       const { rows, last, more } = pageOf(found);
-      const older = more && last ? withQuery(INVOICES, { show: filter, cursor: `${last.place.micros}.${last.place.id}` }) : undefined;
+      const older = more && last ? withQuery(INVOICES, { show: filter, cursor: cursorOf(last.place) }) : undefined;
       const data = {
         filters: FILTERS.map(([name, label]) => ({ name: label, href: withQuery(INVOICES, { show: name }), current: name === filter })),
         tables: [invoicesTable('invoices', 'Invoices', rows, { older, ofNode: deps.wallet.nodeId })],
@@ -55,20 +55,20 @@ export function paymentPages(deps: PaymentPagesDeps): { invoices: RequestHandler
     },
 
     async withdrawals(req, res) {
-      const before = dateIn(queryText(req.query, 'cursor'));
+      const after = placeIn(queryText(req.query, 'cursor'));
       const [pending, ended] = await Promise.all([
         pendingWithdrawals(reportPool, PAGE_ROWS * 4),
-        listWithdrawals(reportPool, { before, limit: PAGE_ROWS + 1 }),
+        listWithdrawals(reportPool, { after, limit: PAGE_ROWS + 1 }),
       ]);
       const { rows, last, more } = pageOf(ended);
-      const older = more && last ? withQuery(WITHDRAWALS, { cursor: last.createdAt.toISOString() }) : undefined;
+      const older = more && last ? withQuery(WITHDRAWALS, { cursor: cursorOf(last.place) }) : undefined;
       const underWay = {
         ...withdrawalsTable('under-way', 'Under way, the oldest first', pending),
         heading: true,
         empty: 'None is under way.',
       };
       const done = { ...withdrawalsTable('ended', 'Ended, newest first', rows, older), heading: true };
-      sendAdmin(pages, res, 'list', { title: 'Withdrawals', section: WITHDRAWALS }, { tables: before ? [done] : [underWay, done] });
+      sendAdmin(pages, res, 'list', { title: 'Withdrawals', section: WITHDRAWALS }, { tables: after ? [done] : [underWay, done] });
     },
 
     askNode: askNode(deps),
@@ -121,7 +121,6 @@ function placeIn(text: string | undefined): Place | undefined {
   return micros === undefined || id === undefined || !z.uuid().safeParse(id).success ? undefined : { micros: BigInt(micros), id };
 }
 
-function dateIn(text: string | undefined): Date | undefined {
-  const at = text === undefined ? NaN : Date.parse(text);
-  return Number.isNaN(at) ? undefined : new Date(at);
+function cursorOf({ micros, id }: Place): string {
+  return `${micros}.${id}`;
 }
