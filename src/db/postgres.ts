@@ -23,19 +23,28 @@ export interface PoolOptions {
   min?: number;
   /** Sends a connection's next statement without waiting for the answer to the one before. */
   pipeline?: boolean;
+  /** After how long without a connection its caller is told. */
+  connectLimitMs?: number;
   /** Told of connections that broke while idle; without a listener such an error would end the process. */
   onError?: (error: Error) => void;
 }
 
 /** A pool of connections to the ledger's database. */
-export function createPool({ connectionString, max = 10, min = 0, pipeline = false, onError = () => {} }: PoolOptions): Pool {
+export function createPool({
+  connectionString,
+  max = 10,
+  min = 0,
+  pipeline = false,
+  connectLimitMs = 5_000,
+  onError = () => {},
+}: PoolOptions): Pool {
   const pool = new pg.Pool({
     connectionString,
     max,
     min,
     pipeline,
     types,
-    connectionTimeoutMillis: 5_000,
+    connectionTimeoutMillis: connectLimitMs,
     application_name: 'pura-gateway',
     keepAlive: true,
     // A database that hangs must not hang its callers: the server gives up first, then we do.

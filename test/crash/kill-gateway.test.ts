@@ -163,7 +163,7 @@ describe('a gateway killed', () => {
     await killAndRestart();
 
     expect(await outcome).toBe('cut off');
-    await until(async () => (await accountOf(pool, key.accountId)).posted_msat === DEPOSIT_MSAT, 30_000);
+    await until(async () => (await accountOf(pool, key.accountId)).posted_msat === DEPOSIT_MSAT);
     expect(await holdsOf(pool, key.accountId)).toMatchObject([{ state: 'refunded' }]);
     const report = (await (await gateway.get('/api/wallet/balance', key)).json()) as { dailySpendUsd: number };
     expect(report.dailySpendUsd).toBe(0);

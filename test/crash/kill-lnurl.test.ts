@@ -27,7 +27,7 @@ beforeAll(async () => {
   ({ pool } = database);
   key = await gateway.newKey();
   await fundAccount(database, key, 1_000);
-}, 90_000);
+});
 afterAll(() => site.close());
 
 const audit = () => auditLedger(pool, { oldestHoldSeconds: 60 });
@@ -92,7 +92,7 @@ describe('a gateway killed while a wallet withdraws by a code', () => {
     await until(async () => {
       await pool.query(`update withdrawals set next_check_at = now() where next_check_at is not null`);
       return (await accountOf(pool, key.accountId)).held_msat === 0n;
-    }, 15_000);
+    });
     expect(await accountOf(pool, key.accountId)).toMatchObject({ posted_msat: 899_000n, held_msat: 0n });
     expect(await ask(path)).toEqual({ status: 'OK' });
     expect(await audit()).toEqual([]);
@@ -125,7 +125,7 @@ describe('a gateway killed between the invoice of an address and its row', () =>
     expect(await audit()).toEqual([]);
     await withNode((node) => node.pay(rows[0]?.bolt11 ?? ''));
     gateway = await site.start();
-    await until(async () => (await accountOf(pool, payee.accountId)).posted_msat === 50_000n, 20_000);
+    await until(async () => (await accountOf(pool, payee.accountId)).posted_msat === 50_000n);
     const { rows: moved } = await pool.query(`select via, note, amount_msat from transfers where account_id = $1`, [payee.accountId]);
     expect(moved).toEqual([{ via: 'address', note: 'late', amount_msat: 50_000n }]);
     expect(await audit()).toEqual([]);

@@ -69,14 +69,14 @@ async function checked(id: string, checks: number): Promise<void> {
   await until(async () => {
     await pool.query(`update withdrawals set next_check_at = now() where id = $1 and next_check_at is not null`, [id]);
     return (await row(id)).checks >= checks;
-  }, 15_000);
+  });
 }
 /** Waits for a state of a withdrawal's, without its pauses between two checks. */
 async function becomes(id: string, state: string): Promise<void> {
   await until(async () => {
     await pool.query(`update withdrawals set next_check_at = now() where id = $1 and next_check_at is not null`, [id]);
     return (await row(id)).state === state;
-  }, 15_000);
+  });
 }
 const withdrawn = async (): Promise<bigint[]> => {
   const { rows } = await pool.query<{ amount_msat: bigint }>(`select amount_msat from transfers where kind = 'withdrawal' order by id`);
@@ -101,7 +101,7 @@ describe('a gateway killed while it withdraws', () => {
     const { paymentRequest } = foreignInvoice({ amountMsat: 100_000n });
     const id = await killWhileSending({ paymentRequest }, { arrives: false });
     gateway = await site.start();
-    await until(async () => (await row(id)).checks > 0, 15_000);
+    await until(async () => (await row(id)).checks > 0);
     expect(await accountOf(pool, key.accountId)).toMatchObject({ posted_msat: 899_000n, held_msat: 101_000n });
     await pool.query(`update withdrawals set deadline_at = now() - interval '61 seconds' where id = $1`, [id]);
     const { checks } = await row(id);

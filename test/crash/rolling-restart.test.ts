@@ -113,4 +113,4 @@ it('two gateways that are restarted one after the other under load fail no funde
   const balance = BigInt(DEPOSIT_SATS) * 1_000n - (rows[0]?.charged ?? 0n);
   expect(await accountOf(database.pool, key.accountId)).toMatchObject({ posted_msat: balance, held_msat: 0n });
   expect(await auditLedger(database.pool, { oldestHoldSeconds: 60 })).toEqual([]);
-}, 90_000);
+});

@@ -106,7 +106,7 @@ const AT_ONCE = 24;
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     holds = new Map((await holdsOf(gateway.pool, key.accountId)).map((hold) => [hold.request_id, hold]));
-  }, 60_000);
+  });
 
   afterAll(async () => {
     expect(await gateway.audit()).toEqual([]);

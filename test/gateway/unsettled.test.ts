@@ -68,7 +68,7 @@ async function loseAcknowledgement(headers: Record<string, string> = {}): Promis
   return told;
 }
 
-const givenBack = () => until(async () => (await holdsOf(database.pool, key.accountId))[0]?.state === 'refunded', 20_000);
+const givenBack = () => until(async () => (await holdsOf(database.pool, key.accountId))[0]?.state === 'refunded');
 
 describe('a JSON answer whose settlement comes too late', () => {
   it.each([
@@ -86,7 +86,7 @@ describe('a JSON answer whose settlement comes too late', () => {
       expect(await errorOf(told)).toMatchObject({ code: 'database_unavailable' });
     });
     // The try that was waiting for the lock may still have charged it: then that is given back.
-    await until(async () => ['voided', 'refunded'].includes((await holdsOf(database.pool, key.accountId))[0]?.state ?? ''), 20_000);
+    await until(async () => ['voided', 'refunded'].includes((await holdsOf(database.pool, key.accountId))[0]?.state ?? ''));
     expect(await accountOf(database.pool, key.accountId)).toEqual(before);
     expect((await gateway.post(PATH, chat(), key, headers)).headers.get('idempotency-replayed')).toBeNull();
   });
@@ -150,7 +150,7 @@ describe('a stream that was held back until it was judged, and whose settlement 
       expect(text).toContain('database_unavailable');
       expect(text).not.toContain('held ');
     });
-    await until(async () => ['voided', 'refunded'].includes((await holdsOf(database.pool, key.accountId))[0]?.state ?? ''), 20_000);
+    await until(async () => ['voided', 'refunded'].includes((await holdsOf(database.pool, key.accountId))[0]?.state ?? ''));
     expect(await accountOf(database.pool, key.accountId)).toEqual(before);
     const { requests } = (await (await gateway.get('/api/requests', key)).json()) as { requests: { outcome: string; costMsat: number }[] };
     expect(requests).toMatchObject([{ outcome: 'unsettled', costMsat: 0 }]);

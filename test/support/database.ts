@@ -4,6 +4,9 @@ import { createPool, type Pool } from '../../src/db/postgres.ts';
 export const TEMPLATE_DATABASE = 'pura_template';
 export const CLUSTER_VARIABLE = 'PURA_TEST_DATABASE_URL';
 
+/** What a test asks for by itself may take its time on a busy machine. */
+const CONNECT_LIMIT_MS = 60_000;
+
 /** A migrated, empty database of a test file's own. */
 export interface TestDatabase {
   readonly pool: Pool;
@@ -28,7 +31,7 @@ async function clone(template: string, max: number): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString('hex')}`;
   await maintain(cluster(), `create database ${name} template ${template}`);
   const connectionString = withDatabase(cluster(), name);
-  const pool = createPool({ connectionString, max });
+  const pool = createPool({ connectionString, max, connectLimitMs: CONNECT_LIMIT_MS });
   return {
     pool,
     connectionString,
@@ -46,7 +49,7 @@ function cluster(): string {
 }
 
 async function maintain(connectionString: string, statement: string): Promise<void> {
-  const pool = createPool({ connectionString, max: 1 });
+  const pool = createPool({ connectionString, max: 1, connectLimitMs: CONNECT_LIMIT_MS });
   try {
     await pool.query(statement);
   } finally {

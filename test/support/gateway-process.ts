@@ -28,7 +28,6 @@ const ENV = { PORT: '0', KEYS_PER_IP_PER_HOUR: '100000', RATE_LIMIT_RPM: '100000
 
 /** Whole once its last command is there. */
 const GREETING = /Pura listens on (\S+)\n[^]*\/dev\/lightning\/pay/;
-const START_LIMIT_MS = 30_000;
 
 /** A process that has ended. */
 export interface Ended {
@@ -107,8 +106,8 @@ export function createSite({
   const launch = (args: readonly string[], env: Record<string, string>) => {
     // A test that has failed can still be under way when everything is cleared away.
     if (closed) throw new Error('nothing starts on a site that is closed');
-    const { PATH = '', HOME = '' } = process.env;
-    const all = { PATH, HOME, ...ENV, DATA_DIR: dataDir, GATEWAY_CONFIG: configFile, ...siteEnv, ...env };
+    const { PATH = '', HOME = '', NODE_COMPILE_CACHE = '' } = process.env;
+    const all = { PATH, HOME, NODE_COMPILE_CACHE, ...ENV, DATA_DIR: dataDir, GATEWAY_CONFIG: configFile, ...siteEnv, ...env };
     const child = spawn(process.execPath, args, { cwd: PROJECT_DIR, env: all, stdio: ['ignore', 'pipe', 'pipe'] });
     const launched = watch(child);
     running.add(launched);
@@ -128,7 +127,7 @@ export function createSite({
       const url = await until(() => {
         if (!running.has(launched)) throw new Error(`the gateway did not start: ${launched.output()}`);
         return GREETING.exec(launched.output())?.[1];
-      }, START_LIMIT_MS);
+      });
       return gatewayProcess(url, launched);
     },
     run: (args, env = {}) => launch(args, env).ended,

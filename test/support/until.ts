@@ -1,5 +1,8 @@
+/** Ends what hangs. No test may rely on anything to be faster: how busy the machine is, nobody knows. */
+const PATIENCE_MS = 60_000;
+
 /** Resolves with the first answer of `probe` that is neither false nor undefined nor null; rejects after `timeoutMs`. */
-export async function until<T>(probe: () => T | Promise<T>, timeoutMs = 10_000): Promise<NonNullable<Exclude<T, false>>> {
+export async function until<T>(probe: () => T | Promise<T>, timeoutMs = PATIENCE_MS): Promise<NonNullable<Exclude<T, false>>> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const answer = await probe();

@@ -290,4 +290,4 @@ it('every page is fit to be seen, on a phone and a desktop, in light and dark', 
   };
   await checkPages(browser, gateway.url, pages, { cookies: [{ name, value }] });
   await checkPages(browser, gateway.url, { 'sign-in': '/admin/sign-in' });
-}, 120_000);
+});

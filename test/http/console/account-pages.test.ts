@@ -249,7 +249,7 @@ inBrowser('every page of usage and money', () => {
       autopay: '/console/wallets/autopay',
     };
     await checkPages(browser, gateway.url, pages, { cookies: person.cookies });
-  }, 120_000);
+  });
 
   it('a code to withdraw looks no further once its owner is signed out, and says so', async () => {
     const other = await signedIn(gateway.url, key.secret);

@@ -107,7 +107,7 @@ describe('a payment that LND settles', () => {
     await stopSchedule(database.pool);
     lnd.settle(invoice.paymentHash, { silently: true });
     await lnd.start();
-    await until(async () => (await deposits()).length > 0, 20_000);
+    await until(async () => (await deposits()).length > 0);
     expect(await audit(wallet)).toEqual([]);
   });
 
@@ -119,7 +119,7 @@ describe('a payment that LND settles', () => {
     lnd.settle(invoice.paymentHash, { silently: true });
     await until(() => lnd.subscribers === 0);
     lnd.frozen = false;
-    await until(async () => (await deposits()).length > 0, 20_000);
+    await until(async () => (await deposits()).length > 0);
     expect(await audit(wallet)).toEqual([]);
   });
 });
