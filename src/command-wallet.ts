@@ -21,7 +21,7 @@ export async function withWallet<T>(
     const settings = withSecretKey(config, dataDir);
     const root = settings.secretKeys.at(-1);
     if (!root) throw new ConfigError('SECRET_KEY is missing');
-    const deps = { pool, notifications, root, log: createLog('silent') };
+    const deps = { pool, notifications, root, log: createLog('silent'), observe: () => {} };
     const wallet = await openWallet(settings, deps);
     const opened = [wallet];
     try {

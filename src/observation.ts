@@ -67,13 +67,30 @@ export interface Observed {
   withdrawal_long: { withdrawalId: string; ageSeconds: number; heldMsat: bigint; waitsFor: string };
   lightning_call: Span & { call: string; result: 'ok' | 'failed' };
   lightning_state: { isUp: boolean };
+  /** The wallet is away at the start: what is known of its node is good for everything but invoices. */
+  wallet_away: { err: unknown; backend: 'lnd' | 'nwc'; nodeId: string };
+  /** What is open with an earlier wallet is not followed. */
+  old_wallet_away: { err: unknown; setting: string };
+  /** Connects afresh to a node that does not answer. */
+  lightning_silent: { backend: 'lnd' };
   watcher_progress: object;
   /** Two gateways of different networks share the database. */
   other_network: { err: unknown };
+  /** And so this one serves nothing. */
+  suspended: { balances: string; wallet: string };
   settlement_waits: { err: unknown };
   subscription_lost: { err: unknown };
   open_elsewhere: { nodeId: string; invoices: number; withdrawals: number };
   /** How an attempt of autopay has ended. */
+  autopay_asked: { invoiceId: string; amountSat: number };
+  /** A wallet does not say that it has paid. */
+  autopay_refused: { invoiceId: string; word: string };
+  autopay_not_begun: { err: unknown };
+  autopay_broken_off: { err: unknown; invoiceId: string };
+  autopay_not_checked: { err: unknown; invoiceId: string };
+  autopay_unread: { err: unknown };
+  /** Connections whose secret is gone. */
+  autopay_unreadable: { lost: number };
   autopay: Span & { invoiceId: string; result: 'paid' | 'unpaid' | 'not_asked' };
   /** `failed`: not by the wallet's own doing. */
   lnurl_request: { tag: 'payRequest' | 'withdrawRequest' | 'login'; result: 'ok' | 'refused' | 'failed' };
@@ -86,7 +103,14 @@ export interface Observed {
   circuit_opened: { deployment: string; reason: string };
   circuit_closed: { deployment: string };
   health_not_shared: { err: unknown };
+  /** A public price source was asked for the rate. */
+  price_asked: { source: string; result: 'ok' | 'failed'; err?: unknown };
   levels: Levels;
+  database_not_ready: { err: unknown };
+  /** Live keys that hang on an older secret; not `known`: on one that is gone. */
+  older_secret: { secretId: string; keys: number; known: boolean };
+  configuration_replaced: { providers: readonly string[]; priceVersion: number; replaced: number };
+  configuration_refused: { problems: readonly string[] } | { err: unknown };
   job_failed: { err: unknown; job: string };
 }
 

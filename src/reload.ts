@@ -3,6 +3,7 @@ import type { OpenRequests } from './completions/open-requests.ts';
 import type { Config } from './config/config.ts';
 import { ConfigError } from './config/config-error.ts';
 import type { Logger } from './log.ts';
+import type { Observe } from './observation.ts';
 import type { ReloadableModels } from './models/models.ts';
 import type { PriceSchedule } from './pricing/price-schedule.ts';
 import { loadTokenizer } from './wires/tokens.ts';
@@ -13,6 +14,7 @@ export interface ReloadDeps {
   capacity: Pick<CapacityWeights, 'reconfigure'>;
   requests: Pick<OpenRequests, 'turnOver'>;
   log: Logger;
+  observe: Observe;
 }
 
 /**
@@ -35,7 +37,7 @@ export class Reload {
   }
 
   async #run(read: () => Config): Promise<boolean> {
-    const { models, prices, capacity, requests, log } = this.#deps;
+    const { models, prices, capacity, requests, log, observe } = this.#deps;
     try {
       const config = read();
       const { set, enforce } = await prices.prepare(config);
@@ -48,11 +50,11 @@ export class Reload {
       closed.catch((error: unknown) => log.warn({ err: error }, 'the connections of a former configuration did not close'));
       await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
       const providers = models.providers.map(({ id }) => id);
-      log.info({ providers, priceVersion: set.priceVersion, replaced: leaving.length }, 'the configuration was read again and is in force');
+      observe({ kind: 'configuration_replaced', providers, priceVersion: set.priceVersion, replaced: leaving.length });
       return true;
     } catch (error) {
       const told = error instanceof ConfigError ? { problems: error.message.split('\n') } : { err: error };
-      log.warn(told, 'the configuration was read again and cannot be used: the former one stays in force');
+      observe({ kind: 'configuration_refused', ...told });
       return false;
     }
   }

@@ -151,7 +151,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
   capacity.start();
   const jobs = startJobs({ ...options, ...base, ...money, observe, gateway });
 
-  const reload = new Reload({ ...money, requests: gateway.requests, log });
+  const reload = new Reload({ ...money, requests: gateway.requests, log, observe });
 
   const { port } = server.address() as AddressInfo;
   const host = config.HOST.includes(':') ? `[${bareHost(config.HOST)}]` : config.HOST;
@@ -249,13 +249,13 @@ async function openMoney(
   const prices = await PriceSchedule.open({ config, pool, now: priceClock });
   const models = createModels(config, { prices, providers });
   await Promise.all([...new Set(models.list().map(({ tokenizer }) => tokenizer))].map(loadTokenizer));
-  const needed = { pool, notifications, root, log };
+  const needed = { pool, notifications, root, log, observe };
   const wallet = await openWallet(config, needed);
   const oldWallets = await openOldWallets(config, needed, wallet);
   const instanceId = uuid();
   const deliveries = new Deliveries(pool, observe);
   const health = new FleetHealth(observe, { bars });
-  const exchangeRate = await openExchangeRate(config, { pool, log });
+  const exchangeRate = await openExchangeRate(config, { pool, log, observe });
   const nodes = { pool, wallet, oldWallets, log, observe, exchangeRate };
   const funding = new Funding({
     ...nodes,
@@ -288,7 +288,6 @@ async function openMoney(
       funding,
       notifications,
       roots: config.secretKeys,
-      log,
       observe,
       payers: STRANGERS_RELAYS,
       ...autopay,

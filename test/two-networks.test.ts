@@ -7,8 +7,8 @@ import { writeOff } from '../src/ledger/write-off.ts';
 import { watchNetwork } from '../src/jobs/watch-network.ts';
 import { SimulatedWallet } from '../src/lightning/simulated/simulated.ts';
 import { createLog } from '../src/log.ts';
-import { logReader } from '../src/telemetry/log-reader.ts';
 import { Withdrawing } from '../src/withdrawing.ts';
+import { logReader } from '../src/telemetry/log-reader.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
 import { FakePayments } from './support/fake-payments.ts';
 import { FakeWallet } from './support/fake-wallet.ts';
@@ -137,7 +137,13 @@ describe('a gateway whose wallet is not of the network of the balances', () => {
   it('serves nobody on them, and serves again once they are written off', async () => {
     const gateway = await startGateway({ database });
     const key = await gateway.newKey();
-    const look = () => watchNetwork({ pool: database.pool, wallet: gateway.server.wallet, gateway: gateway.server.gateway.requests, log });
+    const look = () =>
+      watchNetwork({
+        pool: database.pool,
+        wallet: gateway.server.wallet,
+        gateway: gateway.server.gateway.requests,
+        observe: logReader(log),
+      });
     const ask = async () => (await gateway.post('/v1/chat/completions', { messages: [{ role: 'user', content: 'hi' }] }, key)).status;
     expect(await ask()).toBe(200);
 

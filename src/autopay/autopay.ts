@@ -8,7 +8,6 @@ import type { Msat } from '../amount.ts';
 import type { Funding } from '../funding.ts';
 import type { NwcPayerOptions } from '../lightning/nwc/nwc-payer.ts';
 import type { Wallet } from '../lightning/wallet.ts';
-import type { Logger } from '../log.ts';
 import type { Observe } from '../observation.ts';
 import { WindowLimit } from '../window-limit.ts';
 import { Attempts, type Begun, type OpenAttempt } from './attempts.ts';
@@ -23,7 +22,6 @@ export interface AutopayOptions {
   funding: Funding;
   notifications: Notifications;
   roots: readonly RootSecret[];
-  log: Logger;
   observe: Observe;
   /** Which relays owners may name, and how long their wallets are waited for. */
   payers: NwcPayerOptions;
@@ -186,7 +184,7 @@ export class Autopay {
     }
     if (now - this.#renewedAt > HOUR_MS) {
       const lost = await this.#settings.renew(BATCH);
-      if (lost > 0) this.#options.log.warn({ lost }, "autopay's wallet connections cannot be read: their secret is not in SECRET_KEY");
+      if (lost > 0) this.#options.observe({ kind: 'autopay_unreadable', lost });
       else this.#renewedAt = now;
     }
     await Promise.all((await this.#attempts.overdue(BATCH)).map((attempt) => this.#conclude(attempt)));
@@ -201,7 +199,7 @@ export class Autopay {
     if (running) return running;
     const beginning = this.#beginOne(accountId)
       .catch((error: unknown) => {
-        this.#options.log.warn({ err: error }, 'autopay could not begin, and is tried again');
+        this.#options.observe({ kind: 'autopay_not_begun', err: error });
         return null;
       })
       .finally(() => this.#beginning.delete(accountId));
@@ -215,7 +213,7 @@ export class Autopay {
     if ('begun' in found) {
       const { id } = found.begun;
       const asking = this.#ask(accountId, found)
-        .catch((error: unknown) => this.#options.log.warn({ err: error, invoiceId: id }, 'an attempt of autopay was broken off'))
+        .catch((error: unknown) => this.#options.observe({ kind: 'autopay_broken_off', err: error, invoiceId: id }))
         .finally(() => this.#asking.delete(id));
       this.#asking.set(id, asking);
       return id;
@@ -228,23 +226,23 @@ export class Autopay {
 
   /** Has the invoice made, and the wallet asked to pay it. What is broken off here ends once the invoice is final. */
   async #ask(accountId: string, { begun, connection, walletNode }: Begun): Promise<void> {
-    const { funding, log } = this.#options;
+    const { funding, observe } = this.#options;
     const invoice = await funding.complete(begun);
     const url = this.#settings.open(accountId, connection);
     if (!(await this.#attempts.asked(begun.id))) return;
-    log.info({ invoiceId: begun.id, amountSat: begun.amount_sat }, "an account's own wallet is asked to top it up");
+    observe({ kind: 'autopay_asked', invoiceId: begun.id, amountSat: begun.amount_sat });
     const said = await this.#owners.pay(url, walletNode, invoice);
     // Nobody waits for it here any more: it is as if the answer had been lost.
     if (!said) return;
     await this.#attempts.answered(begun.id, said.word, said.retryAt);
     if (said.word === 'PAID') await this.#conclude({ invoiceId: begun.id, accountId });
-    else log.info({ invoiceId: begun.id, word: said.word }, "an account's own wallet does not say that it has paid");
+    else observe({ kind: 'autopay_refused', invoiceId: begun.id, word: said.word });
   }
 
   /** Ends an attempt where our node's word on its invoice is final. Never rejects. */
   async #conclude(attempt: OpenAttempt): Promise<void> {
     const { invoiceId, accountId } = attempt;
-    const { funding, log, observe } = this.#options;
+    const { funding, observe } = this.#options;
     const startedAt = performance.now();
     try {
       const outcome = await funding.outcome(invoiceId);
@@ -254,7 +252,7 @@ export class Autopay {
       observe({ kind: 'autopay', invoiceId, result: ended, startedAt, endedAt: performance.now() });
       await this.#watched.changed(accountId);
     } catch (error) {
-      log.warn({ err: error, invoiceId }, 'whether an attempt of autopay was paid cannot be told yet');
+      observe({ kind: 'autopay_not_checked', err: error, invoiceId });
     }
   }
 

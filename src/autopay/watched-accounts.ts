@@ -1,7 +1,7 @@
 import { tellAccountChanged } from '../accounts/account-changes.ts';
 import type { Notifications } from '../db/notify.ts';
 import type { Pool } from '../db/postgres.ts';
-import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import { msatFromSats, type Msat } from '../amount.ts';
 
 /** What the request path must know of an account with autopay. */
@@ -26,16 +26,13 @@ const ON = `select account_id, threshold_sat, topup_sat from autopay where state
 export class WatchedAccounts {
   readonly #pool: Pool;
   readonly #notifications: Notifications;
-  readonly #log: Logger;
   readonly #stopListening: () => void;
   #accounts = new Map<string, Watched>();
 
-  constructor({ pool, notifications, log }: { pool: Pool; notifications: Notifications; log: Logger }) {
+  constructor({ pool, notifications, observe }: { pool: Pool; notifications: Notifications; observe: Observe }) {
     this.#pool = pool;
     this.#notifications = notifications;
-    this.#log = log;
-    const warn = (error: unknown): void =>
-      this.#log.warn({ err: error }, 'the accounts with autopay could not be read, and are read again');
+    const warn = (error: unknown): void => observe({ kind: 'autopay_unread', err: error });
     this.#stopListening = notifications.listen(
       CHANNEL,
       (accountId) => void this.#readOne(accountId).catch(warn),

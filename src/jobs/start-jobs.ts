@@ -71,7 +71,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
   const sweep = async () => void (await sweepHolds({ pool, holds, observe, leaseSeconds }));
   const usageHours = new UsageHours(pool);
   return [
-    every(NETWORK_MS, 'network', () => watchNetwork({ pool, wallet, gateway: gateway.requests, log }), observe),
+    every(NETWORK_MS, 'network', () => watchNetwork({ pool, wallet, gateway: gateway.requests, observe }), observe),
     reconcileInvoices({ funding, wallet, connectionString, log, observe }),
     reconcileWithdrawals({ withdrawing, connectionString, log }),
     every(Math.min(SWEEP_MS, leaseSeconds * 1000), 'sweep holds', sweep, observe),
@@ -88,7 +88,7 @@ export function startJobs(deps: JobDeps): { stop(): Promise<void> }[] {
     every(HOUR_MS, 'forget codes to withdraw by', () => forgetWithdrawCodes(pool), observe),
     ...deps.oldWallets.map(({ nodeId }) => followOldNode({ funding, withdrawing, nodeId, connectionString, log })),
     deps.openElsewhere.start(ELSEWHERE_MS),
-    every(HOUR_MS, 'older secrets', () => watchOlderSecrets(pool, config.secretKeys, log), observe),
+    every(HOUR_MS, 'older secrets', () => watchOlderSecrets(pool, config.secretKeys, observe), observe),
     nodeAuditJob({ pool, wallet, log, observe, connectionString, intervalMs: HOUR_MS }),
     ...levelJobs(deps),
     auditJob({

@@ -5,6 +5,7 @@ import type { Notifications } from '../db/notify.ts';
 import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import { reasonOf } from './lnd/lnd-failure.ts';
 import { SimulatedWallet } from './simulated/simulated.ts';
 import type { Wallet } from './wallet.ts';
@@ -15,6 +16,7 @@ export interface OpenWalletDeps {
   /** The simulated node's key is derived from it. */
   root: RootSecret;
   log: Logger;
+  observe: Observe;
 }
 
 /**
@@ -38,15 +40,17 @@ export async function openWallet(config: Config, deps: OpenWalletDeps): Promise<
  * withdrawals until those have ended, and about nothing else. A wallet that is away and was never met with
  * these credentials is reported and left out.
  */
-export async function openOldWallets(config: Config, { pool, log }: OpenWalletDeps, current: Wallet): Promise<Wallet[]> {
+export async function openOldWallets(config: Config, { pool, log, observe }: OpenWalletDeps, current: Wallet): Promise<Wallet[]> {
   const { LND_OLD_SOCKET: socket, LND_OLD_MACAROON: macaroon, LND_OLD_CERT: cert, NWC_OLD_URL: url } = config;
   const opened: (Wallet | undefined)[] = await Promise.all([
     socket && macaroon
-      ? openOld('LND_OLD_SOCKET', log, async () =>
-          (await import('./lnd/lnd.ts')).createLndWallet({ socket, macaroon, cert, pool, log, follows: true }),
+      ? openOld('LND_OLD_SOCKET', observe, async () =>
+          (await import('./lnd/lnd.ts')).createLndWallet({ socket, macaroon, cert, pool, log, observe, follows: true }),
         )
       : undefined,
-    url ? openOld('NWC_OLD_URL', log, async () => (await import('./nwc/nwc.ts')).createNwcWallet({ url, pool, log })) : undefined,
+    url
+      ? openOld('NWC_OLD_URL', observe, async () => (await import('./nwc/nwc.ts')).createNwcWallet({ url, pool, log, observe }))
+      : undefined,
   ]);
   const old = opened.filter((wallet) => wallet !== undefined);
   const others = old.filter(({ nodeId }) => nodeId !== current.nodeId);
@@ -54,23 +58,23 @@ export async function openOldWallets(config: Config, { pool, log }: OpenWalletDe
   return others;
 }
 
-async function openOld(name: string, log: Logger, open: () => Promise<Wallet>): Promise<Wallet | undefined> {
+async function openOld(setting: string, observe: Observe, open: () => Promise<Wallet>): Promise<Wallet | undefined> {
   try {
     return await open();
   } catch (error) {
     if (!(error instanceof GatewayError || (error instanceof ConfigError && error.cause instanceof GatewayError))) throw error;
-    log.warn({ err: error }, `${name}: the wallet of before cannot be reached, so that what is open with it is not followed`);
+    observe({ kind: 'old_wallet_away', err: error, setting });
     return undefined;
   }
 }
 
-async function openNwc({ NWC_URL }: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
+async function openNwc({ NWC_URL }: Config, { pool, log, observe }: OpenWalletDeps): Promise<Wallet> {
   if (!NWC_URL) throw new ConfigError('NWC_URL is required with LIGHTNING_BACKEND nwc');
   const { createNwcWallet } = await import('./nwc/nwc.ts');
-  return createNwcWallet({ url: NWC_URL, pool, log });
+  return createNwcWallet({ url: NWC_URL, pool, log, observe });
 }
 
-async function openLnd(config: Config, { pool, log }: OpenWalletDeps): Promise<Wallet> {
+async function openLnd(config: Config, { pool, log, observe }: OpenWalletDeps): Promise<Wallet> {
   const { LND_SOCKET, LND_MACAROON, LND_CERT, LND_PRIVATE_HINTS, WITHDRAWALS } = config;
   if (!LND_SOCKET || !LND_MACAROON) throw new ConfigError('LND_SOCKET and LND_MACAROON are required with LIGHTNING_BACKEND lnd');
   const { createLndWallet } = await import('./lnd/lnd.ts');
@@ -83,6 +87,7 @@ async function openLnd(config: Config, { pool, log }: OpenWalletDeps): Promise<W
       pays: WITHDRAWALS,
       pool,
       log,
+      observe,
     });
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;

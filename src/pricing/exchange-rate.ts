@@ -3,6 +3,7 @@ import type { Pool } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import { exchangeRateFromBtcUsd, type PicoUsdPerMsat } from '../amount.ts';
 import type { Logger } from '../log.ts';
+import type { Observe } from '../observation.ts';
 import { agreedPrice, fetchBtcUsd, rateSources, type RateSource } from './rate-sources.ts';
 
 /** Where the BTC/USD rate comes from. */
@@ -41,6 +42,7 @@ const FIRST_RATE_MS = 5_000;
 export interface ExchangeRateDeps {
   pool: Pool;
   log: Logger;
+  observe: Observe;
 }
 
 /**
@@ -54,11 +56,11 @@ export async function openExchangeRate(
     BTC_USD_SOURCES,
     BTC_USD_MAX_AGE_SECONDS,
   }: Pick<Config, 'BTC_USD' | 'LIGHTNING_BACKEND' | 'BTC_USD_SOURCES' | 'BTC_USD_MAX_AGE_SECONDS'>,
-  { pool, log }: ExchangeRateDeps,
+  { pool, log, observe }: ExchangeRateDeps,
 ): Promise<ExchangeRate> {
   if (BTC_USD) return constantRate('fixed', BTC_USD, pool);
   if (LIGHTNING_BACKEND === 'simulated') return constantRate('simulated', exchangeRateFromBtcUsd(SIMULATED_BTC_USD), pool);
-  const live = new LiveExchangeRate({ pool, log, sources: rateSources(BTC_USD_SOURCES), maxAgeMs: BTC_USD_MAX_AGE_SECONDS * 1000 });
+  const live = new LiveExchangeRate({ pool, observe, sources: rateSources(BTC_USD_SOURCES), maxAgeMs: BTC_USD_MAX_AGE_SECONDS * 1000 });
   await live.refresh(AbortSignal.timeout(FIRST_RATE_MS)).catch((error: unknown) => log.warn({ err: error }, 'no BTC/USD rate yet'));
   return live;
 }
@@ -83,7 +85,7 @@ async function noteRate(pool: Pool, picoUsdPerMsat: PicoUsdPerMsat): Promise<voi
 
 interface LiveExchangeRateOptions {
   pool: Pool;
-  log: Logger;
+  observe: Observe;
   sources: readonly RateSource[];
   /** A rate that is older prices nothing. */
   maxAgeMs: number;
@@ -125,7 +127,7 @@ class LiveExchangeRate implements ExchangeRate {
   }
 
   async refresh(signal?: AbortSignal): Promise<void> {
-    const { pool, log, sources } = this.#options;
+    const { pool, observe, sources } = this.#options;
     await this.#recall();
     if (this.#latest && performance.now() - this.#latest.since < FRESH_MS) return;
 
@@ -133,8 +135,11 @@ class LiveExchangeRate implements ExchangeRate {
     const answers = await Promise.allSettled(sources.map((source) => fetchBtcUsd(source, signal)));
     const prices = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
     const given = sources.filter((_source, index) => answers[index]?.status === 'fulfilled').map(({ name }) => name);
-    for (const answer of answers)
-      if (answer.status === 'rejected') log.debug({ err: answer.reason as unknown }, 'a price source gave no price');
+    for (const [index, { name: source }] of sources.entries()) {
+      const answer = answers[index];
+      if (answer?.status === 'rejected') observe({ kind: 'price_asked', source, result: 'failed', err: answer.reason as unknown });
+      else observe({ kind: 'price_asked', source, result: 'ok' });
+    }
     const agreed = agreedPrice(prices);
     if (agreed === undefined) throw new Error(`the price sources gave no BTC/USD rate: ${prices.length} of ${sources.length} answered`);
 

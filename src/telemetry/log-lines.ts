@@ -16,6 +16,11 @@ const line = <Kind extends ObservedKind>(
   fields?: (observation: Observation<Kind>) => Fields,
 ): LogLine<Kind> => ({ level, message, ...(fields && { fields }) });
 
+/** All fields but one, which the message says. */
+function fewer<Kind extends ObservedKind>(name: string): (observation: Observation<Kind>) => Fields {
+  return ({ kind: _, ...all }) => Object.fromEntries(Object.entries(all).filter(([field]) => field !== name));
+}
+
 type Line<Kind extends ObservedKind> = LogLine<Kind> | ((observation: Observation<Kind>) => LogLine<Kind> | null) | null;
 
 /** What the log says of each kind: a line, one that depends on what was observed, or nothing. */
@@ -77,10 +82,21 @@ export const LOG_LINES: { readonly [Kind in ObservedKind]: Line<Kind> } = {
   withdrawal_long: line('warn', 'a withdrawal is still pending, and its money held'),
   lightning_call: null,
   lightning_state: null,
+  wallet_away: ({ backend }) =>
+    backend === 'lnd'
+      ? line('warn', 'LND is away: no invoice can be made until it is back', fewer('backend'))
+      : line('warn', 'the wallet is away: no invoice can be made until it is back', fewer('backend')),
+  old_wallet_away: ({ setting }) =>
+    line('warn', `${setting}: the wallet of before cannot be reached, so that what is open with it is not followed`, fewer('setting')),
+  lightning_silent: line('warn', 'connecting to LND afresh: it does not answer', () => ({})),
   watcher_progress: null,
   other_network: line(
     'error',
     'two gateways of different networks share this database: stop one, or book the balances away with `npm run write-off`',
+  ),
+  suspended: line(
+    'error',
+    'nothing is served: two gateways of different networks share this database; stop one, or book the balances away with `npm run write-off`',
   ),
   settlement_waits: line('warn', 'a settlement waits for the schedule'),
   subscription_lost: line('warn', 'the subscription to settlements was lost'),
@@ -88,6 +104,13 @@ export const LOG_LINES: { readonly [Kind in ObservedKind]: Line<Kind> } = {
     'warn',
     "another node's invoices or withdrawals are open and nobody follows them: set LND_OLD_SOCKET or NWC_OLD_URL",
   ),
+  autopay_asked: line('info', "an account's own wallet is asked to top it up"),
+  autopay_refused: line('info', "an account's own wallet does not say that it has paid"),
+  autopay_not_begun: line('warn', 'autopay could not begin, and is tried again'),
+  autopay_broken_off: line('warn', 'an attempt of autopay was broken off'),
+  autopay_not_checked: line('warn', 'whether an attempt of autopay was paid cannot be told yet'),
+  autopay_unread: line('warn', 'the accounts with autopay could not be read, and are read again'),
+  autopay_unreadable: line('warn', "autopay's wallet connections cannot be read: their secret is not in SECRET_KEY"),
   autopay: line('info', 'an attempt of autopay has ended', ({ invoiceId, result }) => ({ invoiceId, outcome: result })),
   lnurl_request: null,
   sign_in: ({ how, result, operator, network }) => {
@@ -101,6 +124,14 @@ export const LOG_LINES: { readonly [Kind in ObservedKind]: Line<Kind> } = {
   circuit_opened: line('warn', 'the circuit of a deployment opened: it is not asked until an attempt succeeds'),
   circuit_closed: line('info', 'the circuit of a deployment closed: it is asked again'),
   health_not_shared: line('warn', 'the health of deployments cannot be shared now; this gateway goes by what it sees itself'),
+  price_asked: ({ result }) => (result === 'ok' ? null : line('debug', 'a price source gave no price')),
   levels: null,
+  database_not_ready: line('warn', 'the database is not ready'),
+  older_secret: ({ known }) =>
+    known
+      ? line('info', 'keys are still stored under an older secret; each is renewed when it is used', fewer('known'))
+      : line('warn', 'keys are refused: the secret that they are stored under is not in SECRET_KEY', fewer('known')),
+  configuration_replaced: line('info', 'the configuration was read again and is in force'),
+  configuration_refused: line('warn', 'the configuration was read again and cannot be used: the former one stays in force'),
   job_failed: line('warn', 'a job failed and runs again later'),
 };

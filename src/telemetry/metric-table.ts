@@ -85,6 +85,7 @@ export const METRICS = {
   pura_watcher_progress_timestamp_seconds: gauge('When the watcher of payments last got something done.'),
   pura_exchange_rate_usd: gauge('One bitcoin in USD.'),
   pura_exchange_rate_age_seconds: gauge('How old that rate is.'),
+  pura_price_answers_total: counter('Questions to the public sources of the price of bitcoin.', 'source', 'result'),
   pura_refusals_total: counter('Requests over a limit.', 'limit'),
   pura_autopay_attempts_total: counter("Payments asked of payers' own wallets.", 'result'),
   pura_autopay_paused: gauge('Wallets that are not asked any more, after failures.'),

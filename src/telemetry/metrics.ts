@@ -130,6 +130,7 @@ export class Metrics {
       autopay: ({ result }) => void numbers.pura_autopay_attempts_total.at(result).value++,
       lnurl_request: ({ tag, result }) => void numbers.pura_lnurl_requests_total.at(tag, result).value++,
       sign_in: ({ how, result }) => void numbers.pura_sign_ins_total.at(how, result).value++,
+      price_asked: ({ source, result }) => void numbers.pura_price_answers_total.at(source, result).value++,
       levels: (one) => this.#levels.keep(one),
     };
   }

@@ -128,7 +128,13 @@ describe('a Lightning Address over Nostr Wallet Connect', () => {
   beforeEach(async () => {
     relay = await startNostrRelay();
     service = await startNwcService({ relayUrl: relay.url, node });
-    wallet = await createNwcWallet({ url: service.url, pool: database.pool, log: createLog('silent'), deadlineMs: 1_000 });
+    wallet = await createNwcWallet({
+      url: service.url,
+      pool: database.pool,
+      log: createLog('silent'),
+      observe: () => {},
+      deadlineMs: 1_000,
+    });
     closing.push(
       () => relay.stop(),
       () => service.disconnect(),

@@ -31,7 +31,7 @@ beforeEach(async () => {
   // Every list takes several pages.
   lnd.page = 2;
   const options = { deadlineMs: 2_000, probeMs: 50, startMs: 0, macaroon: Buffer.from('0201', 'hex'), cert: lnd.cert };
-  wallet = await createLndWallet({ socket: lnd.socket, pool: database.pool, log, ...options });
+  wallet = await createLndWallet({ socket: lnd.socket, pool: database.pool, log, observe: () => {}, ...options });
   owner = await addOwner(database.pool);
   account = owner.accountId;
 });

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { loadConfig } from '../../src/config/config.ts';
 import { btcUsdFromExchangeRate } from '../../src/amount.ts';
 import { createLog } from '../../src/log.ts';
+import type { Observation } from '../../src/observation.ts';
 import { openExchangeRate, type ExchangeRate } from '../../src/pricing/exchange-rate.ts';
 import { agreedPrice, fetchBtcUsd, rateSources } from '../../src/pricing/rate-sources.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -60,8 +61,9 @@ const mirrors = () => Object.keys(says).map((name) => `${name}=${origin}/${name}
 /** The rate of a gateway that starts now, with a real wallet. */
 function open(env: Record<string, string> = {}): Promise<ExchangeRate> {
   const config = loadConfig({ NWC_URL: 'nostr+walletconnect://x', BTC_USD_SOURCES: mirrors().join(','), ...env });
-  return openExchangeRate(config, { pool: database.pool, log: createLog('silent') });
+  return openExchangeRate(config, { pool: database.pool, log: createLog('silent'), observe: (one) => void observed.push(one) });
 }
+const observed: Observation[] = [];
 
 const btcUsd = (rate: ExchangeRate) => btcUsdFromExchangeRate(rate.current());
 const grownOld = (by: string) => database.pool.query('update exchange_rates set fetched_at = fetched_at - $1::interval', [by]);
@@ -113,8 +115,12 @@ describe('the exchange rate', () => {
     ['never ends', (res) => endless(res)],
   ])('does without two sources where each %s', async (_what, answer) => {
     answers = { ...answers, coinbase: answer, bitstamp: answer };
+    observed.length = 0;
     expect(btcUsd(await open())).toBe(100_000);
     expect(asked.filter((name) => name === 'mempool')).toHaveLength(1);
+    const told = observed.map((one) => one.kind === 'price_asked' && [one.source, one.result]);
+    const failed = ['coinbase', 'bitstamp'];
+    expect(told).toEqual(Object.keys(says).map((source) => [source, failed.includes(source) ? 'failed' : 'ok']));
   });
 
   it('does not exist where all the sources are down, or only one is not', async () => {

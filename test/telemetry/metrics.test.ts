@@ -263,6 +263,13 @@ describe('what is observed moves its metric', () => {
     ['a node that is away', [{ kind: 'lightning_state', isUp: false }], 'pura_lightning_up', {}, 0],
     ['the watcher', [{ kind: 'watcher_progress' }], 'pura_watcher_progress_timestamp_seconds', {}, 1_700_001_000],
     ['a limit', [{ kind: 'refusal', limit: 'tpm' }], 'pura_refusals_total', { limit: 'tpm' }, 1],
+    [
+      'a price source',
+      [{ kind: 'price_asked', source: 'kraken', result: 'failed' }],
+      'pura_price_answers_total',
+      { source: 'kraken', result: 'failed' },
+      1,
+    ],
     ['autopay', [{ kind: 'autopay', invoiceId: 'i', result: 'paid', ...span }], 'pura_autopay_attempts_total', { result: 'paid' }, 1],
     [
       'LNURL',
@@ -466,6 +473,7 @@ const PROMISED: Record<string, [type: string, ...labels: string[]]> = {
   pura_watcher_progress_timestamp_seconds: ['gauge'],
   pura_exchange_rate_usd: ['gauge'],
   pura_exchange_rate_age_seconds: ['gauge'],
+  pura_price_answers_total: ['counter', 'source', 'result'],
   pura_refusals_total: ['counter', 'limit'],
   pura_autopay_attempts_total: ['counter', 'result'],
   pura_autopay_paused: ['gauge'],
@@ -506,6 +514,6 @@ describe('the names', () => {
     const named = rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([a-z_0-9]+)`/g)].map(([, name = '']) => name));
     expect(named.length).toBeGreaterThan(50);
     expect(named.filter((name) => !(name in PROMISED) && !OF_PROCESS.includes(name))).toEqual([]);
-    expect(Object.keys(PROMISED).filter((name) => !named.includes(name))).toEqual(['target_info']);
+    expect(Object.keys(PROMISED).filter((name) => !named.includes(name))).toEqual(['pura_price_answers_total', 'target_info']);
   });
 });

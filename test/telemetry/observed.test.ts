@@ -38,3 +38,38 @@ describe('the union of all that can be observed', () => {
     expect(told).toContain(kind);
   });
 });
+
+/**
+ * Where the log is written to and nothing is observed, and what of. Everything else that an operator may want to count or to be woken for is an
+ * observation, whose line stands in `telemetry/log-lines.ts`.
+ */
+const LOG_ALONE: Record<string, string> = {
+  'accounts/api-keys.ts': 'connections of the database',
+  'accounts/hash-renewal.ts': 'connections of the database',
+  'accounts/last-used.ts': 'connections of the database',
+  'capacity/capacity-weights.ts': 'the start',
+  'capacity/pool-watch.ts': 'the capacity pool, which /api/status tells of',
+  'db/advisory-lock.ts': 'work under locks',
+  'db/embedded/embedded-watch.ts': 'connections of the database',
+  'db/notify.ts': 'connections of the database',
+  'funding.ts': 'the way of one invoice, for debugging',
+  'http/mcp/mcp.ts': 'the way of one request, for debugging',
+  'lightning/lnd/lnd-macaroon.ts': 'the start',
+  'lightning/lnd/lnd.ts': 'the start',
+  'lightning/nwc/nwc.ts': 'the start',
+  'operator/operator-settings.ts': 'connections of the database',
+  'pricing/exchange-rate.ts': 'the start',
+  'pricing/held-prices.ts': 'the start',
+  'reload.ts': 'connections of providers that are gone',
+  'server.ts': 'the start and the end',
+  'start-server.ts': 'connections of the database',
+  'withdrawing.ts': 'the start',
+};
+/** They talk to whoever runs them. */
+const COMMANDS = new Set(['reconcile.ts']);
+
+it('is told by the log alone only where that is meant', () => {
+  const writing = files.filter((file) => /\b#?log(?:\?\.|\.)(?:debug|info|warn|error|fatal)\(/.test(read(file)));
+  const named = writing.map((file) => file.replaceAll(path.sep, '/')).filter((file) => !COMMANDS.has(file));
+  expect(named.toSorted()).toEqual(Object.keys(LOG_ALONE).toSorted());
+});

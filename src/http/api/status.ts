@@ -5,7 +5,7 @@ import { migrationNames } from '../../db/migrate.ts';
 import { isPassing, type Pool } from '../../db/postgres.ts';
 import { lastAudit, type LastAudit } from '../../ledger/audit-history.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
-import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import type { ExchangeRate } from '../../pricing/exchange-rate.ts';
 import { PUBLIC_PROVIDERS } from '../../config/public-providers.ts';
 import type { Models } from '../../models/models.ts';
@@ -21,7 +21,7 @@ export interface StatusRoutesDeps {
   capacity: Pick<CapacityWeights, 'status'>;
   /** What the wallet's word cannot tell of: why payments to other nodes are not followed. */
   openElsewhere?: { readonly reason: string | undefined };
-  log: Logger;
+  observe: Observe;
   /** Providers that the gateway can talk to once they are configured. */
   knownProviders?: readonly string[];
   /** How long the node may take to answer. */
@@ -103,13 +103,13 @@ export function statusHandlers(deps: StatusRoutesDeps): StatusHandlers {
   };
 }
 
-async function databaseParts({ pool, log }: StatusRoutesDeps): Promise<Pick<Parts, 'database' | 'migrations'>> {
+async function databaseParts({ pool, observe }: StatusRoutesDeps): Promise<Pick<Parts, 'database' | 'migrations'>> {
   try {
     const migrations = await within(DEADLINE_MS, databaseState(pool), null);
     if (migrations === null) throw new Error('the database did not answer in time');
     return { database: 'ok', migrations };
   } catch (error) {
-    log.warn({ err: error }, 'the database is not ready');
+    observe({ kind: 'database_not_ready', err: error });
     return isPassing(error) ? { database: 'cannot write', migrations: 'ok' } : { database: 'unreachable', migrations: 'unknown' };
   }
 }

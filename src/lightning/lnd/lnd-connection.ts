@@ -1,4 +1,4 @@
-import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import { DeadlineError, withDeadline } from '../deadline.ts';
 import { isLndsAnswer, lightningUnavailable } from './lnd-failure.ts';
 
@@ -12,7 +12,7 @@ export interface LndConnectionOptions<Clients> {
   connect: () => Clients;
   /** How long a call may take. */
   deadlineMs: number;
-  log: Logger;
+  observe: Observe;
   /** A clock that only goes forward, in milliseconds. */
   now?: (() => number) | undefined;
 }
@@ -70,12 +70,12 @@ export class LndConnection<Clients extends object> {
 
   /** The old clients are left to their late answers: what these tell is no news of the connection that took their place. */
   #silent(connection: Connection<Clients>): void {
-    const { now = () => performance.now(), log } = this.#options;
+    const { now = () => performance.now(), observe } = this.#options;
     connection.silentSince ??= now();
     if (connection !== this.#current || now() - connection.silentSince < DEAD_MS) return;
     this.#current = this.#open();
     closeWhenDone(connection);
-    log.warn('connecting to LND afresh: it does not answer');
+    observe({ kind: 'lightning_silent', backend: 'lnd' });
   }
 }
 

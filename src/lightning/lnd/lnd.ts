@@ -8,6 +8,7 @@ import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import { msat } from '../../amount.ts';
 import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import { descriptionHash, requireDescriptionHash } from '../description-hash.ts';
 import { KnownNodes, type NodeIdentity } from '../known-nodes.ts';
 import { CHANNEL_BALANCE, INVOICE_LIST, lndBooks, PAYMENT_LIST } from './lnd-books.ts';
@@ -30,6 +31,7 @@ export interface LndWalletOptions {
   cert?: Buffer | undefined;
   pool: Pool;
   log: Logger;
+  observe: Observe;
   /** Whether invoices tell payers of private channels. */
   privateHints?: boolean;
   /** Whether it shall pay, too: the macaroon is expected to permit that then, and warned about where it does otherwise. */
@@ -60,12 +62,12 @@ const DEADLINE_MS = 5_000;
  * are served without it; where there was none, waits for it a while and rejects then. Rejects where its network is none of Bitcoin's.
  */
 export async function createLndWallet(options: LndWalletOptions): Promise<Wallet> {
-  const { log, pool, startMs = 10_000, deadlineMs = DEADLINE_MS, now } = options;
+  const { log, observe, pool, startMs = 10_000, deadlineMs = DEADLINE_MS, now } = options;
   if (!options.follows) warnOfPowers(options.macaroon, log, options.pays ? PAYING_CALLS : undefined);
   for (const [call, what] of options.follows ? [] : [...LISTS].slice(0, options.pays ? 2 : 1)) {
     if (!permits(options.macaroon, call)) log.warn({ call }, `LND_MACAROON does not permit to read ${what}`);
   }
-  const connection = new LndConnection({ connect: () => connect(options), deadlineMs, log, now });
+  const connection = new LndConnection({ connect: () => connect(options), deadlineMs, observe, now });
   const nodes = new KnownNodes(pool);
   const known = await nodes.recall(options.macaroon);
   const deadline = performance.now() + (known ? 0 : startMs);
@@ -78,7 +80,7 @@ export async function createLndWallet(options: LndWalletOptions): Promise<Wallet
       const away = error instanceof GatewayError;
       if (away && performance.now() < deadline) await delay(START_RETRY_MS);
       else if (away && known) {
-        log.warn({ err: error, nodeId: known.nodeId }, 'LND is away: no invoice can be made until it is back');
+        observe({ kind: 'wallet_away', err: error, backend: 'lnd', nodeId: known.nodeId });
         return new LndWallet(known, connection, nodes, options);
       } else {
         connection.close();

@@ -5,6 +5,7 @@ import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
 import { msat } from '../../amount.ts';
 import type { Logger } from '../../log.ts';
+import type { Observe } from '../../observation.ts';
 import { descriptionHash, descriptionHashRefused } from '../description-hash.ts';
 import { KnownNodes, type NodeIdentity } from '../known-nodes.ts';
 import type { NodeBooks } from '../node-books.ts';
@@ -34,6 +35,7 @@ export interface NwcWalletOptions {
   url: string;
   pool: Pool;
   log: Logger;
+  observe: Observe;
   /** How long a request may take, its way over the relay included. */
   deadlineMs?: number;
   /** Pause between two checks that a subscription's connection still lives. */
@@ -69,7 +71,7 @@ class Client extends NWCClient implements NostrClient<NostrEvent> {
  * up invoices, or leads to a wallet that was never heard of.
  */
 export async function createNwcWallet(options: NwcWalletOptions): Promise<Wallet> {
-  const { url, pool, log, deadlineMs = DEADLINE_MS, startMs = START_MS } = options;
+  const { url, pool, log, observe, deadlineMs = DEADLINE_MS, startMs = START_MS } = options;
   const requests = new NwcRequests(connect(url), deadlineMs);
   const nodes = new KnownNodes(pool);
   const credentials = Buffer.from(url);
@@ -91,7 +93,7 @@ export async function createNwcWallet(options: NwcWalletOptions): Promise<Wallet
         continue;
       }
       if (away && known) {
-        log.warn({ err: error }, 'the wallet is away: no invoice can be made until it is back');
+        observe({ kind: 'wallet_away', err: error, backend: 'nwc', nodeId: known.nodeId });
         return new NwcWallet(known, requests, options);
       }
       requests.close();

@@ -2,7 +2,6 @@ import { setImmediate as tick } from 'node:timers/promises';
 import { status as GRPC } from '@grpc/grpc-js';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { LndConnection } from '../../../src/lightning/lnd/lnd-connection.ts';
-import { createLog } from '../../../src/log.ts';
 import { LOCKED, STARTING } from '../../support/fake-lnd.ts';
 
 /** The clients of one connection, as far as they are closed here. */
@@ -27,7 +26,7 @@ beforeEach(() => {
     made.push(new Clients(made.length + 1));
     return made.at(-1) as Clients;
   };
-  connection = new LndConnection({ connect, deadlineMs: 5, log: createLog('silent'), now: () => nowMs });
+  connection = new LndConnection({ connect, deadlineMs: 5, observe: () => {}, now: () => nowMs });
 });
 
 const never = (): Promise<object> => new Promise(() => {});

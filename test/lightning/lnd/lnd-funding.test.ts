@@ -32,7 +32,7 @@ afterEach(async () => {
 /** One gateway process with its own connection to the node; `watching` where it also watches it. */
 async function startGateway({ watching = true } = {}) {
   const options = { deadlineMs: 2_000, probeMs: 50, startMs: 0, macaroon: Buffer.from('0201', 'hex'), cert: lnd.cert };
-  const wallet = await createLndWallet({ socket: lnd.socket, pool: database.pool, log, ...options });
+  const wallet = await createLndWallet({ socket: lnd.socket, pool: database.pool, log, observe: () => {}, ...options });
   closing.push(() => wallet.close());
   const { funding, close } = openFunding(database, wallet);
   closing.push(close);

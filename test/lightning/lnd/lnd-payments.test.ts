@@ -52,7 +52,7 @@ afterEach(async () => {
 
 function connect({ deadlineMs }: { deadlineMs: number }): Promise<Wallet> {
   const node = { socket: way.socket, macaroon: randomBytes(64), cert: lnd.cert };
-  return createLndWallet({ ...node, pool: database.pool, log, deadlineMs, now: () => nowMs });
+  return createLndWallet({ ...node, pool: database.pool, log, observe: () => {}, deadlineMs, now: () => nowMs });
 }
 
 /** Asks for a withdrawal of 10 sats; gives its id and its payment hash in hex. */

@@ -32,7 +32,7 @@ afterEach(async () => {
 });
 
 const settings = (): LndWalletOptions => ({
-  ...{ socket: lnd.socket, macaroon, cert: lnd.cert, pool: database.pool, log },
+  ...{ socket: lnd.socket, macaroon, cert: lnd.cert, pool: database.pool, log, observe: () => {} },
   ...{ deadlineMs: 1_000, probeMs: 50 },
 });
 

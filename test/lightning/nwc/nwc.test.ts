@@ -70,6 +70,7 @@ async function connect(service: Pick<NwcService, 'url'>, options: Partial<NwcWal
     url: service.url,
     pool: database.pool,
     log,
+    observe: () => {},
     deadlineMs: 1_000,
     probeMs: 200,
     startMs: 1_500,
