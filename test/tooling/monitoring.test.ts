@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { ERRORS } from '../../src/errors.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import { METRICS } from '../../src/telemetry/metric-table.ts';
 
@@ -109,6 +110,20 @@ describe('what is asked of Prometheus', () => {
       .filter((name) => !names.has(name.replace(/_(?:bucket|sum|count)$/, '')) && !names.has(name) && !OF_OTHERS.test(name));
     expect(unknown).toEqual([]);
     expect(asked.flatMap(labelsIn).filter(([name, label]) => !labelsOf(name).has(label))).toEqual([]);
+    // What is grouped by must be a label of something in the same expression, or one that Prometheus adds.
+    const grouped = asked.flatMap((expr) => {
+      const known = new Set(['instance', 'le', ...namesIn(expr).flatMap((name) => [...labelsOf(name)])]);
+      return groupsIn(expr).filter((label) => !known.has(label));
+    });
+    expect(asked.flatMap(groupsIn).length).toBeGreaterThan(30);
+    expect(grouped).toEqual([]);
+  });
+
+  it('names codes that there are', () => {
+    const asked = [...rules.map(({ expr }) => expr), ...shown];
+    const codes = asked.flatMap((expr) => [...expr.matchAll(/\bcode=~?"([^"]*)"/g)].flatMap(([, named = '']) => named.split('|')));
+    expect(codes.length).toBeGreaterThan(5);
+    expect(codes.filter((code) => !(code in ERRORS))).toEqual([]);
   });
 
   it('has all rows on the dashboard, and leaves no metric of ours out', () => {
@@ -171,6 +186,10 @@ function labelsIn(expr: string): [name: string, label: string][] {
   return [...expr.matchAll(/\b(pura_\w+|gen_ai_\w+|http_\w+)\{([^}]*)\}/g)].flatMap(([, name = '', matchers = '']) =>
     [...matchers.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)].map(([, label = '']): [string, string] => [name, label]),
   );
+}
+
+function groupsIn(expr: string): string[] {
+  return [...expr.matchAll(/\b(?:by|on|without)\s*\(([^)]*)\)/g)].flatMap(([, labels = '']) => labels.split(/\s*,\s*/).filter(Boolean));
 }
 
 function labelsOf(name: string): Set<string> {
