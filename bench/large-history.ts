@@ -23,7 +23,7 @@ const idAtOf = (at: string, text: string): string =>
 type Run = (sql: string, values?: readonly unknown[]) => Promise<unknown>;
 
 /** Statements that may take their time, on one connection. */
-async function patiently(pool: Pool, work: (run: Run) => Promise<void>): Promise<void> {
+export async function patiently(pool: Pool, work: (run: Run) => Promise<unknown>): Promise<void> {
   const client = await pool.connect();
   try {
     await client.query('set statement_timeout = 0');

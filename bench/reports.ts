@@ -23,7 +23,7 @@ import { statementCsv } from '../src/records/statement-csv.ts';
 import { usageCsv } from '../src/records/usage-csv.ts';
 import { createSite, type GatewayProcess, type GatewaySite, type SharedDatabase } from '../test/support/gateway-process.ts';
 import type { TestKey } from '../test/support/gateway.ts';
-import { addHistory, addOthers, DAYS } from './large-history.ts';
+import { addHistory, addOthers, DAYS, patiently } from './large-history.ts';
 import { ADMIN_TOKEN, apiReports, adminPages, consolePages } from './pages.ts';
 import { cpuOf, cpuOfFamily } from './processor.ts';
 import { timed, took, type Measured } from './timed.ts';
@@ -92,7 +92,7 @@ async function accountIn(gateway: GatewayProcess, { pool }: SharedDatabase): Pro
     await new UsageHours(pool).catchUp();
     await rollLedgerDays(pool, 0);
   });
-  await pool.query({ text: 'vacuum analyze', ...{ query_timeout: 3_600_000 } });
+  await patiently(pool, (run) => run('vacuum analyze'));
   if (file !== undefined) writeFileSync(file, JSON.stringify(key));
   return key;
 }
