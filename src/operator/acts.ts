@@ -84,8 +84,9 @@ export async function performAct(
   try {
     return { act: await transaction(pool, perform, { promised: true }), replayed: false };
   } catch (error) {
-    // The same form came twice at once: whoever was second was taken back whole.
-    const first = (error as { code?: unknown } | null)?.code === UNIQUE_VIOLATION ? await readAct(pool, act.id) : undefined;
+    // The same form came twice at once: the second was taken back whole, or was refused because of what the first had changed.
+    const mayBeSecond = error instanceof GatewayError || (error as { code?: unknown } | null)?.code === UNIQUE_VIOLATION;
+    const first = mayBeSecond ? await readAct(pool, act.id) : undefined;
     if (!first) throw error;
     return { act: sameAct(first, act), replayed: true };
   }

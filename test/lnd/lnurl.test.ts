@@ -1,12 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { bech32 } from '@scure/base';
-import { createInvoice, getInvoice } from 'lightning';
+import { createInvoice, getInvoice, signMessage } from 'lightning';
 import { Handles } from '../../src/lnurl/handles.ts';
 import { WithdrawCodes, type WithdrawRequest } from '../../src/lnurl/withdraw-codes.ts';
 import { createLog } from '../../src/log.ts';
 import { Withdrawing } from '../../src/withdrawing.ts';
 import { startLndGateway, type LndGateway } from '../regtest/lnd-gateway.ts';
 import { startRegtest, type Regtest } from '../regtest/regtest.ts';
+import { authWallet, CANONICAL_PHRASE, codeOn } from '../support/auth-wallet.ts';
+import { CookieBrowser } from '../support/cookie-browser.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { ownerOf } from '../support/funded.ts';
 import type { TestKey } from '../support/gateway.ts';
@@ -97,4 +99,31 @@ describe('wallets on a real LND', () => {
     expect(await accountOf(gateway.pool, key.accountId)).toMatchObject({ posted_msat: 1_000_000n, held_msat: 0n });
     expect(await take(asked, paid?.request ?? '')).toEqual({ status: 'OK' });
   });
+});
+
+it('a wallet whose keys LND derives links, signs in elsewhere, and confirms', async () => {
+  const key = await gateway.newKey();
+  // As wallets on LND do it (LUD-13): the node's signature of a text that is the same for all makes the key, and is the same each time.
+  const phrase = async () => (await signMessage({ lnd: regtest.payer.lnd, message: CANONICAL_PHRASE })).signature;
+  const [wallet, again] = [authWallet(await phrase()), authWallet(await phrase())];
+  const { hostname } = new URL(gateway.url);
+  expect(again.linkingKey(hostname)).toBe(wallet.linkingKey(hostname));
+  expect(authWallet((await signMessage({ lnd: regtest.gateway.lnd, message: CANONICAL_PHRASE })).signature).linkingKey(hostname)).not.toBe(
+    wallet.linkingKey(hostname),
+  );
+  const owner = await new CookieBrowser(gateway.url).signIn(key.secret);
+  expect(await wallet.scan(codeOn((await owner.ask('/console/wallets/link', {})).html))).toEqual({ status: 'OK', event: 'LINKED' });
+  expect((await owner.ask('/console/wallets/claim', {})).location).toBe('/console/wallets?done=linked');
+  // The same node in another app: the same wallet.
+  const phone = new CookieBrowser(gateway.url);
+  expect(await again.scan(codeOn((await phone.ask('/console/sign-in/wallet', {})).html))).toEqual({ status: 'OK', event: 'LOGGEDIN' });
+  expect((await phone.ask('/console/sign-in/wallet/claim', {})).location).toBe('/console');
+  const asked = await phone.ask('/console/withdraw/code', {});
+  expect(asked.html).toContain('Confirm: show a code to withdraw');
+  expect(await again.scan(codeOn(asked.html))).toEqual({ status: 'OK', event: 'AUTHED' });
+  await payAddress(key, 500, 'to be shown a code for');
+  await gateway.credited(key, [500_000n]);
+  expect((await phone.ask('/console/withdraw/code', { confirm_wallet: 'yes' })).html).toContain(
+    'Scan it with the wallet that gets the money',
+  );
 });
