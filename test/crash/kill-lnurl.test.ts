@@ -7,6 +7,8 @@ import { Handles } from '../../src/lnurl/handles.ts';
 import { WithdrawCodes } from '../../src/lnurl/withdraw-codes.ts';
 import { createLog } from '../../src/log.ts';
 import { Withdrawing } from '../../src/withdrawing.ts';
+import { authWallet, codeOn } from '../support/auth-wallet.ts';
+import { CookieBrowser } from '../support/cookie-browser.ts';
 import { foreignInvoice } from '../support/foreign-invoice.ts';
 import { ownerOf, TEST_ROOT } from '../support/funded.ts';
 import { createSite, fundAccount, type GatewayProcess, type GatewaySite, type SharedDatabase } from '../support/gateway-process.ts';
@@ -128,6 +130,69 @@ describe('a gateway killed between the invoice of an address and its row', () =>
     await until(async () => (await accountOf(pool, payee.accountId)).posted_msat === 50_000n);
     const { rows: moved } = await pool.query(`select via, note, amount_msat from transfers where account_id = $1`, [payee.accountId]);
     expect(moved).toEqual([{ via: 'address', note: 'late', amount_msat: 50_000n }]);
+    expect(await audit()).toEqual([]);
+  });
+});
+
+describe("a gateway killed while a browser claims its wallet's signature", () => {
+  const CODES = { link: '/console/wallets/link', 'sign in': '/console/sign-in/wallet', 'make an account': '/console/sign-in/wallet' };
+  const CLAIMS = {
+    link: '/console/wallets/claim',
+    'sign in': '/console/sign-in/wallet/claim',
+    'make an account': '/console/sign-in/wallet/register',
+  };
+  type What = keyof typeof CODES;
+
+  /** The browser as it was, at the gateway that runs now. */
+  function again({ cookies }: CookieBrowser): CookieBrowser {
+    const browser = new CookieBrowser(gateway.url);
+    for (const [name, value] of cookies) browser.cookies.set(name, value);
+    return browser;
+  }
+  const made = async () => {
+    const { rows } = await pool.query(
+      `select (select count(*)::integer from accounts) as accounts, (select count(*)::integer from linked_wallets) as wallets,
+         (select count(*)::integer from sessions) as sessions, (select count(*)::integer from wallet_sign_ins where claimed_at is not null) as claimed`,
+    );
+    return rows[0] as { accounts: number; wallets: number; sessions: number; claimed: number };
+  };
+
+  it.each<[What, string, Awaited<ReturnType<typeof made>>]>([
+    ['link', 'insert into linked_wallets', { accounts: 0, wallets: 1, sessions: 0, claimed: 1 }],
+    ['sign in', 'update linked_wallets', { accounts: 0, wallets: 0, sessions: 1, claimed: 1 }],
+    ['make an account', 'insert into linked_wallets', { accounts: 1, wallets: 1, sessions: 1, claimed: 1 }],
+  ])('has done nothing, and the claim is good once afterwards: %s', async (what, statement, once) => {
+    const wallet = authWallet(`wallet to ${what}`);
+    const before = new CookieBrowser(gateway.url);
+    if (what === 'link') await before.signIn(key.secret);
+    if (what === 'sign in') {
+      const owner = await new CookieBrowser(gateway.url).signIn(key.secret);
+      await wallet.scan(codeOn((await owner.ask(CODES.link, {})).html));
+      await owner.ask(CLAIMS.link, {});
+    }
+    await wallet.scan(codeOn((await before.ask(CODES[what], {})).html));
+    const start = await made();
+    await pool.query(`
+      create function wait_for_test() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(4712); return new; end $$;
+      create trigger wait_for_test before insert or update on linked_wallets for each row execute function wait_for_test()`);
+    const locker = await pool.connect();
+    try {
+      await locker.query('begin');
+      await locker.query('select pg_advisory_xact_lock(4712)');
+      const claim = before.ask(CLAIMS[what], {}).catch(() => undefined);
+      await killWhileWaiting(statement, locker);
+      expect(await claim).toBeUndefined();
+    } finally {
+      locker.release();
+    }
+    await pool.query('drop trigger wait_for_test on linked_wallets; drop function wait_for_test');
+    expect(await made()).toEqual(start);
+    gateway = await site.start();
+    const claims = await Promise.all(Array.from({ length: 6 }, () => again(before).ask(CLAIMS[what], {})));
+    // A key is shown on a page of its own; all else leads on. Who comes later is shown another code.
+    expect(claims.filter(({ html }) => html.includes('No wallet has confirmed yet'))).toHaveLength(5);
+    const now = await made();
+    expect(Object.fromEntries(Object.entries(now).map(([name, count]) => [name, count - start[name as keyof typeof start]]))).toEqual(once);
     expect(await audit()).toEqual([]);
   });
 });
