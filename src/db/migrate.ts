@@ -1,10 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import knex, { type Knex } from 'knex';
 import pg from 'pg';
 import { loadConfig } from '../config/config.ts';
 import { createLog } from '../log.ts';
+import { MIGRATIONS_DIR, migrationNames } from './migration-names.ts';
 import { openDatabase } from './open-database.ts';
 
 /** The schema cannot be brought up to date; the message tells the operator why. */
@@ -12,7 +13,6 @@ export class MigrationError extends Error {
   override name = 'MigrationError';
 }
 
-const MIGRATIONS_DIR = fileURLToPath(new URL('../../migrations/', import.meta.url));
 const HISTORY = 'schema_migrations';
 /** An arbitrary number that only migrators of this project lock. */
 const MIGRATION_LOCK = 8_402_001;
@@ -44,12 +44,6 @@ export async function migrate(connectionString: string, directory = MIGRATIONS_D
     await db.destroy();
     await lock.end();
   }
-}
-
-/** The names of this version's migrations, in order. */
-export async function migrationNames(directory = MIGRATIONS_DIR): Promise<string[]> {
-  const files = await readdir(directory);
-  return files.filter((name) => name.endsWith('.sql')).sort();
 }
 
 async function refuseNewerDatabase(db: Knex, config: Knex.MigratorConfig, directory: string): Promise<void> {

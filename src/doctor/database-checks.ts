@@ -1,4 +1,4 @@
-import { migrationNames } from '../db/migrate.ts';
+import { migrationNames } from '../db/migration-names.ts';
 import type { Pool } from '../db/postgres.ts';
 import { note, ok, problem, unknown, warning, type Check, type Finding } from './finding.ts';
 import type { ReachedDatabase } from './reach-database.ts';

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { migrate, migrationNames, MigrationError } from '../../src/db/migrate.ts';
+import { migrate, MigrationError } from '../../src/db/migrate.ts';
+import { migrationNames } from '../../src/db/migration-names.ts';
 import { createPool, type Pool } from '../../src/db/postgres.ts';
 import { createTestDatabase, withDatabase, type TestDatabase } from '../support/database.ts';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { RequestHandler } from 'express';
 import type { CapacityWeights } from '../../capacity/capacity-weights.ts';
-import { migrationNames } from '../../db/migrate.ts';
+import { migrationNames } from '../../db/migration-names.ts';
 import { isPassing, type Pool } from '../../db/postgres.ts';
 import { lastAudit, type LastAudit } from '../../ledger/audit-history.ts';
 import type { Wallet } from '../../lightning/wallet.ts';
