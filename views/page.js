@@ -36,8 +36,16 @@ function copyButtons() {
   }
 }
 
+/** On a phone the menu is a strip: the section that is open is brought into sight, and nothing else moves. */
+function showSection() {
+  const current = document.querySelector('.menu [aria-current]');
+  const strip = current?.closest('ul');
+  if (strip) strip.scrollLeft = current.offsetLeft - (strip.clientWidth - current.offsetWidth) / 2;
+}
+
 // A page's own script says so where it has put something new in.
 document.addEventListener('renewed', () => localTimes());
 localTimes();
 copyButtons();
+showSection();
 document.querySelector('[data-focus]')?.focus();

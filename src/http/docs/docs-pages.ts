@@ -24,7 +24,8 @@ export function docsPages(deps: DocsDeps): Record<'start' | 'guide' | 'errors' |
 
   function send(res: Response, view: string, page: { title: string; section: string }, data: object): void {
     const frame: Frame = {
-      title: page.title,
+      // The console has pages of the same names.
+      title: `${page.title} · Docs`,
       public: true,
       menu: { label: 'Documentation', sections: SECTIONS, current: page.section },
     };

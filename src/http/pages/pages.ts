@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { Eta } from 'eta';
 import type { Response } from 'express';
 import { VIEWS_DIR, type Assets } from './assets.ts';
@@ -79,15 +80,24 @@ export class Pages {
       headers['Cache-Control'] = `public, max-age=${PUBLIC_SECONDS}`;
       delete headers['X-Robots-Tag'];
     }
-    res
-      .status(status)
-      .set(headers)
-      .type('html')
-      .send(this.render(view, frame, data));
+    res.status(status).set(headers).type('html');
+    const html = this.render(view, frame, data);
+    res.send(frame.public ? packed(res, html) : html);
   }
 
   /** The page's HTML. */
   render(view: string, frame: Frame, data: object = {}): string {
     return this.#eta.render(`./${view}`, { ...this.#options, banners: [], ...frame, ...data, f: format });
   }
+}
+
+/**
+ * A page for everybody, packed for who takes that: the reference is an eighth then. No other page is, for the length of what is packed tells
+ * of a secret that stands beside another's text.
+ */
+function packed(res: Response, html: string): string | Buffer {
+  res.vary('Accept-Encoding');
+  if (res.req.acceptsEncodings(['gzip', 'identity']) !== 'gzip') return html;
+  res.set('Content-Encoding', 'gzip');
+  return gzipSync(html);
 }
