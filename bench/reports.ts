@@ -89,7 +89,11 @@ async function accountIn(gateway: GatewayProcess, { pool }: SharedDatabase): Pro
     addHistory(pool, { accountId: key.accountId, keyId: key.id }, { requests, keys, spread: options.spread }),
   );
   await took('added up by hour and by day', async () => {
-    await new UsageHours(pool).catchUp();
+    // The gateway is at it too, and one of them at a time.
+    const isBehind = async () =>
+      (await pool.query(`select from usage_rollup where rolled_to < now() - interval '1 minute'`)).rowCount !== 0;
+    do await new UsageHours(pool).catchUp();
+    while (await isBehind());
     await rollLedgerDays(pool, 0);
   });
   await patiently(pool, (run) => run('vacuum analyze'));
