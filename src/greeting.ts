@@ -21,16 +21,16 @@ Pura listens on ${url}
 
 Make a key, chat, pay:
 
-  export PURA_API_KEY=$(curl -s -X POST ${url}/api/keys -H 'content-type: application/json' -d '{"label":"me"}' | sed 's/.*"key":"\\([^"]*\\)".*/\\1/')
+  export MY_PURA_KEY=$(curl -s -X POST ${url}/api/keys -H 'content-type: application/json' -d '{"label":"me"}' | sed 's/.*"key":"\\([^"]*\\)".*/\\1/')
 
-  curl -sN ${url}/api/chat -H "authorization: Bearer $PURA_API_KEY" -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"Hello"}]}'
+  curl -sN ${url}/api/chat -H "authorization: Bearer $MY_PURA_KEY" -H 'content-type: application/json' -d '{"messages":[{"role":"user","content":"Hello"}]}'
 
   ${payCommand(url, simulated)}
 `;
 }
 
 function payCommand(url: string, simulated: boolean): string {
-  const fund = `curl -s -X POST ${url}/api/wallet/fund -H "authorization: Bearer $PURA_API_KEY" -H 'content-type: application/json' -d '{"amount":1000}'`;
+  const fund = `curl -s -X POST ${url}/api/wallet/fund -H "authorization: Bearer $MY_PURA_KEY" -H 'content-type: application/json' -d '{"amount":1000}'`;
   if (!simulated) return fund;
   return `${fund} | sed 's/.*"paymentRequest":"\\([^"]*\\)".*/{"paymentRequest":"\\1"}/' | curl -s -X POST ${url}/dev/lightning/pay -H 'content-type: application/json' -d @-`;
 }

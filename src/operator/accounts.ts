@@ -40,7 +40,7 @@ const HANDLE = /^([a-z0-9][a-z0-9._-]{1,30}[a-z0-9])(@[\w.:-]+)?$/i;
 /** Of a key's secret, what may be kept and shown. */
 const PREFIX = /^pura_[\w-]{0,6}/;
 
-/** What of a search may stand in an address and on a page: of a key's secret no more than its prefix. */
+/** What of a search may stand on a page: of a key's secret no more than its prefix. */
 export function searchable(text: string): string {
   const trimmed = text.trim().slice(0, 200);
   return PREFIX.exec(trimmed)?.[0] ?? trimmed;

@@ -31,7 +31,7 @@ describe('a start with nothing configured', () => {
     const [makeKey, chatting, paying, ...more] = commandsOf(gateway.output());
     expect(more).toEqual([]);
     // One shell, as the reader has it: the later commands use what the first one exported.
-    const script = [makeKey, 'echo "$PURA_API_KEY"', 'echo ---', chatting, 'echo ---', paying].join('\n');
+    const script = [makeKey, 'echo "$MY_PURA_KEY"', 'echo ---', chatting, 'echo ---', paying].join('\n');
     const { stdout, status } = spawnSync('bash', ['-c', script], { encoding: 'utf8', timeout: 20_000 });
     const [key = '', chat = '', payment = ''] = stdout.split('---\n').map((part) => part.trim());
     expect(status).toBe(0);

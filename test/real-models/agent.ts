@@ -39,7 +39,7 @@ export const AGENTS: readonly Agent[] = [
       mkdirSync(path.join(place.home, '.codex'), { recursive: true });
       writeFileSync(path.join(place.home, '.codex', 'config.toml'), codexSettings(place));
       const args = ['exec', '--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox', task];
-      return run('codex', args, place, { PURA_API_KEY: place.secret });
+      return run('codex', args, place, { MY_PURA_KEY: place.secret });
     },
   },
   {
@@ -62,7 +62,7 @@ model_provider = "pura"
 [model_providers.pura]
 name = "Pura"
 base_url = ${JSON.stringify(`${url}/v1`)}
-env_key = "PURA_API_KEY"
+env_key = "MY_PURA_KEY"
 wire_api = "responses"
 `;
 

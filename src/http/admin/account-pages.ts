@@ -56,7 +56,8 @@ export function accountPages({
       const { rows, last, more } = pageOf(found);
       const show = filter === 'all' ? undefined : filter;
       const older = more && last ? withQuery(SECTION, { show, cursor: last.id }) : undefined;
-      const none = q !== undefined && rows.length === 0 ? 'Nothing has this id, hash, prefix or address.' : undefined;
+      const isNothing = req.query['found'] === 'nothing' || (q !== undefined && rows.length === 0);
+      const none = isNothing ? 'Nothing has this id, hash, prefix or address.' : undefined;
       sendAdmin(
         pages,
         res,
@@ -81,7 +82,8 @@ export function accountPages({
       const wanted = searchable(q);
       const found = wanted === '' ? [] : await findAccounts(reportPool, wanted, 2);
       const [only] = found;
-      const to = found.length === 1 && only ? `${SECTION}/${only.id}` : withQuery(SECTION, { q: wanted });
+      // Only the beginning of a key names several. What names nothing may be a key that was typed wrongly: that goes nowhere.
+      const to = found.length === 1 && only ? `${SECTION}/${only.id}` : withQuery(SECTION, only ? { q: wanted } : { found: 'nothing' });
       res.set('Cache-Control', 'no-store').redirect(303, to);
     },
 

@@ -60,7 +60,7 @@ export const ADMIN_OPERATIONS = {
     'showAccounts',
     '/admin/accounts',
     'Find accounts',
-    listQuery.extend({ q: z.string().optional(), show: z.string().optional() }),
+    listQuery.extend({ q: z.string().optional(), show: z.string().optional(), found: z.string().optional() }),
   ),
   findAccounts: form({
     id: 'findAccounts',

@@ -22,6 +22,9 @@ export const keyListQuery = keysQuery.extend({
   before: keysQuery.shape.cursor.meta({ description: 'From the page that comes after the one wanted.' }),
 });
 
+/** The fields of the search. */
+export const findFields = z.object({ q: z.string().max(200).default(''), state: keysQuery.shape.state });
+
 /** The pages of an account's keys. */
 export const KEY_PAGE_OPERATIONS = {
   list: page({
@@ -29,6 +32,12 @@ export const KEY_PAGE_OPERATIONS = {
     path: '/console/keys',
     summary: "The account's keys",
     query: keyListQuery.extend({ done: z.string().optional() }),
+  }),
+  find: form({
+    id: 'findKeys',
+    path: '/console/keys/find',
+    summary: 'Search the keys',
+    fields: findFields,
   }),
   ask: page({
     id: 'askNewKey',

@@ -21,7 +21,7 @@ import { addRoute } from '../server/operation.ts';
 import type { ConsoleFrame } from './console-frame.ts';
 import type { Guards } from './guards.ts';
 import { formOfKey, settingsOfForm, type KeyFields, type Problems } from './key-form.ts';
-import { KEY_PAGE_OPERATIONS, keyListQuery, newKeyFields, rotateFields, successorFields } from './key-page-operations.ts';
+import { findFields, KEY_PAGE_OPERATIONS, keyListQuery, newKeyFields, rotateFields, successorFields } from './key-page-operations.ts';
 import { keyFields } from './key-form.ts';
 import { keyIdOfNonce, newNonce, sendAlreadyShown, sendSecret } from './secret-page.ts';
 import { formFields } from '../pages/form.ts';
@@ -41,6 +41,7 @@ export interface KeyPagesDeps {
 }
 
 const KEYS_A_PAGE = 50;
+const PREFIX_LENGTH = 'pura_'.length + 6;
 const SECTION = '/console/keys';
 /** What was done, as the next page says it. */
 const DONE = new Map<unknown, string>([
@@ -62,6 +63,7 @@ export function addKeyPages(app: Express, deps: KeyPagesDeps, { form, owner, fre
   const ofOwnerKey = ownersAlone(async (req, res) => (await one.find(req, res)).role === 'owner');
 
   addRoute(app, KEY_PAGE_OPERATIONS.list, ...owner, list.page);
+  addRoute(app, KEY_PAGE_OPERATIONS.find, form, ...owner, list.find);
   addRoute(app, KEY_PAGE_OPERATIONS.ask, ...owner, list.ask);
   addRoute(app, KEY_PAGE_OPERATIONS.make, form, ...owner, ownersAlone(asksForOwner), list.make);
   addRoute(app, KEY_PAGE_OPERATIONS.show, ...owner, one.page);
@@ -74,12 +76,18 @@ export function addKeyPages(app: Express, deps: KeyPagesDeps, { form, owner, fre
   addRoute(app, KEY_PAGE_OPERATIONS.revoke, form, ...owner, acts.revoke);
 }
 
+/** What of a search may stand in an address: of what may be a key's secret, typed wrongly perhaps, only as much as a prefix has. */
+export function withoutSecret(text: string): string {
+  const found = /[\w-]{22,}/.exec(text);
+  return found ? text.slice(0, found.index + PREFIX_LENGTH) : text;
+}
+
 function asksForOwner(req: Request): boolean {
   return (req.body as { role?: unknown } | undefined)?.role === 'owner';
 }
 
 /** The list, and the form for another key. */
-function keyListHandlers(deps: KeyPagesDeps): Record<'page' | 'ask' | 'make', RequestHandler> {
+function keyListHandlers(deps: KeyPagesDeps): Record<'page' | 'find' | 'ask' | 'make', RequestHandler> {
   const { frame, making, models, config } = deps;
 
   async function showForm(res: Response, fields: KeyFields & { role: string; nonce: string }, problems: Problems = {}): Promise<void> {
@@ -102,6 +110,13 @@ function keyListHandlers(deps: KeyPagesDeps): Record<'page' | 'ask' | 'make', Re
         newer: nextCursor === null ? null : to({ cursor: nextCursor }),
       };
       await frame.send(res, 'console/keys', { title: done ? `Keys: ${done}` : 'Keys', section: SECTION }, data);
+    },
+
+    /** A form, so that what is typed stands in no address: it may be a whole key. */
+    find(req, res) {
+      const { q, state } = formFields(req, findFields);
+      const to = `${SECTION}?${new URLSearchParams({ q: withoutSecret(q.trim()), state }).toString()}`;
+      res.set('Cache-Control', 'no-store').redirect(303, to);
     },
 
     async ask(req, res) {

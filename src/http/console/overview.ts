@@ -14,7 +14,7 @@ import { readRequests } from '../../records/recorded-requests.ts';
 import { PERIODS, type Period } from '../api/report-queries.ts';
 import { HOURS, written } from '../api/reports.ts';
 import { OTHER, stackedBars, type Chart } from '../pages/charts.ts';
-import { count, satsExact, span, usd, utc } from '../pages/format.ts';
+import { satsExact, span, usd, utc } from '../pages/format.ts';
 import type { Turns } from '../payment/turns.ts';
 import { originOf } from '../server/origin.ts';
 import type { ConsoleFrame } from './console-frame.ts';

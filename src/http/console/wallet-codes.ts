@@ -11,6 +11,7 @@ import { WindowLimit } from '../../window-limit.ts';
 import { qrSvg } from '../pages/qr-codes.ts';
 import { sharesOf } from '../server/client-address.ts';
 import { clientOf } from '../server/forwarded.ts';
+import { LiveEvents } from '../server/live-events.ts';
 import { originOf } from '../server/origin.ts';
 import { readCookie, writeCookie } from '../pages/cookies.ts';
 import { networkOf } from '../server/sender-network.ts';
@@ -36,17 +37,13 @@ const BROWSER = /^[\w-]{43}$/;
 const COOKIE_SECONDS = 3600;
 const HOUR_MS = 3_600_000;
 const CODES_AN_HOUR = 60;
-const MOST_STREAMS = 500;
-const MOST_STREAMS_A_BROWSER = 5;
-/** A signature that was not heard of is seen after so long all the same. */
-const LOOK_AGAIN_MS = 5_000;
+const LIMITS = { most: 500, mostEach: 5, longestMs: CODE_SECONDS * 1000 };
 
 /** The codes that the console's pages show for wallets to sign (LUD-04), each bound to the browser that shows it. */
 export class WalletCodes {
   readonly #deps: WalletCodesDeps;
   readonly #shown = new WindowLimit({ points: CODES_AN_HOUR, windowMs: HOUR_MS });
-  readonly #streams = new Map<string, number>();
-  #total = 0;
+  readonly #live = new LiveEvents(LIMITS);
 
   constructor(deps: WalletCodesDeps) {
     this.#deps = deps;
@@ -94,47 +91,16 @@ export class WalletCodes {
     if (browser === '' || (action !== 'login' && action !== 'link' && action !== 'auth')) throw new GatewayError('not_found');
     // Anybody can make cookies up: what may wait is limited by the codes that an address may have shown.
     if (!(await this.#deps.signIns.isShown({ browser, action }))) throw new GatewayError('not_found');
-    const open = this.#streams.get(browser) ?? 0;
-    if (this.#total >= MOST_STREAMS || open >= MOST_STREAMS_A_BROWSER) throw new GatewayError('overloaded', { retryAfter: 5 });
-    this.#streams.set(browser, open + 1);
-    this.#total++;
-    res.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store, no-transform', 'X-Accel-Buffering': 'no' });
-    res.flushHeaders();
-    try {
-      await this.#follow(browser, action, res);
-    } finally {
-      const left = (this.#streams.get(browser) ?? 1) - 1;
-      if (left > 0) this.#streams.set(browser, left);
-      else this.#streams.delete(browser);
-      this.#total--;
-    }
-  };
-
-  async #follow(browser: string, action: SignInAction, res: Response): Promise<void> {
-    let looking: Promise<void> = Promise.resolve();
-    await new Promise<void>((resolve) => {
-      const look = async (): Promise<void> => {
-        if (res.destroyed || res.writableEnded) return;
-        const signed = await this.#deps.signIns.isSigned({ browser, action });
-        if (res.destroyed || res.writableEnded) return;
-        res.write(signed ? 'event: signed\ndata: {}\n\n' : ': ping\n\n');
-        if (signed) res.end();
-      };
-      const lookNext = (): void => {
-        looking = looking.then(look).catch(() => {});
-      };
-      const unsubscribe = this.#deps.signIns.subscribe(browser, lookNext);
-      const timer = setInterval(lookNext, LOOK_AGAIN_MS);
-      const over = setTimeout(() => res.end(), CODE_SECONDS * 1000);
-      res.once('close', () => {
-        unsubscribe();
-        clearInterval(timer);
-        clearTimeout(over);
-        resolve();
-      });
-      lookNext();
+    const { signIns } = this.#deps;
+    await this.#live.stream(req, res, {
+      name: browser,
+      subscribe: (listener) => signIns.subscribe(browser, listener),
+      look: async () => {
+        const isSigned = await signIns.isSigned({ browser, action });
+        return { events: isSigned ? [{ name: 'signed', data: {} }] : [], isLast: isSigned };
+      },
     });
-  }
+  };
 
   #origin(req: Request): string {
     return originOf(req, this.#deps.config.PUBLIC_URL);

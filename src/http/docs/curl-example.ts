@@ -20,7 +20,7 @@ export function curlOf({ id, method, path, asker, body }: Operation, origin: str
   const json = body?.content['application/json']?.example;
   const parts = [
     `curl -s${method === 'get' || (method === 'post' && json !== undefined) ? '' : ` -X ${method.toUpperCase()}`} "${url}"`,
-    ...(asker === 'key' || asker === 'owner' ? ['-H "Authorization: Bearer $PURA_API_KEY"'] : []),
+    ...(asker === 'key' || asker === 'owner' ? ['-H "Authorization: Bearer $MY_PURA_KEY"'] : []),
     ...(asker === 'operator' ? ['-H "Authorization: Bearer $ADMIN_TOKEN"'] : []),
     ...(id === 'withdraw' ? ['-H "Idempotency-Key: my-first"'] : []),
     ...(id === 'callTools' ? ['-H "Accept: application/json, text/event-stream"'] : []),

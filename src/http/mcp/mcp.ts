@@ -6,7 +6,7 @@ import { GatewayError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import type { Observe } from '../../observation.ts';
 import { parseJson } from '../../wires/parse-json.ts';
-import { WindowLimit } from '../../window-limit.ts';
+import { WindowLimit, type Share } from '../../window-limit.ts';
 import { VERSION } from '../api/status.ts';
 import type { Authenticate } from '../payment/authenticate.ts';
 import { clientAddress, sharesOf } from '../server/client-address.ts';
@@ -67,11 +67,13 @@ export function addMcp(app: Express, deps: McpDeps): void {
 }
 
 function mcpHandler({ authenticate, config }: McpDeps, handler: McpHttpHandler): RequestHandler {
-  const strangers = new WindowLimit({ points: config.RATE_LIMIT_RPM, windowMs: MINUTE_MS });
+  const limit = { points: config.RATE_LIMIT_RPM, windowMs: MINUTE_MS };
+  const [strangers, accounts] = [new WindowLimit(limit), new WindowLimit(limit)];
   return async (req, res) => {
     refuseOtherPages(req, config);
     const known = await callerOf(req, authenticate);
-    if (!known) takeOne(strangers, req);
+    if (known) takeOne(accounts, [{ name: known.key.accountId, times: 1 }], 'rpm');
+    else takeOne(strangers, sharesOf(clientOf(req)), 'address');
     refuseOtherTypes(req);
     const cameWhole = req.complete;
     const holder = known ? { name: known.key.accountId, isKnown: true } : { name: clientAddress(clientOf(req)), isKnown: false };
@@ -111,9 +113,13 @@ function messageIn(bytes: Buffer): { value: object } | { error: { code: number; 
   return { error: { code: INVALID_REQUEST, message: 'Send one JSON-RPC message, as an object.' } };
 }
 
-function takeOne(limit: WindowLimit, req: Request): void {
-  const retryAfter = limit.take(sharesOf(clientOf(req)));
+function takeOne(limit: WindowLimit, shares: readonly Share[], reached: 'rpm' | 'address'): void {
+  const retryAfter = limit.take(shares);
   if (retryAfter === 0) return;
-  const message = `Rate limit exceeded: ${limit.points} RPM from one address without a key`;
-  throw new GatewayError('rate_limit_exceeded', { message, retryAfter, limit: 'address' });
+  const whose = reached === 'rpm' ? 'of MCP from one account' : 'from one address without a key';
+  throw new GatewayError('rate_limit_exceeded', {
+    message: `Rate limit exceeded: ${limit.points} RPM ${whose}`,
+    retryAfter,
+    limit: reached,
+  });
 }

@@ -39,8 +39,10 @@ export function targetOf(req: Request): { protocol: string; host: string | undef
   if (peer === undefined || !trust(peer, 0)) return own;
   const { forwarded } = req.headers;
   const element = forwarded === undefined ? null : outermost(peer, hopsOf(forwarded), trust);
-  const protocol = [firstOf(req.headers['x-forwarded-proto']), element?.proto].find((said) => said === 'https' || said === 'http');
-  const host = [firstOf(req.headers['x-forwarded-host']), element?.host].find((said) => said !== undefined && HOST.test(said));
+  const proxies = trustedProxies(req, peer, trust);
+  const saidOf = (name: string) => outermostOf(req.headers[name], proxies);
+  const protocol = [saidOf('x-forwarded-proto'), element?.proto].find((said) => said === 'https' || said === 'http');
+  const host = [saidOf('x-forwarded-host'), element?.host].find((said) => said !== undefined && HOST.test(said));
   return { protocol: protocol ?? own.protocol, host: host ?? own.host };
 }
 
@@ -89,8 +91,22 @@ function splitOutsideQuotes(text: string, separator: string): string[] {
   return [...parts, text.slice(start)];
 }
 
-function firstOf(header: string | string[] | undefined): string | undefined {
-  return header === undefined ? undefined : String(header).split(',')[0]?.trim().toLowerCase();
+/** How many trusted proxies a request came through, its peer included: each adds the address that it heard the request from. */
+function trustedProxies(req: Request, peer: string, trust: Trust): number {
+  const list = String(req.headers['x-forwarded-for'] ?? '')
+    .split(',')
+    .map(hopAt);
+  const untrusted = list.toReversed().findIndex(({ address }, distance) => address === null || !trust(address, distance + 1));
+  return 1 + (untrusted < 0 ? list.length : untrusted);
+}
+
+/**
+ * What the outermost trusted proxy wrote into a header to which each adds its own value, or which the last one writes anew. What stands before
+ * that, a client may have sent along.
+ */
+function outermostOf(header: string | string[] | undefined, proxies: number): string | undefined {
+  const values = header === undefined ? [] : String(header).split(',');
+  return values[Math.max(0, values.length - proxies)]?.trim().toLowerCase();
 }
 
 /** Express compiles it from `TRUSTED_PROXIES`. A request that has not come by way of the app trusts nobody. */

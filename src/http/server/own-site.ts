@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import type { Config } from '../../config/config.ts';
 import { GatewayError } from '../../errors.ts';
+import { targetOf } from './forwarded.ts';
 
 /** What decides whose requests may move play money. */
 export type OwnSiteConfig = Pick<Config, 'PUBLIC_URL' | 'HOST' | 'ALLOW_SIMULATED'>;
@@ -28,13 +29,13 @@ export function refuseOtherPages(req: Request, config: OwnPageConfig): void {
   const { origin, 'sec-fetch-site': site } = req.headers;
   if ((origin === undefined && site === undefined) || (origin !== undefined && config.CORS_ORIGINS.includes(origin))) return;
   // A name that points to this machine is one of another site's: nobody but this machine reaches a gateway on loopback.
-  const isRebound = isLocal(config) && !LOOPBACK.test(req.hostname ?? '');
+  const isRebound = isLocal(config) && !LOOPBACK.test(hostnameOf(req));
   if (isRebound || !isOwnPage(req, config)) throw otherSite();
 }
 
 /** Refuses a form that no page of the gateway's own has sent, whatever the operator allows other origins elsewhere. Throws `not_permitted`. */
 export function refuseOtherForms(req: Request, config: OwnPageConfig): void {
-  const isRebound = isLocal(config) && !LOOPBACK.test(req.hostname ?? '');
+  const isRebound = isLocal(config) && !LOOPBACK.test(hostnameOf(req));
   if (isRebound || !isOwnPage(req, config)) throw otherSite();
 }
 
@@ -63,14 +64,19 @@ export function refuseForwarded({ headers, httpVersion }: Pick<Request, 'headers
 }
 
 function isOwnHost(req: Request, { PUBLIC_URL, HOST, ALLOW_SIMULATED }: OwnSiteConfig): boolean {
-  const name = req.hostname ?? '';
+  const name = hostnameOf(req);
   if (LOOPBACK.test(name)) return true;
-  if (PUBLIC_URL !== undefined) return new URL(PUBLIC_URL).host === req.host;
+  if (PUBLIC_URL !== undefined) return new URL(PUBLIC_URL).host === targetOf(req).host;
   // Whoever serves play money to other machines on purpose, and names no address, is reached by any.
   return ALLOW_SIMULATED && !LOOPBACK.test(HOST);
 }
 
 function isOwnOrigin(origin: string, req: Request, { PUBLIC_URL }: Pick<Config, 'PUBLIC_URL'>): boolean {
   const host = URL.canParse(origin) ? new URL(origin).host : undefined;
-  return host !== undefined && (host === req.host || (PUBLIC_URL !== undefined && host === new URL(PUBLIC_URL).host));
+  return host !== undefined && (host === targetOf(req).host || (PUBLIC_URL !== undefined && host === new URL(PUBLIC_URL).host));
+}
+
+/** The name that a request was sent to, without its port. */
+function hostnameOf(req: Request): string {
+  return targetOf(req).host?.replace(/:\d+$/, '') ?? '';
 }

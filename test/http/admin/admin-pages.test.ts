@@ -70,8 +70,12 @@ describe('accounts', () => {
       const { status, headers } = await client.ask('/admin/accounts', { q: ` ${q} ` });
       expect([q, status, headers.get('location')]).toEqual([q, 303, ofAccount()]);
     }
-    const nothing = await client.ask('/admin/accounts', { q: `pura_${'z'.repeat(30)}` });
-    expect(nothing.headers.get('location')).toBe('/admin/accounts?q=pura_zzzzzz');
+    // What names nothing may be a key that was typed wrongly.
+    for (const q of [`pura_${'z'.repeat(30)}`, `ura_${'z'.repeat(43)}`, 'a'.repeat(64), 'x'.repeat(500), '']) {
+      const nothing = await client.ask('/admin/accounts', { q });
+      expect(nothing.headers.get('location')).toBe('/admin/accounts?found=nothing');
+    }
+    expect((await client.ask('/admin/accounts?found=nothing')).html).toContain('Nothing has this id');
     expect((await client.ask('/admin/accounts?q=pura_zzzzzz')).html).toContain('Nothing has this id');
   });
 

@@ -135,6 +135,20 @@ describe('the list', () => {
   });
 });
 
+describe('a search', () => {
+  it.each([
+    ['lap', 'lap'],
+    ['pura_0042', 'pura_0042'],
+    [' my laptop ', 'my laptop'],
+    [`pura_${'a'.repeat(43)}`, 'pura_aaaaaa'],
+    [`ura_${'a'.repeat(43)}`, 'ura_aaaaaaa'],
+    [`Bearer pura_${'a'.repeat(43)} x`, 'Bearer pura_aaaaaa'],
+  ])('puts no secret into an address: %s', async (q, shown) => {
+    const { status, headers } = await person.ask('/console/keys/find', { q, state: 'all' });
+    expect([status, headers.get('location')]).toEqual([303, `/console/keys?${new URLSearchParams({ q: shown, state: 'all' }).toString()}`]);
+  });
+});
+
 describe('one key', () => {
   it('of another account is not there', async () => {
     const other = await gateway.newKey();

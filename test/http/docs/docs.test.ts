@@ -29,7 +29,7 @@ beforeAll(async () => {
   const spare = await gateway.post('/api/keys', {}, key);
   const invoice = await gateway.post('/api/wallet/fund', { amount: 1000 }, key);
   variables = {
-    PURA_API_KEY: key.secret,
+    MY_PURA_KEY: key.secret,
     KEY_ID: ((await spare.json()) as { id: string }).id,
     INVOICE_ID: ((await invoice.json()) as { invoiceId: string }).invoiceId,
   };

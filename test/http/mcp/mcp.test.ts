@@ -344,6 +344,11 @@ it('an address without a key has a limit, a key its own, and pages that the oper
     const named = await ask({ ...withKeyOf, origin: 'https://agent.example', 'sec-fetch-site': 'cross-site' });
     expect([named.status, named.headers.get('access-control-allow-origin')]).toEqual([200, 'https://agent.example']);
     expect((await ask({ ...withKeyOf, origin: 'https://evil.example' })).status).toBe(403);
+    // An account has a limit of its own, whatever it calls.
+    const { secret: other } = await small.newKey();
+    const known = [];
+    for (let count = 0; count < 4; count++) known.push((await ask({ authorization: `Bearer ${other}` })).status);
+    expect(known).toEqual([200, 200, 200, 429]);
   } finally {
     await small.close();
   }

@@ -76,7 +76,26 @@ describe('what a request was sent to', () => {
   it.each<[string, Record<string, string>, string]>([
     ['nothing', {}, 'http://inner:8402'],
     ['scheme and host', { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'pura.example' }, 'https://pura.example'],
-    ['several', { 'x-forwarded-proto': 'https, http', 'x-forwarded-host': 'pura.example:8443, inner' }, 'https://pura.example:8443'],
+    [
+      'several, by two proxies',
+      { 'x-forwarded-for': '198.51.100.7, 10.0.0.3', 'x-forwarded-proto': 'https, http', 'x-forwarded-host': 'pura.example:8443, inner' },
+      'https://pura.example:8443',
+    ],
+    [
+      'what the client made up before it',
+      { 'x-forwarded-for': '1.1.1.1, 198.51.100.7', 'x-forwarded-proto': 'http, https', 'x-forwarded-host': 'evil.example, pura.example' },
+      'https://pura.example',
+    ],
+    [
+      'what the client made up, and names no sender',
+      { 'x-forwarded-proto': 'http, https', 'x-forwarded-host': 'evil.example, pura.example' },
+      'https://pura.example',
+    ],
+    [
+      'one value by the last of two proxies',
+      { 'x-forwarded-for': '198.51.100.7, 10.0.0.3', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'pura.example' },
+      'https://pura.example',
+    ],
     ['an element', { forwarded: 'for=198.51.100.7;proto=https;host=pura.example' }, 'https://pura.example'],
     ['an element in quotes', { forwarded: 'for=198.51.100.7;proto="HTTPS";host="pura.example:443"' }, 'https://pura.example:443'],
     [
