@@ -71,8 +71,10 @@ export function replay({ res, head, surface }: Pick<Call, 'res' | 'head' | 'surf
   res.end(whole);
 }
 
-function outcomeOf({ grant }: UnderWay, { ending, reply, settled }: Finished): { outcome: Outcome; status: number } {
+function outcomeOf({ grant }: UnderWay, { ending, bill, reply, settled }: Finished): { outcome: Outcome; status: number } {
   const { reason } = grant.cancellation;
+  // Another gateway may have settled it at a checkpoint, for less.
+  const isOurs = settled.state === 'pending' || (settled.state === 'settled' && settled.verdict.costPicoUsd === bill.costPicoUsd);
   if (isInOnePiece(reply) && settled.state !== 'settled') return { outcome: 'unsettled', status: 503 };
   switch (ending.kind) {
     case 'failed':
@@ -80,13 +82,13 @@ function outcomeOf({ grant }: UnderWay, { ending, reply, settled }: Finished): {
     case 'refused':
       return { outcome: 'refused', status: ending.answer.status };
     case 'client_gone':
-      return { outcome: settled.state === 'lost' ? 'lease_lost' : 'client_gone', status: 499 };
+      return { outcome: isOurs ? 'client_gone' : 'lease_lost', status: 499 };
     case 'json':
       return { outcome: 'ok', status: 200 };
     case 'stream': {
       const how = ending.end.reason;
       const status = how === 'complete' ? 200 : how === 'client_gone' ? 499 : 502;
-      return { outcome: settled.state === 'lost' ? 'lease_lost' : how === 'complete' ? 'ok' : how, status };
+      return { outcome: isOurs ? (how === 'complete' ? 'ok' : how) : 'lease_lost', status };
     }
   }
 }

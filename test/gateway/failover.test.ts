@@ -113,7 +113,7 @@ interface Failure {
   script?: FakeScript;
   before?: (upstream: FakeProvider) => Promise<void>;
   /** What happens once so many requests have been sent. */
-  then?: (count: number) => Promise<void>;
+  once?: (count: number) => Promise<void>;
   after?: (upstream: FakeProvider) => Promise<void>;
 }
 
@@ -126,7 +126,7 @@ async function allSilent(count: number): Promise<void> {
 const FAILURES: Failure[] = [
   { what: '429 with a wait', script: (exchange) => exchange.error(429, 'Slow down.', { 'retry-after': '30' }) },
   { what: '500', script: (exchange) => exchange.error(500) },
-  { what: 'silence', script: () => {}, then: allSilent },
+  { what: 'silence', script: () => {}, once: allSilent },
   {
     what: 'a connection cut before the first event',
     script: async (exchange) => {
@@ -152,7 +152,7 @@ async function told(answer: Response, stream: boolean): Promise<{ content: strin
 describe('every provider at once', () => {
   it.each(FAILURES.flatMap((failure) => [false, true].map((stream) => ({ ...failure, stream }))))(
     `failing by $what (stream: $stream): ${PARALLEL} requests to each are answered by another, and charged once, at its price`,
-    async ({ script, before, then, after, stream }) => {
+    async ({ script, before, once, after, stream }) => {
       await openGateway();
       const key = await fundedKey();
       for (const upstream of upstreams.values()) {
@@ -165,7 +165,7 @@ describe('every provider at once', () => {
         const answering = Promise.all(
           Array.from({ length: count }, (_, index) => gateway.post(PATH, askFor(NAMES[index % NAMES.length] as Name, stream), key)),
         );
-        await then?.(count);
+        await once?.(count);
         const answers = await answering;
         for (const answer of answers) {
           expect([answer.status, answer.headers.get('x-pura-provider'), answer.headers.get('x-pura-model')]).toEqual([

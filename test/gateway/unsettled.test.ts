@@ -5,8 +5,9 @@ import { OpenStream } from '../support/chat-stream.ts';
 import { chat, errorOf } from '../support/chat.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { completion, finishEvent, startFakeProvider, usageEvent, type FakeProvider } from '../support/fake-provider.ts';
+import { sweepHolds } from '../../src/jobs/sweep-holds.ts';
 import { startGateway, type TestGateway, type TestKey } from '../support/gateway.ts';
-import { reservedAndSpent } from '../support/holds.ts';
+import { openLedger, reservedAndSpent } from '../support/holds.ts';
 import { accountOf, holdsOf, settledHold } from '../support/ledger.ts';
 import { until } from '../support/until.ts';
 
@@ -134,6 +135,32 @@ describe('a stream whose settlement comes too late', () => {
     const hold = await settledHold(database.pool, key.accountId);
     expect(hold).toMatchObject({ state: 'posted', posted_msat: 20n });
     expect(await accountOf(database.pool, key.accountId)).toMatchObject({ posted_msat: DEPOSIT_MSAT - 20n, held_msat: 0n });
+  });
+});
+
+describe('a stream that another gateway settled at its checkpoint before it ended', () => {
+  it('costs what that one charged, in the ledger, the last words and the record', async () => {
+    await fund();
+    const { answer, exchange } = await ask({ stream: true });
+    exchange.startStream();
+    await exchange.content('delivered ');
+    const stream = new OpenStream(await answer);
+    await stream.until('delivered');
+    await until(async () => (await holdsOf(database.pool, key.accountId))[0]?.checkpoint_msat !== null);
+    const { pool } = database;
+    await pool.query(`update holds set lease_until = clock_timestamp() - interval '1 millisecond' where account_id = $1`, [key.accountId]);
+    const other = openLedger(database, { leaseSeconds: 30 });
+    expect(await sweepHolds({ pool, holds: other.holds, observe: () => {}, leaseSeconds: 0.05 })).toBe(1);
+    await other.close();
+    const [hold] = await holdsOf(pool, key.accountId);
+    expect(hold?.posted_msat).toBeGreaterThan(0n);
+    expect(hold?.posted_msat).toBeLessThan(20n);
+    await exchange.send(finishEvent() + usageEvent() + 'data: [DONE]\n\n');
+    exchange.end();
+    const { settled } = await stream.rest();
+    expect(settled?.charged_msat).toBe(Number(hold?.posted_msat));
+    const { requests } = (await (await gateway.get('/api/requests', key)).json()) as { requests: object[] };
+    expect(requests).toMatchObject([{ outcome: 'lease_lost', chargedMsat: Number(hold?.posted_msat) }]);
   });
 });
 
