@@ -16,9 +16,9 @@ const line = <Kind extends ObservedKind>(
   fields?: (observation: Observation<Kind>) => Fields,
 ): LogLine<Kind> => ({ level, message, ...(fields && { fields }) });
 
-/** All fields but one, which the message says. */
+/** All fields but the kind, and but one that the message says. */
 function fewer<Kind extends ObservedKind>(name: string): (observation: Observation<Kind>) => Fields {
-  return ({ kind: _, ...all }) => Object.fromEntries(Object.entries(all).filter(([field]) => field !== name));
+  return (observation) => Object.fromEntries(Object.entries(observation).filter(([field]) => field !== 'kind' && field !== name));
 }
 
 type Line<Kind extends ObservedKind> = LogLine<Kind> | ((observation: Observation<Kind>) => LogLine<Kind> | null) | null;
