@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { v4 as uuid } from 'uuid';
 import { ApiKeys } from './accounts/api-keys.ts';
 import { walletsOfOtherHosts } from './accounts/linked-wallets.ts';
@@ -165,6 +165,8 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
     async close({ lingerMs = 0 } = {}) {
       const closed = new Promise<void>((resolve) => stopListening(server, resolve));
       await atMost(lingerMs, closed);
+      // What came while the process was busy is read before idle connections are closed: theirs may not be.
+      await nextTurn();
       await drain(gateway, server, config.SHUTDOWN_GRACE_SECONDS * 1000);
       await Promise.all([...jobs.map((job) => job.stop()), autopay.close()]);
       let settled = false;
