@@ -20,7 +20,7 @@ import { plan, type PlanDeps } from './completions/plan.ts';
 import { reach, type ReachDeps } from './completions/reach.ts';
 import { isInOnePiece, replyTo, storedAnswer } from './completions/reply.ts';
 import { heldBy, settle } from './completions/settle.ts';
-import type { Timer } from './completions/timer.ts';
+import type { Timer } from './timer.ts';
 import { Trail, type Tracing } from './completions/trail.ts';
 import type { Config } from './config/config.ts';
 import type { Pool } from './db/postgres.ts';

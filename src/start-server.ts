@@ -48,7 +48,7 @@ import { httpObserver } from './http/server/http-observer.ts';
 import type { Observe } from './observation.ts';
 import { openMetrics, openTraces, startObserving } from './observing.ts';
 import { Reload } from './reload.ts';
-import type { Timer } from './completions/timer.ts';
+import type { Timer } from './timer.ts';
 import { startJobs } from './jobs/start-jobs.ts';
 import { Withdrawing } from './withdrawing.ts';
 

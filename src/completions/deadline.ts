@@ -1,4 +1,4 @@
-import { TIMER, type Timer } from './timer.ts';
+import { TIMER, type Timer } from '../timer.ts';
 
 /** An answer in JSON comes whole, which takes a slow model a minute: the first one asked leaves no more than this part to the others. */
 const LEFT_OF_JSON = 1 / 4;

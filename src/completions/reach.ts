@@ -21,7 +21,7 @@ import { readJsonAnswer } from './json-answer.ts';
 import { relayStream } from './relay.ts';
 import { censored, credentialOf } from './credential.ts';
 import { streamHead } from './head.ts';
-import { TIMER, type Timer } from './timer.ts';
+import { TIMER, type Timer } from '../timer.ts';
 import type { TrailAttempt } from './trail.ts';
 
 export interface ReachDeps {

@@ -1,3 +1,5 @@
+import { TIMER } from '../timer.ts';
+
 /** A call took longer than it may. Its outcome is unknown. */
 export class DeadlineError extends Error {
   override name = 'DeadlineError';
@@ -8,13 +10,13 @@ export class DeadlineError extends Error {
  * ignored.
  */
 export async function withDeadline<T>(call: Promise<T>, limitMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
+  let answered: (() => void) | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new DeadlineError(`no answer within ${limitMs} ms`)), limitMs);
+    answered = TIMER.after(limitMs, () => reject(new DeadlineError(`no answer within ${limitMs} ms`)));
   });
   try {
     return await Promise.race([call, late]);
   } finally {
-    clearTimeout(timer);
+    answered?.();
   }
 }

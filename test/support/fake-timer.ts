@@ -1,4 +1,4 @@
-import type { Timer } from '../../src/completions/timer.ts';
+import type { Timer } from '../../src/timer.ts';
 
 /** A timer that stands still until a test lets time pass. */
 export interface FakeTimer extends Timer {

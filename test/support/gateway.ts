@@ -1,5 +1,5 @@
 import { createPool, type Pool } from '../../src/db/postgres.ts';
-import type { Timer } from '../../src/completions/timer.ts';
+import type { Timer } from '../../src/timer.ts';
 import { loadConfig, type Config } from '../../src/config/config.ts';
 import type { DeploymentConfig } from '../../src/config/gateway-file.ts';
 import { auditLedger, type Violation } from '../../src/ledger/audit.ts';

@@ -36,7 +36,7 @@ const FLOORS = [
   ['config'],
   ['telemetry'],
   ['log.ts'],
-  ['log-output.ts', 'swap-list.ts', 'window-limit.ts'],
+  ['log-output.ts', 'swap-list.ts', 'timer.ts', 'window-limit.ts'],
   ['wires'],
   ['csv.ts', 'list-of.ts'],
   ['observation.ts'],

@@ -2,7 +2,7 @@ import { expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { Worker } from 'node:worker_threads';
-import { TIMER } from '../../src/completions/timer.ts';
+import { TIMER } from '../src/timer.ts';
 
 /** Answers the first byte of a connection at once, and says in its shared memory that it has. */
 const SERVER = `
