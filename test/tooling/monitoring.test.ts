@@ -112,7 +112,7 @@ describe('what is asked of Prometheus', () => {
     expect(asked.flatMap(labelsIn).filter(([name, label]) => !labelsOf(name).has(label))).toEqual([]);
     // What is grouped by must be a label of something in the same expression, or one that Prometheus adds.
     const grouped = asked.flatMap((expr) => {
-      const known = new Set(['instance', 'le', ...namesIn(expr).flatMap((name) => [...labelsOf(name)])]);
+      const known = new Set(['instance', 'job', 'le', ...namesIn(expr).flatMap((name) => [...labelsOf(name)])]);
       return groupsIn(expr).filter((label) => !known.has(label));
     });
     expect(asked.flatMap(groupsIn).length).toBeGreaterThan(30);
