@@ -32,6 +32,7 @@ const MOST_AN_ADDRESS = 100;
 /** A change that was not heard of is seen after so long all the same; also what keeps idle connections open. */
 const LOOK_AGAIN_MS = 5_000;
 const PING = ': ping\n\n';
+const HEAD = { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store, no-transform', 'X-Accel-Buffering': 'no' };
 
 /**
  * The one way in which pages follow what changes: server-sent events, one look after the other, until what is followed ends, its reader
@@ -53,10 +54,11 @@ export class LiveEvents {
 
   /** Answers with the events of what is followed. Throws `overloaded` where too many streams are open. */
   async stream(req: Request, res: Response, followed: Followed): Promise<void> {
+    // Its head is all of that answer: one that did not end would keep the connection's next request waiting, which may be another client's.
+    if (req.method === 'HEAD') return void res.set(HEAD).end();
     const leave = this.#enter(req, followed.name);
     try {
-      res.set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store, no-transform', 'X-Accel-Buffering': 'no' });
-      res.flushHeaders();
+      res.set(HEAD).flushHeaders();
       await this.#follow(res, followed);
     } finally {
       leave();

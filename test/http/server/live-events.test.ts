@@ -114,6 +114,14 @@ it('holds nothing for a reader who had left before it began', async () => {
   expect([live.size, jest.getTimerCount()]).toEqual([0, 0]);
 });
 
+it('ends at once for who asks for the head alone: the connection is another request’s next, behind a proxy somebody else’s', async () => {
+  const live = new LiveEvents({ most: 1, mostEach: 1 });
+  const { res, ended } = open(live, {}, Object.assign(from(), { method: 'HEAD' }));
+  await passing(0);
+  expect([res.writableEnded, res.text, live.size, jest.getTimerCount()]).toEqual([true, '', 0, 0]);
+  await ended;
+});
+
 it('is bounded for each name, for each address but the own one, and for all, and who leaves makes room', async () => {
   const live = new LiveEvents({ most: 150, mostEach: 2 });
   const first = open(live);
