@@ -101,10 +101,12 @@ class TakenAnswer extends ServerResponse {
       const bodyAt = whole.indexOf(END_OF_HEAD) + END_OF_HEAD.length;
       return { status: this.statusCode, headers: this.#headers, body: JSON.parse(whole.subarray(bodyAt).toString()) as object };
     };
-    if (this.writableFinished || this.destroyed) return Promise.resolve(told());
-    return new Promise((resolve) => {
-      for (const event of ['finish', 'close']) this.once(event, () => resolve(told()));
+    const ended = new Promise<void>((resolve) => {
+      if (this.writableFinished || this.destroyed) return resolve();
+      for (const event of ['finish', 'close']) this.once(event, resolve);
     });
+    // What nobody can read must reject: thrown at the event, it would end the process.
+    return ended.then(told);
   }
 
   /** The head that goes out by `writeHead` is written straight away and kept nowhere else. */

@@ -87,6 +87,16 @@ it('rejects as the gateway does', async () => {
   await expect(told).rejects.toMatchObject({ code: 'overloaded' });
 });
 
+it('rejects what nobody can read, and the process goes on', async () => {
+  answer = (_req, res) => {
+    setImmediate(() => res.writeHead(200, ['Content-Length', '4']).end('oops'));
+    return Promise.resolve();
+  };
+  form().on('response', (response) => response.resume());
+  await once(server, 'request');
+  await expect(told).rejects.toThrow(SyntaxError);
+});
+
 it('is given up when the sender of the form leaves, and closes when it is answered', async () => {
   const closed: boolean[] = [];
   answer = async (_req, res) => {
