@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.ts';
 import { lockAccountAs, type ActingKey } from './acting-key.ts';
 import { WALLET_PREFIX, type ApiKey } from './api-key.ts';
 import { endSessionsOfWallet, walletStandIn, type Session } from './sessions.ts';
-import { claimSignature, lockSignature } from './wallet-sign-ins.ts';
+import { claimSignature, lockSignature, newcomer } from './wallet-sign-ins.ts';
 
 /** A wallet that may sign in for an account. */
 export interface LinkedWallet {
@@ -17,6 +17,9 @@ export interface LinkedWallet {
 
 /** What a browser's claim of a signature came to. `unknown`: the wallet is linked to no account. */
 export type Login = { readonly key: ApiKey } | 'unsigned' | 'unknown';
+
+/** One signature has come; the second is still to come. */
+export class UnconfirmedError extends Error {}
 
 const MOST_WALLETS = 20;
 const UNIQUE_VIOLATION = '23505';
@@ -68,12 +71,19 @@ export class LinkedWallets {
     });
   }
 
-  /** Links the wallet of the browser's signed login to an account that is being made, in that transaction. Throws `not_found` where none waits. */
+  /**
+   * Links the wallet of the browser's signed login to an account that is being made, in that transaction. The wallet has to sign twice, for
+   * its browser is shown an owner key: another site can have had one signature for a login of its own (relay attack). Throws `not_found`
+   * where no login waits, and UnconfirmedError where the second signature has not come.
+   */
   async linkNew(client: PoolClient, accountId: string, browser: string, host: string): Promise<void> {
-    const signature = await lockSignature(client, { browser, action: 'login' });
-    if (!signature) throw new GatewayError('not_found', { message: 'The code is not valid any more. Show a new one.' });
-    await insertWallet(client, { ...signature, accountId, host });
-    await claimSignature(client, signature, accountId);
+    const login = await lockSignature(client, { browser, action: 'login' });
+    if (!login) throw new GatewayError('not_found', { message: 'The code is not valid any more. Show a new one.' });
+    const again = await lockSignature(client, { browser, action: 'auth', session: newcomer(browser) });
+    if (!again?.linkingKey.equals(login.linkingKey)) throw new UnconfirmedError();
+    await insertWallet(client, { ...login, accountId, host });
+    await claimSignature(client, login, accountId);
+    await claimSignature(client, again, accountId);
   }
 
   /** Claims the second signature that waits for a wallet's session: whether a wallet of its account made it. */

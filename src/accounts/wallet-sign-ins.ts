@@ -4,7 +4,7 @@ import type { Pool, PoolClient } from '../db/postgres.ts';
 import { GatewayError } from '../errors.ts';
 import type { Session } from './sessions.ts';
 
-/** What a signature is for: a session, another linked wallet, or what a session may do only right after a proof. */
+/** What a signature is for: a session, another linked wallet, or what is done only right after a proof. */
 export type SignInAction = 'login' | 'link' | 'auth';
 
 /** Who shows a code. */
@@ -14,8 +14,19 @@ export interface CodeAsked {
   browser: string;
   /** The sender's network, not the whole address. */
   network: string;
-  /** The session that asks; none for `login`. */
-  session?: Session | undefined;
+  /** The session that asks, or `newcomer`; none for `login`. */
+  session?: CodeAsker | undefined;
+}
+
+/** Whom a signature is for. */
+export interface CodeAsker {
+  readonly id: Session['id'];
+  readonly accountId: string | null;
+}
+
+/** Stands for the session of a browser that has none yet, whose wallet signs for an account of its own. */
+export function newcomer(browser: string): CodeAsker {
+  return { id: sha256(`newcomer ${browser}`), accountId: null };
 }
 
 /** A wallet's sign-in, as its owner is told of it. */

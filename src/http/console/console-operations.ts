@@ -3,6 +3,7 @@ import { PERIODS } from '../api/report-queries.ts';
 import { form, page, text, type Operation } from '../server/operation.ts';
 import { handleFields } from './address-card.ts';
 import { autopayFields } from './autopay-card.ts';
+import { registerFields } from './wallet-sign-in.ts';
 import { renameFields, walletIdParams } from './wallets.ts';
 
 const nextQuery = z.object({ next: z.string().optional().meta({ description: 'The path to go on to.' }) });
@@ -61,10 +62,11 @@ export const CONSOLE_OPERATIONS = {
   registerWallet: form({
     id: 'makeAccountForWallet',
     path: '/console/sign-in/wallet/register',
-    summary: 'Make an account for the wallet that has signed, and show its first key',
+    summary: 'Make an account for the wallet that has signed twice, and show its first key',
     asker: 'anybody',
+    fields: registerFields,
     answers: {
-      200: text('The page that shows the key, this once; a new code where no signature waits.'),
+      200: text('The page that shows the key, this once; a code where a signature is still to come.'),
       404: text('The wallet is linked to no account.'),
       409: text('The browser is signed in: nothing was made.'),
     },

@@ -21,6 +21,7 @@ import type { ConsoleFrame } from './console-frame.ts';
 import { bannersOf } from './overview-banners.ts';
 import { isOwner, sessionOf } from './signed-in.ts';
 import { snippets } from './snippets.ts';
+import { waysOutBanner } from './ways-out-banner.ts';
 
 export interface OverviewDeps {
   pool: Pool;
@@ -82,7 +83,7 @@ export function overviewHandler(deps: OverviewDeps): RequestHandler {
       snippet: snippets(originOf(req, config.PUBLIC_URL))[0],
     };
     const facts = { account, availableMsat, session, budget, runway, rate, owner, autopay };
-    const banners = bannersOf({ ...facts, isFunded: isFundedNow, nowMs: Date.now() });
+    const banners = [...bannersOf({ ...facts, isFunded: isFundedNow, nowMs: Date.now() }), ...(await waysOutBanner(pool, session))];
     await frame.send(res, 'console/overview', { title: 'Overview', section: '/console', account, banners }, data);
   };
 }

@@ -21,6 +21,7 @@ import type { Guards } from './guards.ts';
 import { rateNow } from './overview.ts';
 import { newNonce } from './secret-page.ts';
 import { sessionOf } from './signed-in.ts';
+import { waysOutBanner } from './ways-out-banner.ts';
 
 export interface TopUpDeps {
   pool: Pool;
@@ -95,7 +96,7 @@ function topUpHandlers(deps: TopUpDeps): {
       open: await funding.openOf(accountId),
       addressSvg: address.off === null && !isDown ? await textCode(`lightning:${address.lnurl}`.toUpperCase()) : null,
     };
-    const banners = isDown ? [{ kind: 'warn' as const, text: NODE_DOWN }] : [];
+    const banners = [...(isDown ? [{ kind: 'warn' as const, text: NODE_DOWN }] : []), ...(await waysOutBanner(pool, sessionOf(res)))];
     await frame.send(res, 'console/top-up', { title: 'Top up', section: '/console/top-up', banners, status: problem?.status }, data);
   }
 

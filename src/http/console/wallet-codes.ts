@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Request, RequestHandler, Response } from 'express';
-import type { Session } from '../../accounts/sessions.ts';
-import { CODE_SECONDS, type SignInAction, type WalletSignIns } from '../../accounts/wallet-sign-ins.ts';
+import { CODE_SECONDS, newcomer, type CodeAsker, type SignInAction, type WalletSignIns } from '../../accounts/wallet-sign-ins.ts';
 import type { Config } from '../../config/config.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Network } from '../../lightning/wallet.ts';
@@ -65,8 +64,13 @@ export class WalletCodes {
     return BROWSER.test(found) ? found : '';
   }
 
+  /** A new code to confirm by for a browser without a session. Throws as `show` does. */
+  showNewcomer(req: Request, res: Response): Promise<ShownCode> {
+    return this.show(req, res, 'auth', newcomer(this.browserOf(req)));
+  }
+
   /** A new code for this browser. Throws `not_permitted` where there are none, `rate_limit_exceeded` for an address or a browser that asks for many. */
-  async show(req: Request, res: Response, action: SignInAction, session?: Session): Promise<ShownCode> {
+  async show(req: Request, res: Response, action: SignInAction, session?: CodeAsker): Promise<ShownCode> {
     const obstacle = this.obstacle(req);
     if (obstacle !== null) throw new GatewayError('not_permitted', { message: obstacle });
     const retryAfter = this.#shown.take(sharesOf(clientOf(req)));

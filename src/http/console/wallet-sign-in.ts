@@ -1,7 +1,9 @@
 import type { Request, RequestHandler, Response } from 'express';
-import type { LinkedWallets } from '../../accounts/linked-wallets.ts';
+import { z } from 'zod';
+import { UnconfirmedError, type LinkedWallets } from '../../accounts/linked-wallets.ts';
 import type { Sessions } from '../../accounts/sessions.ts';
 import type { Observe } from '../../observation.ts';
+import { formFields } from '../pages/form.ts';
 import { networkOf } from '../server/sender-network.ts';
 import { sendFirstKey, toldOfKey, whyNoKey, type FirstKeyDeps } from './first-key.ts';
 import { setSessionCookie } from './session-cookie.ts';
@@ -17,6 +19,10 @@ export interface WalletSignInDeps extends FirstKeyDeps {
 
 const PATH = '/console/sign-in/wallet';
 
+const REGISTER = `${PATH}/register`;
+
+export const registerFields = z.object({ confirmed: z.string().optional() });
+
 /** The handlers of signing in with a wallet: a code, the browser's claim of its signature, and an account for a wallet that has none. */
 export function walletSignInHandlers(deps: WalletSignInDeps): Record<'show' | 'claim' | 'register', RequestHandler> {
   const { sessions, linkedWallets, codes, pages, config, observe } = deps;
@@ -25,6 +31,14 @@ export function walletSignInHandlers(deps: WalletSignInDeps): Record<'show' | 'c
     const code = await codes.show(req, res, 'login');
     const data = { code, notYet, next: nextOf(req), claim: `${PATH}/claim`, again: PATH };
     pages.send(res, 'console/code', { title: 'Sign in with a wallet', script: 'code.js' }, data);
+  }
+
+  /** The code by which a wallet that has signed in, and has no account, confirms that one is made. */
+  async function showConfirmation(req: Request, res: Response): Promise<void> {
+    const notYet = formFields(req, registerFields).confirmed !== undefined;
+    const code = await codes.showNewcomer(req, res);
+    const data = { code, notYet, claim: REGISTER, again: REGISTER };
+    pages.send(res, 'console/code', { title: 'Make an account', script: 'code.js' }, data);
   }
 
   /**
@@ -47,7 +61,7 @@ export function walletSignInHandlers(deps: WalletSignInDeps): Record<'show' | 'c
 
     claim: (req, res) => signIn(req, res, null),
 
-    /** An account for the wallet that signed: one for all who press at the same time, for they share its signature. */
+    /** An account for the wallet that signed twice: one for all who press at the same time, for they share its signatures. */
     async register(req, res) {
       if (await toldOfKey(deps, req, res)) return;
       const [browser, host] = [codes.browserOf(req), codes.hostOf(req)];
@@ -57,6 +71,7 @@ export function walletSignInHandlers(deps: WalletSignInDeps): Record<'show' | 'c
           link: (client, accountId) => linkedWallets.linkNew(client, accountId, browser, host),
         });
       } catch (error) {
+        if (error instanceof UnconfirmedError) return showConfirmation(req, res);
         // The signature may be over, or the wallet have an account by now.
         return signIn(req, res, whyNoKey(res, error));
       }

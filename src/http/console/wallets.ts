@@ -1,6 +1,7 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { LinkedWallets } from '../../accounts/linked-wallets.ts';
+import type { Pool } from '../../db/postgres.ts';
 import type { Autopay } from '../../autopay/autopay.ts';
 import type { LightningAddress } from '../../lnurl/lightning-addresses.ts';
 import type { WalletSignIns } from '../../accounts/wallet-sign-ins.ts';
@@ -9,9 +10,11 @@ import type { ConsoleFrame } from './console-frame.ts';
 import { formFields } from '../pages/form.ts';
 import { whyAutopayStopped } from './overview-banners.ts';
 import { sessionOf } from './signed-in.ts';
+import { waysOutBanner } from './ways-out-banner.ts';
 import type { WalletCodes } from './wallet-codes.ts';
 
 export interface WalletsPageDeps {
+  pool: Pool;
   linkedWallets: LinkedWallets;
   signIns: WalletSignIns;
   codes: WalletCodes;
@@ -57,12 +60,14 @@ export function walletsPageHandlers(
 
   return {
     async page(req, res) {
-      const { accountId } = sessionOf(res);
-      const [wallets, recent, address, autopay] = await Promise.all([
+      const session = sessionOf(res);
+      const { accountId } = session;
+      const [wallets, recent, address, autopay, banners] = await Promise.all([
         linkedWallets.list(accountId),
         signIns.recent(accountId),
         deps.address(req, res),
         deps.autopay.autopayState(accountId),
+        waysOutBanner(deps.pool, session),
       ]);
       const { done: act } = req.query;
       const said = typeof act === 'string' ? DONE.get(act) : undefined;
@@ -75,7 +80,7 @@ export function walletsPageHandlers(
         said,
         noCodes: codes.obstacle(req),
       };
-      await frame.send(res, 'console/wallets', { title: said ?? 'Wallets', section: PAGE }, data);
+      await frame.send(res, 'console/wallets', { title: said ?? 'Wallets', section: PAGE, banners }, data);
     },
 
     async link(req, res) {

@@ -20,14 +20,19 @@ describe('a wallet that is new here', () => {
     const { rows } = await api.pool.query<{ count: number }>('select count(*)::integer as count from accounts');
     return rows[0]?.count ?? NaN;
   };
+  /** What a press without a second signature shows: a code, which this wallet signs. */
+  async function confirm(browser: CookieBrowser, wallet: ReturnType<typeof newWallet>): Promise<void> {
+    await wallet.scan(codeOn((await browser.ask(REGISTER, {})).html));
+  }
   const show = async (browser: CookieBrowser) => codeOn((await browser.ask('/console/sign-in/wallet', {})).html);
 
-  it('gets an account with a key in one press: one for all who press at the same time', async () => {
+  it('gets an account with a key once it has confirmed: one for all who press at the same time', async () => {
     const [browser, wallet] = [newBrowser(), newWallet()];
     const { cookies } = browser;
     await wallet.scan(await show(browser));
     expect((await browser.ask('/console/sign-in/wallet/claim', {})).html).toContain('Make an account');
     const before = await accounts();
+    await confirm(browser, wallet);
     // Each press is as the first: with the cookie of the code alone.
     const presses = await Promise.all(
       Array.from({ length: 8 }, async () => {
@@ -55,6 +60,7 @@ describe('a wallet that is new here', () => {
     const wallet = newWallet();
     const browsers = Array.from({ length: 6 }, () => newBrowser());
     for (const browser of browsers) await wallet.scan(await show(browser));
+    for (const browser of browsers) await confirm(browser, wallet);
     const before = await accounts();
     const presses = await Promise.all(browsers.map((browser) => browser.ask(REGISTER, {})));
     expect((await accounts()) - before).toBe(1);
@@ -72,6 +78,45 @@ describe('a wallet that is new here', () => {
     await newWallet().scan(await show(other));
     expect((await browser.ask(REGISTER, {})).html).toContain('No wallet has confirmed yet');
     expect(await accounts()).toBe(before);
+  });
+
+  // Another site can show the code of a login and have the wallet's owner sign it: that must not yield a key.
+  it.each<[string, (browser: CookieBrowser, wallet: ReturnType<typeof newWallet>) => Promise<unknown>]>([
+    ['one signature alone', async () => {}],
+    ['two for logins', async (browser, wallet) => wallet.scan(await show(browser))],
+    ['another wallet’s second one', (browser) => confirm(browser, newWallet())],
+    [
+      'a second one that another browser had',
+      async (_browser, wallet) => {
+        const other = newBrowser();
+        await wallet.scan(await show(other));
+        await confirm(other, wallet);
+      },
+    ],
+  ])('gets none by %s', async (_what, signs) => {
+    const [browser, wallet] = [newBrowser(), newWallet()];
+    await wallet.scan(await show(browser));
+    await signs(browser, wallet);
+    const before = await accounts();
+    const { status, html } = await browser.ask(REGISTER, { confirmed: 'yes' });
+    expect([status, SECRET.test(html), html.includes('No wallet has confirmed yet')]).toEqual([200, false, true]);
+    expect(await accounts()).toBe(before);
+  });
+
+  it('is told who can take money out, wherever money comes in, until it has confirmed', async () => {
+    const [maker, wallet, browser] = [newBrowser(), newWallet(), newBrowser()];
+    await wallet.scan(await show(maker));
+    await confirm(maker, wallet);
+    const key = SECRET.exec((await maker.ask(REGISTER, {})).html)?.[0] ?? '';
+    await wallet.scan(await show(browser));
+    await browser.ask('/console/sign-in/wallet/claim', {});
+    const said = 'What is paid in here, 1 owner key and 1 linked wallet can take out.';
+    const pages = (who: CookieBrowser) =>
+      Promise.all(['/console', '/console/top-up', '/console/wallets'].map(async (path) => (await who.ask(path)).html.includes(said)));
+    expect(await pages(browser)).toEqual([true, true, true]);
+    expect(await pages(maker)).toEqual([false, false, false]);
+    expect((await browser.ask('/console/wallets/link', { confirm_key: key })).status).toBe(200);
+    expect(await pages(browser)).toEqual([false, false, false]);
   });
 
   it('gets none above the limit of its address, and is told so', async () => {
