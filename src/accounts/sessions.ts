@@ -95,6 +95,11 @@ export function isFresh({ confirmedAt }: Session, now = Date.now()): boolean {
   return now - confirmedAt.getTime() < FRESH_MS;
 }
 
+/** Whether more was shown than a wallet's signature at the sign-in, which another site can have had (relay attack). */
+export function isProven({ confirmedAt }: Session): boolean {
+  return confirmedAt.getTime() > 0;
+}
+
 /** What acts for a linked wallet wherever a key acts. Nothing is charged to it: it makes no requests. */
 export function walletStandIn({ id, accountId, name }: { id: string; accountId: string; name: string | null }): ApiKey {
   return {

@@ -8,7 +8,11 @@ const nonce = z
   .string()
   .optional()
   .meta({ description: 'Of the form as it was shown: the same form makes one key, however often it is sent.' });
-const SHOWN = { 200: text('The page that shows the secret, this once.'), 409: text('The same form was sent before: nothing was made.') };
+const SHOWN = {
+  200: text('The page that shows the secret, this once, or that asks for a proof.'),
+  401: text('The proof was none.'),
+  409: text('The same form was sent before: nothing was made.'),
+};
 
 /** The fields of the form that makes a key. */
 export const newKeyFields = keyFields.extend({ role: z.enum(['owner', 'inference']).default('inference'), nonce });
@@ -24,6 +28,8 @@ export const keyListQuery = keysQuery.extend({
 
 /** The fields of the search. */
 export const findFields = z.object({ q: z.string().max(200).default(''), state: keysQuery.shape.state });
+
+const PROOF = { 200: text('The page that asks for a proof.'), 401: text('The proof was none.') };
 
 /** The pages of an account's keys. */
 export const KEY_PAGE_OPERATIONS = {
@@ -67,7 +73,7 @@ export const KEY_PAGE_OPERATIONS = {
     summary: "Change a key's limits",
     ...ofKey,
     fields: keyFields,
-    answers: { 400: text('The form with what is wrong.') },
+    answers: { ...PROOF, 400: text('The form with what is wrong.') },
     errors: ['key_not_found', 'last_owner_key'],
   }),
   askSuccessor: page({
@@ -114,6 +120,7 @@ export const KEY_PAGE_OPERATIONS = {
     path: '/console/keys/:id/revoke',
     summary: 'End a key for good',
     ...ofKey,
+    answers: PROOF,
     errors: ['key_not_found', 'last_owner_key', 'rate_limit_exceeded'],
   }),
 } as const satisfies Record<string, Operation>;

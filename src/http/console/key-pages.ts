@@ -60,20 +60,23 @@ export function addKeyPages(app: Express, deps: KeyPagesDeps, { form, owner, fre
     (isOwners: (req: Request, res: Response) => Promise<boolean> | boolean): RequestHandler =>
     async (req, res, next) =>
       (await isOwners(req, res)) ? proven(req, res, next) : next();
+  const provenByWallet = fresh('make or change a key');
+  /** One signature of a wallet begins a session, and another site can have had it: what lets the balance be spent needs a second one. */
+  const byWallet: RequestHandler = (req, res, next) => (sessionOf(res).how === 'wallet' ? provenByWallet(req, res, next) : next());
   const ofOwnerKey = ownersAlone(async (req, res) => (await one.find(req, res)).role === 'owner');
 
   addRoute(app, KEY_PAGE_OPERATIONS.list, ...owner, list.page);
   addRoute(app, KEY_PAGE_OPERATIONS.find, form, ...owner, list.find);
   addRoute(app, KEY_PAGE_OPERATIONS.ask, ...owner, list.ask);
-  addRoute(app, KEY_PAGE_OPERATIONS.make, form, ...owner, ownersAlone(asksForOwner), list.make);
+  addRoute(app, KEY_PAGE_OPERATIONS.make, form, ...owner, ownersAlone(asksForOwner), byWallet, list.make);
   addRoute(app, KEY_PAGE_OPERATIONS.show, ...owner, one.page);
-  addRoute(app, KEY_PAGE_OPERATIONS.change, form, ...owner, one.change);
+  addRoute(app, KEY_PAGE_OPERATIONS.change, form, ...owner, byWallet, one.change);
   addRoute(app, KEY_PAGE_OPERATIONS.askSuccessor, ...owner, acts.ask('successor'));
-  addRoute(app, KEY_PAGE_OPERATIONS.succeed, form, ...owner, ofOwnerKey, acts.succeed);
+  addRoute(app, KEY_PAGE_OPERATIONS.succeed, form, ...owner, ofOwnerKey, byWallet, acts.succeed);
   addRoute(app, KEY_PAGE_OPERATIONS.askRotate, ...owner, acts.ask('rotate'));
-  addRoute(app, KEY_PAGE_OPERATIONS.rotate, form, ...owner, ofOwnerKey, acts.rotate);
+  addRoute(app, KEY_PAGE_OPERATIONS.rotate, form, ...owner, ofOwnerKey, byWallet, acts.rotate);
   addRoute(app, KEY_PAGE_OPERATIONS.askRevoke, ...owner, acts.ask('revoke'));
-  addRoute(app, KEY_PAGE_OPERATIONS.revoke, form, ...owner, acts.revoke);
+  addRoute(app, KEY_PAGE_OPERATIONS.revoke, form, ...owner, byWallet, acts.revoke);
 }
 
 /** What of a search may stand in an address: of what may be a key's secret, typed wrongly perhaps, only as much as a prefix has. */

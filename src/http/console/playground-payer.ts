@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express';
 import type { ApiKey } from '../../accounts/api-key.ts';
 import { KeyMadeError, type ApiKeys } from '../../accounts/api-keys.ts';
-import { Sessions, type Session } from '../../accounts/sessions.ts';
+import { isProven, Sessions, type Session } from '../../accounts/sessions.ts';
 import { picoUsdFromUsd } from '../../amount.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { GatewayError } from '../../errors.ts';
@@ -43,15 +43,16 @@ export function playgroundPayer(deps: PlaygroundPayerDeps): RequestHandler {
   };
 }
 
-/** The live keys that a session may ask by: an owner by all of the account, everybody else by their own. */
+/** The live keys that a session may choose from: an owner from all of the account; none where a wallet's sign-in is all that was shown. */
 export async function playgroundKeys({ apiKeys }: Pick<PlaygroundPayerDeps, 'apiKeys'>, session: Session): Promise<ApiKey[]> {
+  if (!isProven(session)) return [];
   return isOwner(session) ? apiKeys.list(session.accountId, { state: 'live', limit: MOST_KEYS }) : [session.key];
 }
 
 /**
  * The key by which a session asks: the one that is chosen by its id, where the session may use it; else the session's own, or of a linked
  * wallet one of $1 a day, which is made on first use. Throws `key_not_found` for a key that is not the account's or not alive, and
- * `not_permitted` for another key than the session's own.
+ * `not_permitted` for another key than the session's own, also where a wallet's sign-in is all that was shown.
  */
 export async function playgroundKey(
   deps: Pick<PlaygroundPayerDeps, 'apiKeys' | 'making'>,
@@ -62,6 +63,11 @@ export async function playgroundKey(
   const id = keyId(chosen);
   if (id === session.key.id && session.how === 'key') return session.key;
   if (!isOwner(session)) throw new GatewayError('not_permitted', { message: 'You are signed in with a key that may use itself alone.' });
+  if (!isProven(session)) {
+    const message =
+      'A wallet’s sign-in alone asks by its own key of $1 a day. To use another, confirm once: make or change a key under Keys.';
+    throw new GatewayError('not_permitted', { message });
+  }
   const key = await deps.apiKeys.find(session.accountId, id);
   if (!isLive(key)) throw new GatewayError('key_not_found', { message: 'This key was revoked or has expired. Choose another one.' });
   return key;

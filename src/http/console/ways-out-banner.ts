@@ -1,4 +1,4 @@
-import type { Session } from '../../accounts/sessions.ts';
+import { isProven, type Session } from '../../accounts/sessions.ts';
 import { readWaysOut } from '../../accounts/ways-out.ts';
 import type { Pool } from '../../db/postgres.ts';
 import type { Banner } from '../pages/pages.ts';
@@ -8,9 +8,9 @@ import type { Banner } from '../pages/pages.ts';
  * have had it sign for an account of its own (relay attack), whose owner would take out what its victim pays in. Said until the session has
  * shown a proof.
  */
-export async function waysOutBanner(pool: Pool, { how, accountId, confirmedAt }: Session): Promise<Banner[]> {
-  if (how !== 'wallet' || confirmedAt.getTime() > 0) return [];
-  const { ownerKeys, wallets } = await readWaysOut(pool, accountId);
+export async function waysOutBanner(pool: Pool, session: Session): Promise<Banner[]> {
+  if (isProven(session)) return [];
+  const { ownerKeys, wallets } = await readWaysOut(pool, session.accountId);
   const text = `What is paid in here, ${counted(ownerKeys, 'owner key')} and ${counted(wallets, 'linked wallet')} can take out. If one of them is not yours, pay nothing in.`;
   return [
     {

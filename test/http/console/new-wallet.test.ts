@@ -137,6 +137,40 @@ describe('a wallet that is new here', () => {
   });
 });
 
+it('a session by wallet makes and changes keys after a second signature alone: another site can have had the first', async () => {
+  const [browser, wallet] = [newBrowser(), newWallet()];
+  const { secret, accountId } = await api.newAccount();
+  const linking = await newBrowser().signIn(secret);
+  await wallet.scan(codeOn((await linking.ask('/console/wallets/link', {})).html));
+  await linking.ask('/console/wallets/claim', {});
+  await wallet.scan(codeOn((await browser.ask('/console/sign-in/wallet', {})).html));
+  await browser.ask('/console/sign-in/wallet/claim', {});
+  const { keyId } = await api.newKey(secret, { role: 'inference' });
+  const keys = async () => {
+    const { rows } = await api.pool.query('select id, prefix, label, revoked_at from api_keys where account_id = $1 order by id', [
+      accountId,
+    ]);
+    return rows;
+  };
+  const acts: [string, Record<string, string>][] = [
+    ['', { role: 'inference', label: 'made' }],
+    [`/${keyId}`, { label: 'raised', budget: '1000' }],
+    [`/${keyId}/successor`, {}],
+    [`/${keyId}/rotate`, {}],
+    [`/${keyId}/revoke`, {}],
+  ];
+  for (const [path, form] of acts) {
+    const before = await keys();
+    const { html } = await browser.ask(`/console/keys${path}`, form);
+    expect(html).toContain('Confirm: make or change a key');
+    expect(await keys()).toEqual(before);
+    await wallet.scan(codeOn(html));
+    expect((await browser.ask(`/console/keys${path}`, { ...form, confirm_wallet: 'yes' })).html).not.toContain('Confirm:');
+    expect(await keys()).not.toEqual(before);
+    await api.pool.query(`update sessions set confirmed_at = now() - interval '16 minutes' where wallet_id is not null`);
+  }
+});
+
 it('a browser has ten open codes at most', async () => {
   const browser = newBrowser();
   const codes = [];

@@ -162,6 +162,12 @@ describe('a linked wallet', () => {
     const [first] = await made();
     expect(await made()).toEqual([{ id: first?.id, label: 'Playground', role: 'inference', budget: 1_000_000_000_000n }]);
     expect((await chargedMsat()).count).toBe(6);
+    // Another site can have had the signature of the sign-in: no other key, and no page that has it choose.
+    for (const path of ['chat', 'estimate'])
+      expect((await gateway.post(`${PATH}/${path}?key=${key.id}`, body, null, cookie)).status).toBe(403);
+    expect(await (await fetch(gateway.url + PATH, { headers: cookie })).text()).not.toContain(key.id);
+    await gateway.pool.query('update sessions set confirmed_at = now() where wallet_id = $1', [id]);
+    expect((await gateway.post(`${PATH}/chat?key=${key.id}`, body, null, cookie)).status).toBe(200);
     // Revoked by its owner: another one is made.
     await gateway.pool.query('update api_keys set revoked_at = now(), version = version + 1 where id = $1', [first?.id]);
     expect((await gateway.post(`${PATH}/chat`, body, null, cookie)).status).toBe(200);
