@@ -11,7 +11,7 @@ import type { Banner } from '../pages/pages.ts';
 export async function waysOutBanner(pool: Pool, session: Session): Promise<Banner[]> {
   if (isProven(session)) return [];
   const { ownerKeys, wallets } = await readWaysOut(pool, session.accountId);
-  const text = `What is paid in here, ${counted(ownerKeys, 'owner key')} and ${counted(wallets, 'linked wallet')} can take out. If one of them is not yours, pay nothing in.`;
+  const text = `${counted(ownerKeys, 'owner key')} and ${counted(wallets, 'linked wallet')} can take out what is paid in here. If one of them is not yours, pay nothing in.`;
   return [
     {
       kind: 'info',

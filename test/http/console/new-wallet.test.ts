@@ -110,7 +110,7 @@ describe('a wallet that is new here', () => {
     const key = SECRET.exec((await maker.ask(REGISTER, {})).html)?.[0] ?? '';
     await wallet.scan(await show(browser));
     await browser.ask('/console/sign-in/wallet/claim', {});
-    const said = 'What is paid in here, 1 owner key and 1 linked wallet can take out.';
+    const said = '1 owner key and 1 linked wallet can take out what is paid in here.';
     const pages = (who: CookieBrowser) =>
       Promise.all(['/console', '/console/top-up', '/console/wallets'].map(async (path) => (await who.ask(path)).html.includes(said)));
     expect(await pages(browser)).toEqual([true, true, true]);
