@@ -182,6 +182,14 @@ describe('what goes wrong', () => {
     expect(await run('report')).toMatchObject({ code: 0 });
   });
 
+  it('a key stays with its gateway until another gateway has given one', async () => {
+    await setUp();
+    expect(await run('setup', ['--new', '--url', 'http://127.0.0.1:1'])).toMatchObject({ code: 3 });
+    expect(await run('setup', ['--new', '--pay', '--url', gateway.url.replace('127.0.0.1', 'localhost')])).toMatchObject({ code: 0 });
+    expect(readFileSync(kept('url'), 'utf8').trim()).toBe(gateway.url);
+    expect((await run('report')).code).toBe(0);
+  });
+
   it('a machine without curl is told so', async () => {
     const bin = path.join(home, 'bin');
     const tools = ['sh', 'dash', 'mkdir', 'chmod', 'rm', 'cat', 'sed', 'tr', 'mv', 'dirname'];
@@ -223,6 +231,7 @@ describe('what goes wrong', () => {
       expect(await run('setup', ['--url', url])).toMatchObject({ code: 6, output: expect.stringContaining('no key') });
       expect(existsSync(kept('curl.conf'))).toBe(false);
       writeFileSync(kept('curl.conf'), 'header = "Authorization: Bearer pura_y"\n');
+      writeFileSync(kept('url'), url);
       const { output } = await run('report');
       expect(output).toContain('[2Jgone');
       expect(Buffer.from(output).filter((byte) => byte < 0x20 && byte !== 0x0a)).toHaveLength(0);

@@ -24,8 +24,13 @@ begin() {
   trap 'exit 143' TERM
 }
 
-# The gateway's address, as it was set up.
+# The gateway's address: that of the gateway which setup.sh asks for a key, else that of the key which is kept.
+chosen=''
 url() {
+  if [ -n "$chosen" ]; then
+    printf '%s\n' "$chosen"
+    return
+  fi
   [ -s "$url_file" ] || fail 1 'nothing is set up: run setup.sh --url https://…'
   cat "$url_file"
 }

@@ -19,9 +19,11 @@ printf 'budget today:  $%s of $%s used\n' "$(number dailySpendUsd)" "$(number da
 
 ask GET "/api/report?period=$period"
 expect 200
-printf 'last %-4s      %s requests, worth $%s; %s msat charged\n' "$period:" "$(number requestCount)" "$(number totalSpendUsd)" \
-  "$(number totalChargedMsat)"
-# One model a line: its name, its requests, what was charged.
-tr '\n' ' ' <"$body" | sed -n 's/.*"perModel" *: *{\(.*\)/\1/p' | sed 's/} *} *,.*//' | tr '}' '\n' |
-  sed -n 's/^[ ,]*"\([^"]*\)" *: *{.*"requestCount" *: *\([0-9]*\).*"chargedMsat" *: *\([0-9]*\).*/  \1: \2 requests, \3 msat/p' |
+count=$(number requestCount)
+requests=requests
+[ "$count" != 1 ] || requests=request
+printf 'last %-4s      %s %s, worth $%s; %s msat charged\n' "$period:" "$count" "$requests" "$(number totalSpendUsd)" "$(number totalChargedMsat)"
+# One model a line: its name, its requests, what was charged. A last line without an end stays without one in sed.
+{ tr '\n' ' ' <"$body" && echo; } | sed -n 's/.*"perModel" *: *{\(.*\)/\1/p' | sed 's/} *} *,.*//' | tr '}' '\n' |
+  sed -n 's/^[ ,]*"\([^"]*\)" *: *{.*"requestCount" *: *\([0-9]*\).*"chargedMsat" *: *\([0-9]*\).*/  \1: \2 requests, \3 msat/p' | sed 's/: 1 requests, /: 1 request, /' |
   tr -d '\001-\011\013-\037\177'

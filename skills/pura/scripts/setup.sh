@@ -35,7 +35,7 @@ if [ -s "$credentials" ] && [ "$new" = no ]; then
 fi
 if [ -n "$address" ]; then
   check_url "$address"
-  printf '%s\n' "$address" | keep "$url_file"
+  chosen=$address
 fi
 
 # Keeps the key of the answer and says that it did; the key itself is shown nowhere.
@@ -46,6 +46,8 @@ keep_key() {
     pura_*) printf 'header = "Authorization: Bearer %s"\n' "$key" | keep "$credentials" ;;
     *) fail 6 'the answer has no key' ;;
   esac
+  # Only now: until there is another key, the one that is kept goes to its own gateway.
+  url | keep "$url_file"
   printf 'A key is set up for %s: %s…, kept in %s.\n' "$(url)" "$(text prefix)" "$credentials"
   free=$(number freeRequestsRemaining)
   printf '%s free requests are left.\n' "${free:-0}"
@@ -67,6 +69,7 @@ ask_for_invoice() {
   invoice=$(printf '%s\n' "$challenge" | sed -n 's/^L402 .*invoice="\([a-z0-9]*\)".*/\1/p')
   if [ -z "$token" ] || [ -z "$invoice" ]; then fail 6 'the gateway asks for a payment in a way that this script does not know'; fi
   printf '%s\n' "$token" | keep "$pending"
+  url | keep "$pending.url"
   printf 'Pay this invoice of %s sats with a Lightning wallet, then give its preimage to: setup.sh --paid\n' "$(number amount)"
   printf 'page:    %s\ninvoice: %s\n' "$(text invoiceUrl)" "$invoice"
 }
@@ -78,9 +81,10 @@ use_payment() {
   IFS= read -r preimage || [ -n "$preimage" ] || fail 1 'give the preimage on standard input'
   case $preimage in *[!0-9a-fA-F]* | '') fail 1 'the preimage is 64 hexadecimal digits' ;; esac
   [ ${#preimage} -eq 64 ] || fail 1 'the preimage is 64 hexadecimal digits'
+  [ ! -s "$pending.url" ] || chosen=$(cat "$pending.url")
   printf 'header = "Authorization: L402 %s:%s"\n' "$(cat "$pending")" "$preimage" >"$work/payment"
   make_key "$work/payment"
-  rm -f "$pending"
+  rm -f "$pending" "$pending.url"
 }
 
 case $way in
