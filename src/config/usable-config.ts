@@ -13,6 +13,8 @@ export interface UsableConfig {
 
 /** A name at the beginning of a sentence about it. */
 const NAMED = /^([A-Z][A-Z0-9_]+?)(?:_FILE)?\b/;
+/** What stands between the refusals of one message: also several variables may be told of in one line. */
+const REFUSALS = /\n|; (?=[A-Z][A-Z0-9_]+: )/;
 /** What is left out in turn where a refusal names nothing that could be. */
 const LAST_RESORTS: readonly NodeJS.ProcessEnv[] = [
   { ALLOW_SIMULATED: 'true' },
@@ -37,7 +39,7 @@ export function usableConfig(env: NodeJS.ProcessEnv = process.env): UsableConfig
       };
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
-      const lines = error.message.split('\n');
+      const lines = error.message.split(REFUSALS);
       refusals.push(...lines.filter((line) => !refusals.includes(line)));
       const named = lines.flatMap((line) => NAMED.exec(line)?.[1] ?? []);
       const removable = Object.keys(rest).filter((name) => named.some((one) => name === one || name === `${one}_FILE`));

@@ -1,5 +1,5 @@
 import { checkConfig } from '../checking-config.ts';
-import type { Config } from '../config/config.ts';
+import { readSources, type Config } from '../config/config.ts';
 import type { UsableConfig } from '../config/usable-config.ts';
 import { olderSecrets } from '../accounts/older-secrets.ts';
 import { note, ok, problem, unknown, warning, type Check, type Finding } from './finding.ts';
@@ -38,9 +38,9 @@ function lookAtFile(env?: NodeJS.ProcessEnv): Finding[] {
       : [unknown('the rest of the configuration stands in the way')];
   }
   const warnings = lines.filter((line) => line.startsWith('warning: ')).map((line) => line.slice('warning: '.length));
-  return warnings.length > 0
-    ? warnings.map((line) => warning(line, 'npm run config:check shows what the file says.'))
-    : [ok(`${lines.filter((line) => !line.startsWith(' ')).length} settings read; npm run config:check shows them`)];
+  if (warnings.length > 0) return warnings.map((line) => warning(line, 'npm run config:check shows what the file says.'));
+  const { GATEWAY_CONFIG } = readSources(undefined, env).environment;
+  return [ok(GATEWAY_CONFIG ? 'read; npm run config:check shows what it says' : 'none: models and prices are the built-in ones')];
 }
 
 async function lookAtSecret({ config, secretKeyText }: UsableConfig, { pool }: ReachedDatabase): Promise<Finding[]> {
