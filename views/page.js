@@ -36,6 +36,21 @@ function copyButtons() {
   }
 }
 
+/** A button `<button data-reveal="id of the field" hidden>` shows what was typed into a field that hides it, and hides it again. */
+function revealButtons() {
+  for (const button of document.querySelectorAll('button[data-reveal]')) {
+    const field = document.getElementById(button.dataset.reveal);
+    button.hidden = false;
+    button.addEventListener('click', () => {
+      const isShown = field.type === 'text';
+      field.type = isShown ? 'password' : 'text';
+      button.setAttribute('aria-pressed', String(!isShown));
+    });
+    // A browser keeps as a password only what is hidden when it is sent.
+    field.form?.addEventListener('submit', () => (field.type = 'password'));
+  }
+}
+
 /** On a phone the menu is a strip: the section that is open is brought into sight, and nothing else moves. */
 function showSection() {
   const current = document.querySelector('.menu [aria-current]');
@@ -47,5 +62,6 @@ function showSection() {
 document.addEventListener('renewed', () => localTimes());
 localTimes();
 copyButtons();
+revealButtons();
 showSection();
 document.querySelector('[data-focus]')?.focus();

@@ -9,7 +9,8 @@ let reserved = '';
 let pricing;
 
 const typed = () => by('message').value.trim();
-const sats = (msat) => `${(Math.round(msat) / 1000).toLocaleString('en-US', { minimumFractionDigits: 3, maximumFractionDigits: 3 })} sats`;
+const sats = (msat) => `${(Math.round(msat) / 1e3).toLocaleString('en-US', { minimumFractionDigits: 3 })} sats`;
+const took = (ms) => (ms < 1e3 ? `${ms | 0} ms` : `${(ms / 1e3).toFixed(1)} s`);
 const dollars = (usd) => `$${usd.toFixed(usd >= 1 || usd === 0 ? 2 : usd >= 0.01 ? 4 : 6)}`;
 const count = (value) => Number(value ?? 0).toLocaleString('en-US');
 
@@ -135,7 +136,7 @@ async function ask(text) {
     const told = await read(answer.body, (piece) => {
       firstAt ??= piece ? performance.now() : undefined;
       words.textContent += piece;
-      if (outputMsat > 0) line.textContent = `about ${sats((words.textContent.length / 4000) * outputMsat)} so far${atMost}`;
+      if (outputMsat > 0) line.textContent = `about ${sats((words.textContent.length / 4e3) * outputMsat)} so far${atMost}`;
     });
     said.push({ role: 'user', content: text }, { role: 'assistant', content: words.textContent });
     const { figures, usage } = told;
@@ -145,7 +146,7 @@ async function ask(text) {
       figures.funding === 'free' ? 'free' : sats(figures.charged_msat),
       dollars(figures.cost_usd),
       `${count(usage?.completion_tokens)} out, ${count(usage?.prompt_tokens)} in`,
-      ...(firstAt ? [`first token ${((firstAt - startedAt) / 1000).toFixed(1)} s`] : []),
+      ...(firstAt ? [`first token ${took(firstAt - startedAt)}`] : []),
       `${figures.model ?? head('model')} by ${figures.provider ?? head('provider')}`,
     ];
     settled(line, { msat: figures.charged_msat, text: parts.join(' · '), id: figures.request_id });

@@ -83,6 +83,7 @@ export function actHandlers({ pages, observe }: ActDeps, form: ActForm): { show:
       reason,
       reasonWrong: param === 'reason',
       problem: refusal?.message,
+      isPreview: preview !== undefined,
       fields: preview
         ? []
         : fields.map((field) => ({ ...field, value: values[field.name] ?? field.value ?? '', wrong: field.name === param })),

@@ -1,7 +1,8 @@
 import type { RequestHandler } from 'express';
+import { msat } from '../../amount.ts';
 import type { Pool } from '../../db/postgres.ts';
 import { readActs, type Act } from '../../operator/acts.ts';
-import { time } from '../pages/format.ts';
+import { satsExact, time } from '../pages/format.ts';
 import type { Pages } from '../pages/pages.ts';
 import { sendAdmin } from './admin-frame.ts';
 import { PAGE_ROWS, pageOf, queryText, withQuery, type Table } from './table.ts';
@@ -67,12 +68,23 @@ export function actsTable(id: string, caption: string, acts: readonly Act[], old
           ? { text: `account ${subject.id.slice(0, 8)}`, href: `/admin/accounts/${subject.id}` }
           : { text: `${subject.kind} ${subject.id.slice(0, 24)}` },
         { text: reason },
-        { text: detailsText(details) },
+        { text: detailsInWords(details) },
       ],
     })),
     empty: 'No operator has done anything yet.',
     older,
   };
+}
+
+/** For the page: `changeMsat -100500` is `change −100.500 sats` there. */
+function detailsInWords(details: Act['details']): string {
+  return Object.entries(details)
+    .map(([name, value]) => {
+      const isMsat = name.endsWith('Msat') && /^-?\d+$/.test(String(value));
+      const words = (isMsat ? name.slice(0, -'Msat'.length) : name).replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+      return isMsat ? `${words} ${satsExact(msat(BigInt(String(value))))} sats` : `${words} ${String(value)}`;
+    })
+    .join(', ');
 }
 
 function detailsText(details: Act['details']): string {

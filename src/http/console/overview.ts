@@ -21,6 +21,7 @@ import type { ConsoleFrame } from './console-frame.ts';
 import { bannersOf } from './overview-banners.ts';
 import { isOwner, sessionOf } from './signed-in.ts';
 import { snippets } from './snippets.ts';
+import { OUTCOME_WORDS } from './usage.ts';
 import { waysOutBanner } from './ways-out-banner.ts';
 
 export interface OverviewDeps {
@@ -43,7 +44,7 @@ const DAY_MS = 86_400_000;
 /** What can be spent now, and what decides that. */
 interface Spendable {
   readonly amountMsat: Msat;
-  readonly binds: 'balance' | 'budget';
+  readonly binds: 'balance' | 'budget' | 'frozen';
   /** At today's rate; null without one. */
   readonly usd: PicoUsd | null;
 }
@@ -72,9 +73,10 @@ export function overviewHandler(deps: OverviewDeps): RequestHandler {
     }));
     const isFundedNow = await isFunded(pool, session.accountId);
     const autopay = owner ? await deps.autopay.autopayState(session.accountId) : null;
-    const spendable = spendableOf(availableMsat, session, budget, rate);
+    const spendable = spendableOf(account.isFrozen ? null : availableMsat, session, budget, rate);
     const data = {
       ...{ period, periods: PERIODS, budget, spendable, spend, latest },
+      words: OUTCOME_WORDS,
       days: runway && daysText(runway),
       chart: latest.length === 0 ? null : stackedBars(chartOf(spend, period)),
       models: modelsOf(spend),
@@ -88,8 +90,9 @@ export function overviewHandler(deps: OverviewDeps): RequestHandler {
   };
 }
 
-/** The least of the balance and of what is left of the key's budget. */
-function spendableOf(availableMsat: Msat, { key }: Session, budget: BudgetDay | null, rate: PicoUsdPerMsat | null): Spendable {
+/** The least of the balance and of what is left of the key's budget; of a frozen account, which has no balance to spend, nothing. */
+function spendableOf(availableMsat: Msat | null, { key }: Session, budget: BudgetDay | null, rate: PicoUsdPerMsat | null): Spendable {
+  if (availableMsat === null) return { amountMsat: msat(0n), binds: 'frozen', usd: picoUsd(0n) };
   const left = budget && rate ? key.dailyBudgetPicoUsd - budget.usedPicoUsd : null;
   // Rounded down: what is shown can be spent.
   const leftMsat = left === null || !rate ? null : msat(left > 0n ? left / rate : 0n);

@@ -54,7 +54,7 @@ export function receiptHandler({ pool, apiKeys, recorder, frame }: ReceiptPageDe
       outcome: OUTCOME_WORDS[request.outcome] ?? request.outcome,
       settled: SETTLEMENTS[settlement],
       parts: receipt.items.map(partOf),
-      markup: markupBasisPoints === null ? null : `${Number(markupBasisPoints) / 100} %`,
+      markup: markupBasisPoints === null ? null : `${Number(markupBasisPoints) / 100}%`,
       costUsd: formatUsd(cost),
       cappedUsd: request.costPicoUsd < cost ? formatUsd(request.costPicoUsd) : null,
       btcUsd: picoUsdPerMsat === null ? null : btcUsdFromExchangeRate(picoUsdPerMsat).toLocaleString('en-US'),

@@ -70,9 +70,9 @@ export function milliseconds(value: number | null): string {
   return value < SECOND_MS ? `${Math.round(value)} ms` : `${tenths.format(value / SECOND_MS)} s`;
 }
 
-/** A part of one, never rounded up to all of it: `99 %`. */
+/** A part of one, never rounded up to all of it: `99%`. */
 export function percent(part: number | null): string {
-  return part === null ? UNKNOWN : `${Math.floor(part * 100 + 1e-9)} %`;
+  return part === null ? UNKNOWN : `${Math.floor(part * 100 + 1e-9)}%`;
 }
 
 /** How long something takes or is away, in at most two units: `3 h 12 min`, `2 days`. */

@@ -291,6 +291,12 @@ it('every page is fit to be seen, on a phone and a desktop, in light and dark', 
     adjust: ofAccount('/adjust'),
     providers: '/admin/providers',
     'free-tier': '/admin/free-tier',
+    invoices: '/admin/invoices?show=paid',
+    withdrawals: '/admin/withdrawals',
+    orphans: '/admin/orphans',
+    audit: '/admin/audit',
+    system: '/admin/system',
+    acts: '/admin/acts',
   };
   await checkPages(browser, gateway.url, pages, { cookies: [{ name, value }] });
   await checkPages(browser, gateway.url, { 'sign-in': '/admin/sign-in' });

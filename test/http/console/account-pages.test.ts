@@ -100,7 +100,7 @@ describe('a receipt', () => {
       expect(receipt.costMsat).toBe(msat);
       const { html } = await person.ask(`/console/requests/${id}`);
       expect(html).toContain(`${sats(receipt.chargedMsat)} sats charged`);
-      expect(html).toContain('of 7 %');
+      expect(html).toContain('of 7%');
       expect(html).toContain('What was said is not kept.');
     }
   });
@@ -247,6 +247,7 @@ inBrowser('every page of usage and money', () => {
       wallets: '/console/wallets',
       handle: '/console/wallets/address',
       autopay: '/console/wallets/autopay',
+      playground: '/console/playground',
     };
     await checkPages(browser, gateway.url, pages, { cookies: person.cookies });
   });

@@ -3,7 +3,8 @@ import type { Browser } from 'playwright-core';
 import { findChromium, launchBrowser } from '../../support/browser.ts';
 import { ownerOf } from '../../support/funded.ts';
 import { startGateway, type TestGateway, type TestKey } from '../../support/gateway.ts';
-import { checkPages } from '../../support/page-checks.ts';
+import { authWallet, codeOn } from '../../support/auth-wallet.ts';
+import { checkPage, checkPages, LOOKS, takePicture, watchedPage } from '../../support/page-checks.ts';
 import { signedIn } from '../../support/signed-in.ts';
 
 const inBrowser = findChromium() ? describe : describe.skip;
@@ -42,6 +43,41 @@ inBrowser('every page of the console', () => {
       const { cookies } = await signedIn(gateway.url, key.secret);
       const pages = { newcomer: '/console', 'sign-in': '/console/sign-in', 'new-key': '/console/keys/new', 'top-up': '/console/top-up' };
       await checkPages(browser, gateway.url, pages, { cookies });
+    },
+    PATIENCE_MS,
+  );
+
+  it.each(LOOKS.filter(({ checked }) => checked))(
+    'is for everybody where a form leads to it: $name',
+    async ({ name, options }) => {
+      const { page, context, complaints, close } = await watchedPage(browser, gateway.url, options, { expected: /\b404\b/ });
+      const press = (label: string) => page.getByRole('button', { name: label, exact: true }).click();
+      await page.goto(gateway.url);
+      await press('Make a key');
+      await page.getByRole('heading', { name: 'Your key' }).waitFor();
+      await checkPage(page);
+      await context.clearCookies();
+      const { cookies } = await signedIn(gateway.url, key.secret);
+      await context.addCookies(cookies.map((cookie) => ({ ...cookie, url: gateway.url })));
+      await gateway.pool.query(`update sessions set confirmed_at = now() - interval '1 hour'`);
+      await page.goto(`${gateway.url}/console/keys/new`);
+      await page.getByLabel('Owner').check();
+      await press('Make the key');
+      await page.getByRole('heading', { level: 1, name: 'Confirm' }).waitFor();
+      await takePicture(page, `confirm-${name}`);
+      await checkPage(page);
+      await context.clearCookies();
+      await page.goto(`${gateway.url}/console/sign-in`);
+      await page.getByRole('textbox', { name: 'Key' }).fill('pura_typed');
+      await press('Show the key');
+      expect(await page.getByRole('textbox', { name: 'Key' }).getAttribute('type')).toBe('text');
+      await press('Show a code');
+      await authWallet(name).scan(codeOn(await page.content()));
+      await page.getByRole('heading', { level: 1, name: 'This wallet is new here' }).waitFor();
+      await takePicture(page, `new-wallet-${name}`);
+      await checkPage(page);
+      expect(complaints).toEqual([]);
+      await close();
     },
     PATIENCE_MS,
   );

@@ -132,7 +132,11 @@ describe('the overview', () => {
     const { key: secret } = (await (await gateway.post('/api/keys', {}, key)).json()) as { key: string };
     const asking = await signedIn(gateway.url, secret);
     expect(words((await asking.ask('/console')).html)).not.toContain('Autopay');
+    await gateway.fund(key, 5_000);
     await freeze(gateway.pool, { ...anAct(), accountId: key.accountId });
+    expect(words((await asking.ask('/console')).html)).toContain(
+      'You can spend 0 sats ≈ $0.00 The account is paused. The balance is 5,000 sats.',
+    );
     for (const page of ['', '/usage', '/top-up', '/playground']) {
       expect(words((await asking.ask(`/console${page}`)).html)).toContain('The operator has paused this account.');
     }
@@ -161,7 +165,7 @@ describe('the overview', () => {
     const { key, person } = await newcomer({ dailyBudgetUsd: 0.5 });
     await gateway.fund(key, 5_000);
     expect(words((await person.ask('/console')).html)).toMatch(
-      /You can spend 500 sats ≈ \$0\.5000 Today’s budget of this key binds\. The balance is 5,000 sats/,
+      /You can spend 500 sats ≈ \$0\.5000 Today’s budget of this key is what limits it\. The balance is 5,000 sats/,
     );
   });
 
