@@ -166,7 +166,7 @@ async function serve(options: ServerOptions, base: Base): Promise<RunningServer>
       const closed = new Promise<void>((resolve) => stopListening(server, resolve));
       await atMost(lingerMs, closed);
       // What came while the process was busy is read before idle connections are closed: theirs may not be.
-      await nextTurn();
+      if (lingerMs > 0) await nextTurn();
       await drain(gateway, server, config.SHUTDOWN_GRACE_SECONDS * 1000);
       await Promise.all([...jobs.map((job) => job.stop()), autopay.close()]);
       let settled = false;

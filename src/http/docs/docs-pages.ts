@@ -36,7 +36,7 @@ export function docsPages(deps: DocsDeps): Record<'start' | 'guide' | 'errors' |
     const page = guidePage(name, originOf(req, config.PUBLIC_URL));
     if (!page) throw new GatewayError('not_found');
     const section = page.guide.reader === 'user' ? `/docs/${name}` : '/docs/running';
-    send(res, 'guide', { title: page.title, section }, { html: page.html });
+    send(res, 'guide', { title: page.title, section }, { heading: page.title, html: page.html });
   }
 
   return {
