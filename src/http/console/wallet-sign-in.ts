@@ -18,7 +18,6 @@ export interface WalletSignInDeps extends FirstKeyDeps {
 }
 
 const PATH = '/console/sign-in/wallet';
-
 const REGISTER = `${PATH}/register`;
 
 export const registerFields = z.object({ confirmed: z.string().optional() });

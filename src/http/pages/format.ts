@@ -3,7 +3,6 @@ import { satsFromMsat, usdNumber, type Msat, type PicoUsd } from '../../amount.t
 /** How figures are written on pages: en-US grouping, a real minus, and a dash for what is not known. Plain text, but for `time`. */
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
-const thousandths = new Intl.NumberFormat('en-US', { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 const tenths = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
 
 /** For what is not known; a reason belongs beside it. */
@@ -98,11 +97,6 @@ export function time(at: Date | null): string {
 /** A day as text: `2026-01-02`. */
 export function day(at: Date): string {
   return at.toISOString().slice(0, 10);
-}
-
-/** Of thousands of sats, for prices: `0.120`. */
-export function satsOfPrice(sats: number): string {
-  return sats >= 10 ? whole.format(sats) : thousandths.format(sats);
 }
 
 function absolute(amount: bigint): bigint {
